@@ -1,0 +1,92 @@
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <opencv2/core/utils/logger.hpp>
+#include <opencv2/core/version.hpp>
+
+#include "commands.h"
+#include "nagl/core/device.h"
+#include "nagl/core/error.h"
+#include "nagl/core/version.h"
+
+namespace {
+
+using namespace nagl;
+using namespace nagl::apps;
+
+constexpr const char* kDescription =
+    "nagl finds defects in pictures from a handful of good examples, with no training on your "
+    "parts.\n\n"
+    "  nagl score --normal good/ --out result/ new/    scores every picture below new/\n"
+    "  nagl synth --out demo/                          makes pictures to try it on\n";
+
+constexpr const char* kFooter =
+    "Exit codes: 0 done, 1 unexpected failure, 2 wrong options, 3 unusable picture or folder (also "
+    "when\nsome queries were skipped), 4 unusable weights, 5 device not available.\n"
+    "Results go to stdout and files, messages to stderr. `nagl COMMAND --help` tells the rest.";
+
+std::string version_text() {
+  return fmt::format("nagl {}\nTorch {}\nOpenCV {}\ndevice {}", version(), TORCH_VERSION,
+                     CV_VERSION, describe_device(parse_device("auto")));
+}
+
+void log_to_stderr() {
+  auto logger =
+      std::make_shared<spdlog::logger>("nagl", std::make_shared<spdlog::sinks::stderr_sink_st>());
+  logger->set_pattern("nagl: %l: %v");
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(logger);
+  cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+}
+
+int fail(ExitCode code, const std::string& message) {
+  spdlog::error("{}", message);
+  return code;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(kDescription, "nagl");
+  app.footer(kFooter);
+  app.set_version_flag("--version", version_text);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  int exit_code = kSuccess;
+  add_score(app, exit_code);
+  add_synth(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kSuccess : kConfigFailure;
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+  try {
+    log_to_stderr();
+    return run(argc, argv);
+  } catch (const ConfigError& error) {
+    return fail(kConfigFailure, error.what());
+  } catch (const DataError& error) {
+    return fail(kDataFailure, error.what());
+  } catch (const ModelError& error) {
+    return fail(kModelFailure, error.what());
+  } catch (const DeviceError& error) {
+    return fail(kDeviceFailure, error.what());
+  } catch (const c10::Error& error) {
+    return fail(kFailure, error.what_without_backtrace());
+  } catch (const std::bad_alloc&) {
+    return fail(kFailure, "out of memory; use a smaller --batch-size or --image-size");
+  } catch (const std::exception& error) {
+    return fail(kFailure, error.what());
+  }
+}

@@ -1,0 +1,425 @@
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <iostream>
+#include <opencv2/core.hpp>
+
+#include "commands.h"
+#include "interrupt.h"
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/error.h"
+#include "nagl/core/progress.h"
+#include "nagl/detection/detector.h"
+#include "nagl/detection/reference_scale.h"
+#include "nagl/image/anomaly_map.h"
+#include "nagl/image/overlay.h"
+#include "runtime_options.h"
+#include "score_output.h"
+
+namespace nagl::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ScoreArguments {
+  std::vector<fs::path> normal, abnormal, queries;
+  fs::path masks, roi, out;
+  int normal_shots = 0, abnormal_shots = 0;
+  std::string method = "normal_nn";
+  std::string scale = "references";
+  std::string map_format = "png";
+  bool json = false, overwrite = false, no_overlays = false;
+  DecodeOptions decode;
+  RuntimeOptions runtime;
+};
+
+/// The first `shots` pictures, all if 0.
+std::vector<PictureFile> choose(const std::vector<fs::path>& folders, int shots, const char* what) {
+  auto files = list_pictures(folders);
+  if (shots == 0) return files;
+  if (static_cast<std::size_t>(shots) > files.size()) {
+    throw DataError(fmt::format("{} {} references asked for, '{}' holds {}", shots, what,
+                                folders.front().string(), files.size()));
+  }
+  files.resize(static_cast<std::size_t>(shots));
+  return files;
+}
+
+ReferencePaths find_references(const ScoreArguments& arguments, Method method) {
+  ReferencePaths references;
+  for (const auto& file : choose(arguments.normal, arguments.normal_shots, "normal")) {
+    references.normal.push_back(file.path);
+  }
+  if (!uses_abnormal(method)) return references;
+  if (arguments.abnormal.empty() || arguments.masks.empty()) {
+    throw ConfigError("method " + arguments.method +
+                      " needs pictures of defects and their masks: give --abnormal and --masks");
+  }
+  const StemIndex masks(arguments.masks);
+  for (const auto& file : choose(arguments.abnormal, arguments.abnormal_shots, "abnormal")) {
+    const auto mask = masks.find(file);
+    if (!mask) {
+      throw DataError("'" + file.path.string() + "' has no mask in '" + arguments.masks.string() +
+                      "' (looked for its stem, with or without _mask)");
+    }
+    references.abnormal.push_back({file.path, *mask});
+  }
+  return references;
+}
+
+std::vector<PlannedQuery> find_queries(const ScoreArguments& arguments) {
+  std::vector<PlannedQuery> queries;
+  for (const auto& file : list_pictures(arguments.queries)) {
+    queries.push_back({file, locate_in_mvtec(file.path), {}, {}, {}});
+  }
+  if (arguments.roi.empty()) return queries;
+  std::optional<StemIndex> index;
+  if (fs::is_directory(arguments.roi)) index.emplace(arguments.roi);
+  for (auto& query : queries) {
+    query.roi = index ? index->find(query.file) : arguments.roi;
+    if (!query.roi) {
+      throw DataError("'" + query.file.path.string() + "' has no region of interest in '" +
+                      arguments.roi.string() + "'");
+    }
+  }
+  return queries;
+}
+
+/// One run of `nagl score`, from the loaded detector on.
+class ScoreRun {
+ public:
+  ScoreRun(const ScoreArguments& arguments, const OutputPlan& plan, const Detector& detector,
+           std::optional<ColourScale> scale, std::vector<PlannedQuery> queries)
+      : arguments_(arguments),
+        plan_(plan),
+        detector_(detector),
+        scale_(scale),
+        queries_(std::move(queries)),
+        progress_("scoring", static_cast<std::int64_t>(queries_.size())) {
+    for (const auto& query : queries_) {
+      name_width_ = std::max(name_width_, query.file.relative().string().size());
+    }
+  }
+
+  /// Scores all queries, or those before an interruption. What was scored is written in any case.
+  void score(std::int64_t batch_size) {
+    if (!arguments_.json) {
+      fmt::print(std::cout, "{:<{}}  score   label\n", "file", name_width_);
+    }
+    try {
+      std::vector<const PlannedQuery*> batch;
+      for (const auto& query : queries_) {
+        if (interrupted()) break;
+        batch.push_back(&query);
+        if (static_cast<std::int64_t>(batch.size()) == batch_size || &query == &queries_.back()) {
+          score_batch(std::exchange(batch, {}));
+          progress_.update(static_cast<std::int64_t>(records_.size()));
+        }
+      }
+    } catch (...) {
+      progress_.clear();
+      save();
+      throw;
+    }
+    progress_.clear();
+    save();
+    if (low_values_ > 1) spdlog::warn("{} pictures gave that warning", low_values_);
+  }
+
+  const std::vector<ScoreRecord>& records() const { return records_; }
+  bool complete() const { return records_.size() == queries_.size(); }
+
+ private:
+  struct Loaded {
+    const PlannedQuery* planned;
+    Query query;
+    std::optional<std::string> error;
+  };
+
+  void score_batch(const std::vector<const PlannedQuery*>& batch) {
+    std::vector<Loaded> loaded;
+    std::vector<Query> queries;
+    for (const auto* planned : batch) {
+      loaded.push_back(load(*planned));
+      if (!loaded.back().error) queries.push_back(loaded.back().query);
+    }
+    auto detections = detector_.detect(queries);
+    auto detection = detections.begin();
+    for (const auto& item : loaded) {
+      if (item.error) {
+        skip(item);
+      } else {
+        finish(item, *detection++);
+      }
+    }
+  }
+
+  Loaded load(const PlannedQuery& planned) {
+    Loaded loaded{&planned, {}, {}};
+    try {
+      loaded.query.image = read_image(planned.file.path, arguments_.decode);
+      if (planned.roi) {
+        loaded.query.roi = read_mask_for(loaded.query.image, *planned.roi);
+        detector_.check_roi(loaded.query);
+      }
+    } catch (const DataError& error) {
+      loaded.error = error.what();
+    }
+    if (loaded.query.image.looks_12_bit && low_values_++ == 0) {
+      progress_.clear();
+      spdlog::warn(
+          "'{}' is a 16-bit picture without values of 4096 or more and will look dark; if "
+          "it holds 12 bits, give --bit-depth 12",
+          planned.file.path.string());
+    }
+    return loaded;
+  }
+
+  void skip(const Loaded& item) {
+    progress_.clear();
+    spdlog::error("skipped: {}", *item.error);
+    ScoreRecord record;
+    record.query = item.planned;
+    record.error = item.error;
+    report(record);
+  }
+
+  void finish(const Loaded& item, const Detection& detection) {
+    ScoreRecord record;
+    record.query = item.planned;
+    record.image_score = detection.image_score;
+    record.size = detection.map.size();
+    cv::minMaxLoc(detection.map, nullptr, &record.peak_score, nullptr, &record.peak);
+    if (item.planned->map) {
+      if (arguments_.map_format == "npy") {
+        write_map_npy(*item.planned->map, detection.map);
+      } else {
+        write_map_png(*item.planned->map, detection.map);
+      }
+    }
+    if (item.planned->overlay) write_png(*item.planned->overlay, overlay_of(item, detection));
+    report(record);
+  }
+
+  cv::Mat overlay_of(const Loaded& item, const Detection& detection) const {
+    OverlayContent content;
+    content.rgb = item.query.image.rgb;
+    content.map = detection.map;
+    content.scale = scale_ ? *scale_ : scale_of(detection.map);
+    content.caption = fmt::format("score {:.4f}", detection.image_score);
+    const auto& known = item.planned->known;
+    if (known) content.caption += "   label " + known->defect;
+    if (known && known->mask) {
+      try {
+        content.truth = read_mask_for(item.query.image, *known->mask);
+      } catch (const DataError& error) {
+        spdlog::warn("drawn without its true mask: {}", error.what());
+      }
+    }
+    return draw_overlay(content);
+  }
+
+  void report(const ScoreRecord& record) {
+    records_.push_back(record);
+    progress_.clear();
+    if (arguments_.json) {
+      std::cout << dump_json(record.json()) << std::endl;
+      return;
+    }
+    const auto& known = record.query->known;
+    fmt::print(std::cout, "{:<{}}  {}  {}\n", record.query->file.relative().string(), name_width_,
+               record.error ? "skipped" : fmt::format("{:.4f}", record.image_score),
+               known ? known->defect : "");
+    std::cout.flush();
+  }
+
+  void save() const {
+    if (!plan_.out.empty()) write_records(plan_, records_);
+  }
+
+  const ScoreArguments& arguments_;
+  const OutputPlan& plan_;
+  const Detector& detector_;
+  std::optional<ColourScale> scale_;
+  std::vector<PlannedQuery> queries_;
+  std::vector<ScoreRecord> records_;
+  Progress progress_;
+  std::size_t name_width_ = 4;
+  std::int64_t low_values_ = 0;
+};
+
+Json describe_run(const ScoreArguments& arguments, const Runtime& runtime,
+                  const ReferencePaths& references, const std::optional<ColourScale>& scale) {
+  Json run = describe_runtime(runtime);
+  run["method"] = arguments.method;
+  run["bit_depth"] = arguments.decode.bit_depth;
+  if (!arguments.roi.empty()) run["roi"] = arguments.roi.string();
+  run["map_format"] = arguments.map_format;
+  run["colour_scale"] = scale ? Json{{"low", scale->low}, {"high", scale->high}} : Json("auto");
+  run["normal"] = Json::array();
+  for (const auto& path : references.normal) run["normal"].push_back(path.string());
+  run["abnormal"] = Json::array();
+  for (const auto& reference : references.abnormal) {
+    run["abnormal"].push_back(
+        {{"picture", reference.picture.string()}, {"mask", reference.mask.string()}});
+  }
+  return run;
+}
+
+void print_summary(const Json& summary, const OutputPlan& plan, double seconds) {
+  const auto scored = summary["scored"].get<std::size_t>();
+  fmt::print(std::cout, "\n{} pictures scored in {}", scored, format_duration(seconds));
+  if (scored > 0) fmt::print(std::cout, " ({:.2f} s each)", seconds / static_cast<double>(scored));
+  if (const auto skipped = summary["skipped"].get<std::size_t>(); skipped > 0) {
+    fmt::print(std::cout, ", {} skipped", skipped);
+  }
+  fmt::print(std::cout, "\n");
+  if (summary["image_auroc"].is_number()) {
+    fmt::print(std::cout, "image AUROC {:.2f} % ({} good, {} anomalous)\n",
+               100 * summary["image_auroc"].get<double>(), summary["good"].get<std::size_t>(),
+               summary["anomalous"].get<std::size_t>());
+  }
+  if (plan.out.empty()) return;
+  if (plan.overlays) fmt::print(std::cout, "overlays: {}\n", (plan.out / "overlays").string());
+  fmt::print(std::cout, "results:  {}\n", plan.csv().string());
+}
+
+int run_score(const ScoreArguments& arguments) {
+  const auto start = std::chrono::steady_clock::now();
+  arguments.decode.check();
+  const Method method = parse_method(arguments.method);
+  OutputPlan plan{arguments.out, "." + arguments.map_format, !arguments.no_overlays};
+  auto queries = find_queries(arguments);
+  const auto references = find_references(arguments, method);
+  if (!plan.out.empty()) plan.assign(queries, arguments.overwrite);
+
+  const Runtime runtime = start_runtime(arguments.runtime);
+  spdlog::info("backbone {}", runtime.backbone->describe());
+  DetectorOptions options;
+  options.method = method;
+  options.image_size = runtime.image_size;
+  options.decode = arguments.decode;
+  const Detector detector(
+      runtime.backbone,
+      make_reference_bank(*runtime.backbone, references, options, runtime.batch_size), options);
+  std::optional<ColourScale> scale;
+  if (arguments.scale == "references" && !plan.out.empty() && plan.overlays) {
+    scale = reference_scale(detector, references.normal.front());
+  }
+
+  catch_interrupts();
+  ScoreRun run(arguments, plan, detector, scale, std::move(queries));
+  const auto loop_start = std::chrono::steady_clock::now();
+  run.score(runtime.batch_size);
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::chrono::duration<double>(now - loop_start).count();
+
+  Json summary = summarize(run.records());
+  summary["seconds"] = seconds;
+  summary["seconds_with_loading"] = std::chrono::duration<double>(now - start).count();
+  if (!plan.out.empty()) {
+    Json described = describe_run(arguments, runtime, references, scale);
+    described["summary"] = summary;
+    write_file(plan.run(), dump_json(described, 2) + "\n");
+  }
+  if (!arguments.json) print_summary(summary, plan, seconds);
+  std::cout.flush();
+  if (!std::cout) throw Error("standard output cannot be written");
+  if (!run.complete()) {
+    throw Error("interrupted; what was scored so far is saved");
+  }
+  return summary["skipped"].get<std::size_t>() > 0 ? kDataFailure : kSuccess;
+}
+
+}  // namespace
+
+void add_score(CLI::App& app, int& exit_code) {
+  auto arguments = std::make_shared<ScoreArguments>();
+  auto* command = app.add_subcommand(
+      "score",
+      "Score pictures against reference folders: for each an image score, an anomaly map and an "
+      "overlay.\n\n"
+      "  nagl score --normal good/ --out result/ new/\n"
+      "  nagl score --normal good/ --abnormal bad/ --masks bad_masks/ --method both_nn "
+      "new/a.png\n");
+  command->add_option("query", arguments->queries, "Pictures, or folders of them (recursively)")
+      ->required();
+
+  constexpr const char* kReferences = "References";
+  command
+      ->add_option("--normal", arguments->normal,
+                   "Folder of pictures of good parts, or one such picture; may be repeated")
+      ->required()
+      ->allow_extra_args(false)
+      ->group(kReferences);
+  command
+      ->add_option("--abnormal", arguments->abnormal,
+                   "Folder of pictures of defects, or one such picture; may be repeated")
+      ->allow_extra_args(false)
+      ->group(kReferences);
+  command
+      ->add_option(
+          "--masks", arguments->masks,
+          "Folder of their masks (above 0 on the defect), matched by stem, with or without "
+          "_mask")
+      ->group(kReferences);
+  command
+      ->add_option("--normal-shots", arguments->normal_shots,
+                   "Use only the first N normal pictures, sorted by path")
+      ->check(CLI::PositiveNumber)
+      ->group(kReferences);
+  command
+      ->add_option("--abnormal-shots", arguments->abnormal_shots,
+                   "Use only the first N abnormal pictures")
+      ->check(CLI::PositiveNumber)
+      ->group(kReferences);
+
+  constexpr const char* kScoring = "Scoring";
+  command
+      ->add_option(
+          "--method", arguments->method,
+          "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: both")
+      ->capture_default_str()
+      ->group(kScoring);
+  command
+      ->add_option("--roi", arguments->roi,
+                   "Where to look: a mask picture for all queries, or a folder of them matched by "
+                   "stem; patches outside do not count")
+      ->group(kScoring);
+  command
+      ->add_option("--bit-depth", arguments->decode.bit_depth,
+                   "Bits a sample of 16-bit pictures really holds, e.g. 12")
+      ->capture_default_str()
+      ->group(kScoring);
+
+  constexpr const char* kOutput = "Output";
+  command
+      ->add_option("--out", arguments->out,
+                   "Folder for maps/, overlays/, results.jsonl, results.csv and run.json (without "
+                   "it: scores only)")
+      ->group(kOutput);
+  command->add_flag("--overwrite", arguments->overwrite, "Replace files that exist")
+      ->group(kOutput);
+  command->add_flag("--json", arguments->json, "Print one JSON line a picture instead of a table")
+      ->group(kOutput);
+  command
+      ->add_option("--map-format", arguments->map_format,
+                   "png: 16 bit, round(65535 x score); npy: float32, exact")
+      ->check(CLI::IsMember({"png", "npy"}))
+      ->capture_default_str()
+      ->group(kOutput);
+  command->add_flag("--no-overlays", arguments->no_overlays, "Draw no overlays")->group(kOutput);
+  command
+      ->add_option("--scale", arguments->scale,
+                   "Colours of the overlays: references: one scale for the run, from what good "
+                   "references score; auto: one a picture")
+      ->check(CLI::IsMember({"references", "auto"}))
+      ->capture_default_str()
+      ->group(kOutput);
+  add_runtime_options(*command, arguments->runtime);
+  command->callback([arguments, &exit_code] { exit_code = run_score(*arguments); });
+}
+
+}  // namespace nagl::apps

@@ -1,0 +1,135 @@
+#include "score_output.h"
+
+#include <fmt/format.h>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/error.h"
+#include "nagl/metrics/auroc.h"
+
+namespace nagl::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool lies_in(const fs::path& inner, const fs::path& outer) {
+  const auto a = fs::weakly_canonical(inner), b = fs::weakly_canonical(outer);
+  const auto relative = a.lexically_relative(b);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+std::string csv_row(const ScoreRecord& record) {
+  const PlannedQuery& query = *record.query;
+  const auto text = [](const std::optional<fs::path>& path) {
+    return path ? csv_field(path->string()) : std::string();
+  };
+  const bool scored = !record.error;
+  return fmt::format("{},{},{},{},{},{}\n", csv_field(query.file.path.string()),
+                     scored ? fmt::format("{:.6f}", record.image_score) : "",
+                     query.known ? csv_field(query.known->defect) : "",
+                     scored ? text(query.map) : "", scored ? text(query.overlay) : "",
+                     scored ? "" : csv_field(*record.error));
+}
+
+}  // namespace
+
+void OutputPlan::assign(std::vector<PlannedQuery>& queries, bool overwrite) const {
+  std::map<fs::path, fs::path> owner;
+  const auto check_free = [&](const fs::path& file) {
+    if (!overwrite && fs::exists(fs::symlink_status(file))) {
+      throw ConfigError("'" + file.string() +
+                        "' exists; give --overwrite to replace it, or another --out");
+    }
+  };
+  for (const auto& file : {json_lines(), csv(), run()}) check_free(file);
+  for (auto& query : queries) {
+    if (!query.file.folder.empty() && lies_in(out, query.file.folder)) {
+      throw ConfigError(
+          "the output folder '" + out.string() + "' lies inside the queries' folder '" +
+          query.file.folder.string() +
+          "', where the next run would take its pictures for queries; choose another");
+    }
+    const fs::path relative = query.file.relative().replace_extension();
+    const auto [entry, fresh] = owner.emplace(relative, query.file.path);
+    if (!fresh) {
+      throw ConfigError("queries '" + entry->second.string() + "' and '" +
+                        query.file.path.string() + "' would both be written to '" +
+                        relative.string() + ".*'; score them in separate runs");
+    }
+    query.map = out / "maps" / relative;
+    *query.map += map_extension;
+    check_free(*query.map);
+    if (!overlays) continue;
+    query.overlay = out / "overlays" / relative;
+    *query.overlay += ".png";
+    check_free(*query.overlay);
+  }
+}
+
+Json ScoreRecord::json() const {
+  Json line;
+  line["path"] = query->file.path.string();
+  if (query->known) line["label"] = query->known->defect;
+  if (error) {
+    line["error"] = *error;
+    return line;
+  }
+  line["image_score"] = image_score;
+  line["peak"] = {{"x", peak.x}, {"y", peak.y}, {"score", peak_score}};
+  line["height"] = size.height;
+  line["width"] = size.width;
+  if (query->map) line["map"] = query->map->string();
+  if (query->overlay) line["overlay"] = query->overlay->string();
+  return line;
+}
+
+void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& records) {
+  std::string lines, rows = "path,image_score,label,map,overlay,error\n";
+  for (const auto& record : records) {
+    lines += dump_json(record.json()) + "\n";
+    rows += csv_row(record);
+  }
+  write_file(plan.json_lines(), lines);
+  write_file(plan.csv(), rows);
+}
+
+Json summarize(const std::vector<ScoreRecord>& records) {
+  std::vector<double> scores;
+  std::vector<std::uint8_t> labels;
+  std::size_t skipped = 0, unknown = 0, anomalous = 0;
+  for (const auto& record : records) {
+    if (record.error) {
+      ++skipped;
+    } else if (!record.query->known) {
+      ++unknown;
+    } else {
+      scores.push_back(record.image_score);
+      labels.push_back(record.query->known->anomalous());
+      anomalous += labels.back();
+    }
+  }
+  Json summary;
+  summary["scored"] = records.size() - skipped;
+  summary["skipped"] = skipped;
+  summary["good"] = labels.size() - anomalous;
+  summary["anomalous"] = anomalous;
+  const auto area = unknown == 0 ? auroc(scores, labels) : std::nullopt;
+  summary["image_auroc"] = area ? Json(*area) : Json(nullptr);
+  if (!area) {
+    summary["image_auroc_reason"] =
+        unknown > 0 ? "true labels are not known (queries outside an MVTec layout)"
+                    : "the queries are all of one class";
+  }
+  return summary;
+}
+
+}  // namespace nagl::apps

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <opencv2/core/types.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nagl/core/json.h"
+#include "nagl/dataset/dataset.h"
+#include "nagl/dataset/pictures.h"
+
+namespace nagl::apps {
+
+/// A query with what is known of it and where its results go (no paths without `--out`).
+struct PlannedQuery {
+  PictureFile file;
+  std::optional<Sample> known;               ///< label and mask, from an MVTec layout
+  std::optional<std::filesystem::path> roi;  ///< region of interest
+  std::optional<std::filesystem::path> map, overlay;
+};
+
+/// What the output folder will hold.
+struct OutputPlan {
+  std::filesystem::path out;
+  std::string map_extension = ".png";
+  bool overlays = true;
+
+  std::filesystem::path json_lines() const { return out / "results.jsonl"; }
+  std::filesystem::path csv() const { return out / "results.csv"; }
+  std::filesystem::path run() const { return out / "run.json"; }
+
+  /// Gives each query its files, `maps/` and `overlays/` plus its path below the folder it was
+  /// found in. @throws ConfigError if two queries would share a file, a file exists and `overwrite`
+  /// is false, or the output lies inside a folder of queries.
+  void assign(std::vector<PlannedQuery>& queries, bool overwrite) const;
+};
+
+/// One scored (or skipped) query.
+struct ScoreRecord {
+  const PlannedQuery* query = nullptr;
+  std::optional<std::string> error;  ///< why it was skipped
+  double image_score = 0;
+  cv::Size size;
+  cv::Point peak;
+  double peak_score = 0;
+
+  Json json() const;
+};
+
+/// `results.jsonl` and `results.csv`.
+void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& records);
+
+/// Pictures, skipped pictures and image AUROC (null with a reason where there is none).
+Json summarize(const std::vector<ScoreRecord>& records);
+
+}  // namespace nagl::apps

@@ -1,0 +1,61 @@
+# Finds LibTorch and makes the imported target Torch::Torch. Works with the `torch` wheel of a
+# virtual environment and with an unpacked libtorch alike, and needs no CUDA toolkit.
+#
+# NAGL_TORCH_DIR (cache or environment): the folder that holds include/ and lib/. Without it the
+#                project's own .venv is searched.
+# NAGL_CUDA:     also link libtorch_cuda and libc10_cuda.
+
+if(NOT NAGL_TORCH_DIR AND DEFINED ENV{NAGL_TORCH_DIR})
+  set(NAGL_TORCH_DIR $ENV{NAGL_TORCH_DIR})
+endif()
+if(NOT NAGL_TORCH_DIR)
+  file(GLOB NAGL_TORCH_DIR ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch)
+endif()
+set(NAGL_TORCH_DIR "${NAGL_TORCH_DIR}" CACHE PATH "Folder of Torch that holds include/ and lib/")
+
+set(torch_parts c10 torch_cpu)
+if(NAGL_CUDA)
+  list(APPEND torch_parts c10_cuda torch_cuda)
+endif()
+set(torch_required)
+foreach(part IN LISTS torch_parts)
+  find_library(TORCH_${part}_LIBRARY ${part} PATHS ${NAGL_TORCH_DIR}/lib NO_DEFAULT_PATH)
+  list(APPEND torch_required TORCH_${part}_LIBRARY)
+endforeach()
+find_path(TORCH_INCLUDE_DIR torch/csrc/api/include/torch/torch.h
+          PATHS ${NAGL_TORCH_DIR}/include NO_DEFAULT_PATH)
+if(TORCH_INCLUDE_DIR)
+  file(STRINGS ${TORCH_INCLUDE_DIR}/torch/csrc/api/include/torch/version.h torch_version
+       REGEX "#define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+  if(NOT torch_version)
+    file(STRINGS ${TORCH_INCLUDE_DIR}/torch/headeronly/version.h torch_version
+         REGEX "#define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+  endif()
+  string(REGEX MATCHALL "[0-9]+" torch_version "${torch_version}")
+  list(JOIN torch_version "." Torch_VERSION)
+endif()
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(
+  Torch REQUIRED_VARS ${torch_required} TORCH_INCLUDE_DIR VERSION_VAR Torch_VERSION
+  REASON_FAILURE_MESSAGE "run scripts/setup.sh, or set NAGL_TORCH_DIR to a Torch folder")
+
+if(Torch_FOUND AND NOT TARGET Torch::Torch)
+  add_library(Torch::Torch INTERFACE IMPORTED)
+  # -idirafter: the wheel carries headers of fmt, protobuf and others of its own, which must not
+  # hide those of the system.
+  target_compile_options(
+    Torch::Torch INTERFACE "SHELL:-idirafter ${TORCH_INCLUDE_DIR}"
+                           "SHELL:-idirafter ${TORCH_INCLUDE_DIR}/torch/csrc/api/include")
+  foreach(part IN LISTS torch_parts)
+    add_library(Torch::${part} SHARED IMPORTED)
+    set_target_properties(Torch::${part} PROPERTIES IMPORTED_LOCATION ${TORCH_${part}_LIBRARY})
+  endforeach()
+  target_link_libraries(Torch::Torch INTERFACE Torch::torch_cpu Torch::c10)
+  if(NAGL_CUDA)
+    # Nothing refers to them by symbol; without the flag the linker drops them and CUDA is off.
+    target_link_libraries(
+      Torch::Torch INTERFACE -Wl,--push-state,--no-as-needed ${TORCH_torch_cuda_LIBRARY}
+                             ${TORCH_c10_cuda_LIBRARY} -Wl,--pop-state)
+  endif()
+endif()

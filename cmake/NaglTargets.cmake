@@ -1,0 +1,55 @@
+# How the project's own targets are made: warnings, sanitizers, and one precompiled <torch/torch.h>
+# that all of them share.
+
+# The precompiled header is position independent, so everything must be; a property a target would
+# make the flags differ and the header unusable.
+add_compile_options(-fPIC)
+set(CMAKE_LINK_DEPENDS_NO_SHARED ON)
+
+if(NAGL_SANITIZE)
+  add_compile_options(-fsanitize=${NAGL_SANITIZE} -fno-sanitize-recover=undefined
+                      -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${NAGL_SANITIZE})
+endif()
+
+file(WRITE ${PROJECT_BINARY_DIR}/torch_pch.cpp.in "// Carries the precompiled header.\n")
+configure_file(${PROJECT_BINARY_DIR}/torch_pch.cpp.in ${PROJECT_BINARY_DIR}/torch_pch.cpp COPYONLY)
+add_library(nagl_torch_pch OBJECT ${PROJECT_BINARY_DIR}/torch_pch.cpp)
+target_link_libraries(nagl_torch_pch PRIVATE Torch::Torch)
+target_precompile_headers(nagl_torch_pch PRIVATE <torch/torch.h>)
+
+function(nagl_common_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Winvalid-pch)
+  target_precompile_headers(${target} REUSE_FROM nagl_torch_pch)
+endfunction()
+
+# nagl_library(NAME ROOMS room... LINK target...): the library nagl::NAME from src/ROOM/*.cpp.
+function(nagl_library name)
+  cmake_parse_arguments(arg "" "" "ROOMS;LINK" ${ARGN})
+  set(patterns ${arg_ROOMS})
+  list(TRANSFORM patterns REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/src/\\1/*.cpp")
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
+  set(target nagl_${name})
+  add_library(${target} STATIC ${sources})
+  add_library(nagl::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} OUTPUT_NAME nagl-${name})
+  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(${target} PUBLIC ${arg_LINK})
+  nagl_common_options(${target})
+endfunction()
+
+# nagl_tests(ROOM LINK target...): one test executable for each tests/ROOM/*_test.cpp.
+function(nagl_tests room)
+  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${room}/*_test.cpp)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM unit)
+    set(target ${room}_${unit})
+    add_executable(${target} ${source})
+    target_link_libraries(${target} PRIVATE ${arg_LINK} GTest::gtest_main)
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+    nagl_common_options(${target})
+    gtest_discover_tests(${target} TEST_PREFIX ${room}/ DISCOVERY_MODE PRE_TEST
+                         DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+  endforeach()
+endfunction()

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+
+namespace nagl {
+
+/// Numeric type of the backbone's weights and activations. Features and scores are always float32.
+enum class Precision { kFloat32, kBFloat16, kFloat16 };
+
+/// `float32`, `bfloat16`, `float16`. Throws ConfigError on anything else.
+Precision parse_precision(const std::string& name);
+std::string to_string(Precision precision);
+at::ScalarType scalar_type(Precision precision);
+
+/// `auto` (CUDA where there is a usable GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
+/// Throws ConfigError on another name, DeviceError if the GPU asked for is not there.
+at::Device parse_device(const std::string& name);
+
+/// The device in words: `cpu (AMD EPYC, 2 threads)`, `cuda:0 (NVIDIA H100)`.
+std::string describe_device(const at::Device& device);
+
+/// Puts Torch's numerics into the state nagl's results are stated for: float32 means float32 (no
+/// TF32 on CUDA). Call once before computing; has no cost.
+void configure_numerics();
+
+}  // namespace nagl

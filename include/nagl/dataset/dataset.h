@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nagl {
+
+/// The defect type of good pictures.
+inline constexpr const char* kGood = "good";
+
+/// One picture of a data set.
+struct Sample {
+  std::filesystem::path path;
+  std::string defect = kGood;                 ///< defect type; `good` if there is none
+  std::optional<std::filesystem::path> mask;  ///< ground truth of a defective picture, where known
+
+  bool anomalous() const { return defect != kGood; }
+};
+
+/// A kind of part: good pictures to refer to, and pictures to test on.
+struct Category {
+  std::string name;
+  std::filesystem::path folder;
+  std::vector<Sample> train;  ///< good pictures, sorted by path
+  std::vector<Sample> test;   ///< good and defective pictures, sorted by defect type and path
+
+  /// Defect types of `test`, sorted, without `good`.
+  std::vector<std::string> defects() const;
+};
+
+/// A domain: one or more categories, sorted by name.
+struct Dataset {
+  std::vector<Category> categories;
+};
+
+/// Reads MVTec AD's layout (Bergmann et al., CVPR 2019): a category folder with `train/good`,
+/// `test/TYPE` and `ground_truth/TYPE`, or a folder of such folders. Masks are matched by stem,
+/// with or without `_mask`.
+/// @throws DataError naming the folder if it has no category, or a category has no test pictures
+Dataset read_mvtec(const std::filesystem::path& root);
+
+/// What MVTec's layout says of a picture from its place alone (`.../test/TYPE/x.png`,
+/// `.../train/good/x.png`); nothing for a picture that stands elsewhere.
+std::optional<Sample> locate_in_mvtec(const std::filesystem::path& picture);
+
+}  // namespace nagl

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nagl {
+
+/// A picture and the folder it was found in (empty for one that was named itself).
+struct PictureFile {
+  std::filesystem::path path;
+  std::filesystem::path folder;
+
+  /// The path below the folder it was found in; the file name for one that was named itself.
+  std::filesystem::path relative() const;
+};
+
+/// Whether the extension is one of a picture format (png, jpg, bmp, tiff, webp, ...); hidden files
+/// are none.
+bool has_picture_extension(const std::filesystem::path& path);
+
+/// The pictures that `path` stands for: itself if it is a file, else all pictures below the folder,
+/// recursively, sorted by path. @throws DataError if it does not exist or the folder has no
+/// pictures.
+std::vector<PictureFile> list_pictures(const std::filesystem::path& path);
+
+/// Several paths, one after the other.
+std::vector<PictureFile> list_pictures(const std::vector<std::filesystem::path>& paths);
+
+/// Pictures in a folder (masks, regions of interest) that are looked up by the stem of another.
+class StemIndex {
+ public:
+  /// @throws DataError as `list_pictures`.
+  explicit StemIndex(const std::filesystem::path& folder);
+
+  /// The picture that belongs to `picture`: the same path below the folder, up to the extension and
+  /// a trailing `_mask`; else the only one anywhere below the folder with that stem.
+  /// @return nothing if there is none
+  /// @throws DataError naming both candidates if there are several
+  std::optional<std::filesystem::path> find(const PictureFile& picture) const;
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<PictureFile> files_;
+};
+
+}  // namespace nagl

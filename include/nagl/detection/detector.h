@@ -1,0 +1,85 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <memory>
+#include <opencv2/core/mat.hpp>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "nagl/image/image.h"
+#include "nagl/image/preprocess.h"
+#include "nagl/model/backbone.h"
+#include "nagl/model/reference_bank.h"
+
+namespace nagl {
+
+/// How pictures become scores.
+struct DetectorOptions {
+  Method method = Method::kNormalNn;
+  ImageSize image_size;  ///< pictures are resized to this, whatever their proportions
+  MaskAlignment mask_alignment = MaskAlignment::kAligned;
+  DecodeOptions decode;
+};
+
+/// A picture to look at, and optionally where to look.
+struct Query {
+  Image image;
+  cv::Mat roi;  ///< uint8 [H, W] of the picture's proportions, above 0 where to look; empty: all
+};
+
+/// What was seen in one picture.
+struct Detection {
+  double image_score = 0;   ///< [0, 1], mean of the top 1 % of patch scores
+  cv::Mat map;              ///< float32 [H, W] of the picture's size, [0, 1]; 0 outside the ROI
+  at::Tensor patch_scores;  ///< [h, w] float32, on the CPU; 0 outside the ROI
+};
+
+/// An abnormal reference: a picture of a defect and the mask that says where it is.
+struct AbnormalReference {
+  std::filesystem::path picture;
+  std::filesystem::path mask;
+};
+
+/// Reference pictures by path.
+struct ReferencePaths {
+  std::vector<std::filesystem::path> normal;
+  std::vector<AbnormalReference> abnormal;
+};
+
+/// Encodes reference pictures once, `batch_size` at a time.
+/// @throws DataError naming the file if a picture cannot be read, or a mask marks no patch
+ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
+                                  const DetectorOptions& options, std::int64_t batch_size);
+
+/// Pictures in, detections out. Safe to use from several threads.
+class Detector {
+ public:
+  /// @throws ConfigError if the image size does not suit the backbone or the bank lacks references
+  ///         that the method needs
+  Detector(std::shared_ptr<const Backbone> backbone, ReferenceBank bank, DetectorOptions options);
+
+  Detection detect(const Query& query) const;
+  /// One backbone pass for all of them. @throws DataError naming the picture if an ROI leaves
+  /// nothing
+  std::vector<Detection> detect(std::span<const Query> queries) const;
+
+  /// Throws DataError naming the picture if its ROI is there and contains no patch.
+  void check_roi(const Query& query) const;
+
+  const Backbone& backbone() const { return *backbone_; }
+  const ReferenceBank& bank() const { return bank_; }
+  const DetectorOptions& options() const { return options_; }
+
+ private:
+  at::Tensor roi_patches(const Query& query) const;
+  Detection finish(const Query& query, const at::Tensor& patch_scores) const;
+
+  std::shared_ptr<const Backbone> backbone_;
+  ReferenceBank bank_;
+  DetectorOptions options_;
+};
+
+}  // namespace nagl

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <filesystem>
+
+#include "nagl/detection/detector.h"
+#include "nagl/image/overlay.h"
+
+namespace nagl {
+
+/// The colour scale that overlays of one run share: what the median patch of a good picture scores
+/// is its low end, and what the worst patch of a good picture scores its middle. Normal references
+/// stand for good pictures, each scored with itself left out of the bank (of more than 16, 16
+/// spread evenly); a lone reference is scored mirrored.
+/// @param reference one of the normal references, read only if there is just one
+/// @throws DataError if it cannot be read
+ColourScale reference_scale(const Detector& detector, const std::filesystem::path& reference);
+
+}  // namespace nagl

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <opencv2/core/mat.hpp>
+#include <string>
+
+namespace nagl {
+
+/// The scores that the two ends of an overlay's colours stand for.
+struct ColourScale {
+  double low = 0;
+  double high = 1;
+};
+
+/// The scale of one map alone: from its lowest to its highest value.
+ColourScale scale_of(const cv::Mat& map);
+
+/// What an overlay shows.
+struct OverlayContent {
+  cv::Mat rgb;          ///< uint8 [H, W, 3], the query
+  cv::Mat map;          ///< float32 [H, W], its anomaly map
+  cv::Mat truth;        ///< uint8 [H, W], above 0 on the true defect; empty where it is not known
+  std::string caption;  ///< ASCII, e.g. `score 0.231`
+  ColourScale scale;
+};
+
+/// A picture to judge a detection by at a glance: the query; the query under the heat map with the
+/// contour of the hottest region; where known, the query with the outline of the true defect; below
+/// them the colour scale with its values. @return uint8 RGB
+cv::Mat draw_overlay(const OverlayContent& content);
+
+}  // namespace nagl

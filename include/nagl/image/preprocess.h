@@ -1,0 +1,48 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <opencv2/core/mat.hpp>
+
+#include "nagl/image/image.h"
+
+namespace nagl {
+
+/// The size at which pictures enter the network, in pixels.
+struct ImageSize {
+  std::int64_t height = 448;
+  std::int64_t width = 448;
+
+  bool operator==(const ImageSize&) const = default;
+};
+
+/// Changes whenever `preprocess` would give other values for the same picture.
+inline constexpr int kPreprocessVersion = 1;
+
+/// Resizes to `size`, bicubic with antialiasing as Pillow does.
+/// @param rgb uint8 [H, W, 3]
+/// @return [3, size.height, size.width] uint8 on the CPU.
+at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size);
+
+/// What the backbone takes (DESIGN 3.2): resized, scaled to [0, 1], ImageNet mean and deviation.
+/// @return [3, size.height, size.width] float32 on the CPU.
+at::Tensor preprocess(const Image& image, ImageSize size);
+
+/// Where the window of a patch lies over the mask.
+enum class MaskAlignment {
+  kAligned,    ///< over the patch itself
+  kPublished,  ///< one pixel up and left, zero outside, as the published code has it
+};
+
+/// Resizes a mask to the network's size by nearest neighbour (as Pillow does).
+/// @param mask uint8 [H, W]
+/// @return [size.height, size.width] uint8, 0 or 1.
+at::Tensor resize_mask(const cv::Mat& mask, ImageSize size);
+
+/// The patch mask of DESIGN 3.4: a patch is set when any pixel of its window is above 0.
+/// @param network_mask [height, width] as `resize_mask` gives it; sides are multiples of `patch`
+/// @return [height/patch * width/patch] bool, row by row.
+at::Tensor mask_to_patches(const at::Tensor& network_mask, std::int64_t patch,
+                           MaskAlignment alignment = MaskAlignment::kAligned);
+
+}  // namespace nagl

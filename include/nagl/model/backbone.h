@@ -1,0 +1,62 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "nagl/core/device.h"
+#include "nagl/nn/vision_transformer.h"
+
+namespace nagl {
+
+/// How a backbone file is loaded.
+struct BackboneOptions {
+  std::optional<std::int64_t>
+      layer;  ///< block whose features are taken; unset: the file's own word
+  at::Device device = at::kCPU;
+  Precision precision = Precision::kFloat32;  ///< of weights and activations, DESIGN section 4
+};
+
+/// A frozen DINOv2 backbone: pictures in, patch features out. Safe to use from several threads.
+class Backbone {
+ public:
+  /// Loads a safetensors file with torch.hub names; width, depth and patch size come from the
+  /// shapes in it. @throws ModelError naming the file; ConfigError if it has no such layer.
+  Backbone(const std::filesystem::path& path, const BackboneOptions& options);
+
+  /// @param images [B, 3, H, W] float32, preprocessed, on any device
+  /// @return patch features [B, H/patch * W/patch, C] float32 on the backbone's device
+  at::Tensor encode(const at::Tensor& images) const;
+
+  std::int64_t layer() const { return layer_; }
+  std::int64_t width() const { return network_->options().width; }
+  std::int64_t patch() const { return network_->options().patch; }
+  const at::Device& device() const { return device_; }
+  Precision precision() const { return precision_; }
+  const std::filesystem::path& path() const { return path_; }
+  /// The file's metadata: architecture, source, source_sha256, recommended_layer.
+  const std::map<std::string, std::string>& provenance() const { return provenance_; }
+  /// One line for a person: `dinov2_vits14, layer 7, from ...`.
+  std::string describe() const;
+
+  /// Throws ConfigError unless both sides are positive multiples of the patch size.
+  void check_image_size(std::int64_t height, std::int64_t width) const;
+
+ private:
+  std::filesystem::path path_;
+  std::map<std::string, std::string> provenance_;
+  std::int64_t layer_;
+  at::Device device_;
+  Precision precision_;
+  mutable VisionTransformer network_{nullptr};
+};
+
+/// Where the backbone file is (DESIGN section 4): `given` if not empty, else `$NAGL_BACKBONE`, else
+/// `<executable>/../../weights/dinov2_vits14.safetensors`, else `<executable>/../share/nagl/`.
+/// @throws ModelError saying how to get one if it is in none of these places.
+std::filesystem::path find_backbone(const std::filesystem::path& given);
+
+}  // namespace nagl

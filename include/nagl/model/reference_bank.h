@@ -1,0 +1,65 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <string>
+
+#include "nagl/nn/nearest_neighbor.h"
+
+namespace nagl {
+
+/// How patches are scored (the paper's ablation; DESIGN section 3).
+enum class Method {
+  kNormalNn,    ///< distance to the nearest normal patch: (1 - c_n) / 2
+  kAbnormalNn,  ///< similarity to the nearest known defect patch: (1 + c_a) / 2
+  kBothNn,      ///< both: (2 + c_a - c_n) / 4
+};
+
+/// `normal_nn`, `abnormal_nn`, `both_nn`. Throws ConfigError on anything else.
+Method parse_method(const std::string& name);
+std::string to_string(Method method);
+/// Whether a method looks at normal, or at abnormal, references.
+bool uses_normal(Method method);
+bool uses_abnormal(Method method);
+
+/// All that depends on the reference pictures alone: tensors in, patch scores out. Immutable after
+/// construction, so safe to use from several threads.
+class ReferenceBank {
+ public:
+  /// @param normal [K1, N, C] float32, K1 >= 0
+  /// @param abnormal [K2, N, C] float32, or undefined
+  /// @param patch_mask [K2, N] bool: which abnormal patches show the defect; each row has one set.
+  ///        Undefined with `abnormal`.
+  /// @throws std::invalid_argument on shapes that do not fit or an empty row of the mask
+  explicit ReferenceBank(const at::Tensor& normal, const at::Tensor& abnormal = {},
+                         const at::Tensor& patch_mask = {});
+
+  std::int64_t normal_count() const { return normal_count_; }
+  std::int64_t abnormal_count() const { return abnormal_count_; }
+
+  /// @param features [B, N', C] float32
+  /// @return scores [B, N'] float32 in [0, 1]
+  /// @throws ConfigError if `method` needs references that the bank does not have
+  at::Tensor score(const at::Tensor& features, Method method) const;
+
+  /// Scores normal reference `index` as a query against the other normal references (and all
+  /// abnormal ones): what a good picture that is not in the bank may be expected to score.
+  /// @return [N] float32
+  /// @throws ConfigError as `score`, and if `method` uses normal references and there is no other.
+  at::Tensor score_left_out(std::int64_t index, Method method) const;
+
+  /// Throws ConfigError if `method` needs references that the bank does not have.
+  void check(Method method) const;
+
+ private:
+  std::int64_t normal_count_ = 0, abnormal_count_ = 0, patches_ = 0;
+  NeighborRows normal_;    ///< K1 * N rows
+  NeighborRows abnormal_;  ///< the masked-in rows of all abnormal references
+};
+
+/// The image score (DESIGN 3.8): the mean of the top 1 % of patch scores (floor, at least one).
+/// @param patch_scores [N] float32
+double image_score(const at::Tensor& patch_scores);
+
+}  // namespace nagl

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace nagl {
+
+/// A safetensors file: its directory is read and checked when it is opened, a tensor's bytes when
+/// it is asked for. Every fault is a ModelError that names the file and, where there is one, the
+/// tensor.
+class WeightsFile {
+ public:
+  /// What the header says of one tensor.
+  struct Entry {
+    std::string name;
+    at::ScalarType dtype = at::kFloat;
+    std::vector<std::int64_t> shape;
+    std::uint64_t begin = 0;  ///< first byte, from the start of the file
+    std::uint64_t size = 0;   ///< bytes
+  };
+
+  /// @throws ModelError if the file is missing, truncated, or its header is not a valid safetensors
+  ///         header whose tensors fill the file exactly, without overlap.
+  explicit WeightsFile(std::filesystem::path path);
+
+  const std::filesystem::path& path() const { return path_; }
+  /// Tensors by name.
+  const std::map<std::string, Entry>& entries() const { return entries_; }
+  /// The file's `__metadata__`.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+  /// One entry's description. @throws ModelError if the tensor is missing.
+  const Entry& entry(const std::string& name) const;
+  /// One tensor, as stored, on the CPU. @throws ModelError if it is missing or cannot be read.
+  at::Tensor read(const std::string& name) const;
+
+  /// Copies every tensor of the file into the parameter or buffer of that name, converting floating
+  /// types. @throws ModelError if a tensor is missing, surplus, of another shape or not floating.
+  void load_into(torch::nn::Module& module) const;
+
+ private:
+  [[noreturn]] void fail(const std::string& why) const;
+  void read_header(int descriptor, std::uint64_t file_size);
+
+  std::filesystem::path path_;
+  std::map<std::string, Entry> entries_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// Writes tensors as safetensors, atomically, in the order of their names.
+/// @param tensors any device and strides; float64, float32, float16, bfloat16, int64, int32, uint8
+///        or bool
+/// @throws DataError naming the file if it cannot be written.
+void write_weights(const std::filesystem::path& path,
+                   const std::map<std::string, at::Tensor>& tensors,
+                   const std::map<std::string, std::string>& metadata);
+
+}  // namespace nagl

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+namespace nagl {
+
+/// Shape of a Vision Transformer.
+struct VisionTransformerOptions {
+  std::int64_t width = 384;      ///< channels C of a token
+  std::int64_t depth = 12;       ///< number of blocks
+  std::int64_t hidden = 1536;    ///< channels inside the MLP
+  std::int64_t patch = 14;       ///< height and width of a patch in pixels
+  std::int64_t grid = 37;        ///< the stored position embedding covers grid x grid patches
+  std::int64_t head_width = 64;  ///< channels of one attention head
+
+  std::int64_t heads() const { return width / head_width; }
+};
+
+/// One pre-norm block of DINOv2: x + ls1(attn(norm1(x))), then x + ls2(mlp(norm2(x))).
+/// Parameter names are torch.hub's: norm1, attn.qkv, attn.proj, ls1.gamma, norm2, mlp.fc1, mlp.fc2,
+/// ls2.gamma.
+class VisionTransformerBlockImpl : public torch::nn::Module {
+ public:
+  explicit VisionTransformerBlockImpl(const VisionTransformerOptions& options);
+
+  /// @param tokens [B, T, C]
+  /// @return [B, T, C]
+  at::Tensor forward(const at::Tensor& tokens);
+
+  /// Multiplies both LayerScales into the projections before them (for inference).
+  void fold_layer_scale();
+
+ private:
+  at::Tensor attend(const at::Tensor& tokens);
+
+  std::int64_t heads_;
+  bool folded_ = false;
+  torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr};
+  torch::nn::Linear qkv_{nullptr}, proj_{nullptr}, fc1_{nullptr}, fc2_{nullptr};
+  at::Tensor gamma1_, gamma2_;
+};
+TORCH_MODULE(VisionTransformerBlock);
+
+/// The backbone of DINOv2 (Oquab et al., 2023, arXiv 2304.07193) without register tokens: LayerNorm
+/// eps 1e-6, exact GELU, LayerScale. Parameter names are torch.hub's.
+class VisionTransformerImpl : public torch::nn::Module {
+ public:
+  explicit VisionTransformerImpl(const VisionTransformerOptions& options);
+
+  /// Patch features of one block, after the final LayerNorm. Later blocks are not computed. The
+  /// final LayerNorm runs in float32 whatever the precision of the blocks.
+  ///
+  /// @param images [B, 3, H, W] in the precision of the weights, normalised; H and W are multiples
+  ///        of the patch size
+  /// @param layer block index, 0 .. depth - 1
+  /// @return [B, H/patch * W/patch, C] float32
+  /// @throws std::invalid_argument on a layer or an image size out of range
+  at::Tensor forward(const at::Tensor& images, std::int64_t layer);
+
+  /// Patch tokens and class token with their positions: [B, 1 + N, C], class first.
+  at::Tensor embed(const at::Tensor& images);
+
+  /// The position embedding for a grid of `rows` x `columns` patches, interpolated as DINOv2 does:
+  /// bicubic, no antialiasing, with the scale factor (n + 0.1) / grid handed to the kernel; as
+  /// stored where the grid is the stored one. [1, 1 + rows * columns, C], class first.
+  at::Tensor position_embedding(std::int64_t rows, std::int64_t columns) const;
+
+  /// Folds LayerScale into the projections, and keeps the final LayerNorm in float32, so that
+  /// `to(precision)` may follow. Call once, after the weights are loaded.
+  void prepare_for_inference(at::Device device, at::ScalarType precision);
+
+  const VisionTransformerOptions& options() const { return options_; }
+
+ private:
+  VisionTransformerOptions options_;
+  at::Tensor cls_token_, pos_embed_;
+  torch::nn::Conv2d patch_embed_{nullptr};
+  torch::nn::ModuleList blocks_{nullptr};
+  torch::nn::LayerNorm norm_{nullptr};
+};
+TORCH_MODULE(VisionTransformer);
+
+}  // namespace nagl

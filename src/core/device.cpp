@@ -1,0 +1,81 @@
+#include "nagl/core/device.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "nagl/core/error.h"
+
+namespace nagl {
+namespace {
+
+constexpr struct {
+  Precision precision;
+  const char* name;
+  at::ScalarType type;
+} kPrecisions[] = {
+    {Precision::kFloat32, "float32", at::kFloat},
+    {Precision::kBFloat16, "bfloat16", at::kBFloat16},
+    {Precision::kFloat16, "float16", at::kHalf},
+};
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) {
+      const auto colon = line.find(": ");
+      if (colon != std::string::npos) return line.substr(colon + 2);
+    }
+  }
+  return "unknown processor";
+}
+
+}  // namespace
+
+Precision parse_precision(const std::string& name) {
+  for (const auto& entry : kPrecisions) {
+    if (name == entry.name) return entry.precision;
+  }
+  throw ConfigError("precision '" + name + "' is not one of float32, bfloat16, float16");
+}
+
+std::string to_string(Precision precision) {
+  return kPrecisions[static_cast<std::size_t>(precision)].name;
+}
+
+at::ScalarType scalar_type(Precision precision) {
+  return kPrecisions[static_cast<std::size_t>(precision)].type;
+}
+
+at::Device parse_device(const std::string& name) {
+  if (name == "cpu") return at::kCPU;
+  if (name == "auto") return torch::cuda::is_available() ? at::Device(at::kCUDA, 0) : at::kCPU;
+  const std::string prefix = "cuda:";
+  const std::string digits = name.starts_with(prefix) ? name.substr(prefix.size()) : "";
+  const bool numbered = !digits.empty() && digits.size() <= 3 &&
+                        std::all_of(digits.begin(), digits.end(),
+                                    [](unsigned char c) { return c >= '0' && c <= '9'; });
+  if (name != "cuda" && !numbered) {
+    throw ConfigError("device '" + name + "' is not one of auto, cpu, cuda, cuda:N");
+  }
+  const int index = numbered ? std::stoi(digits) : 0;
+  const auto count =
+      torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
+  if (index >= count) {
+    throw DeviceError("device '" + name + "' is not there (" + std::to_string(count) +
+                      " CUDA devices seen by this build); use --device cpu, or build with "
+                      "scripts/setup.sh --cuda on a machine with an NVIDIA driver");
+  }
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+}
+
+std::string describe_device(const at::Device& device) {
+  if (!device.is_cpu()) return device.str();
+  return "cpu (" + processor_name() + ", " + std::to_string(at::get_num_threads()) + " threads)";
+}
+
+void configure_numerics() {
+  at::globalContext().setFloat32MatmulPrecision("highest");
+  at::globalContext().setAllowTF32CuDNN(false);
+}
+
+}  // namespace nagl

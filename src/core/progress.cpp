@@ -1,0 +1,55 @@
+#include "nagl/core/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <string_view>
+
+namespace nagl {
+namespace {
+
+void to_terminal(std::string_view text) {
+  // A terminal that has gone away is no reason to stop.
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+}  // namespace
+
+std::string format_duration(double seconds) {
+  const auto whole = static_cast<std::int64_t>(std::llround(std::max(0.0, seconds)));
+  const auto hours = whole / 3600, minutes = whole / 60 % 60, rest = whole % 60;
+  return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, rest)
+                   : fmt::format("{}:{:02}", minutes, rest);
+}
+
+Progress::Progress(std::string what, std::int64_t total)
+    : what_(std::move(what)),
+      total_(total),
+      start_(Clock::now()),
+      terminal_(::isatty(STDERR_FILENO) != 0) {}
+
+Progress::~Progress() { clear(); }
+
+void Progress::update(std::int64_t done) {
+  using namespace std::chrono_literals;
+  const auto now = Clock::now();
+  if (!terminal_ || now - drawn_ < 100ms) return;
+  drawn_ = now;
+  visible_ = true;
+  const double elapsed = std::chrono::duration<double>(now - start_).count();
+  const double rate = elapsed > 0 ? static_cast<double>(done) / elapsed : 0;
+  std::string line = fmt::format("\r\x1b[K{} {}/{}", what_, done, total_);
+  if (done > 0 && rate > 0) {
+    line += fmt::format("  {:.1f}/s  {} left", rate,
+                        format_duration(static_cast<double>(total_ - done) / rate));
+  }
+  to_terminal(line);
+}
+
+void Progress::clear() {
+  if (visible_) to_terminal("\r\x1b[K");
+  visible_ = false;
+}
+
+}  // namespace nagl

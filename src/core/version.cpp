@@ -1,0 +1,7 @@
+#include "nagl/core/version.h"
+
+namespace nagl {
+
+const char* version() { return NAGL_VERSION; }
+
+}  // namespace nagl

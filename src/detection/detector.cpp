@@ -1,0 +1,143 @@
+#include "nagl/detection/detector.h"
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <utility>
+
+#include "nagl/core/error.h"
+#include "nagl/image/anomaly_map.h"
+
+namespace nagl {
+namespace {
+
+/// Encodes pictures as they come, in batches.
+class BatchEncoder {
+ public:
+  BatchEncoder(const Backbone& backbone, std::int64_t batch_size)
+      : backbone_(backbone), batch_size_(batch_size) {}
+
+  void add(at::Tensor picture) {
+    waiting_.push_back(std::move(picture));
+    if (static_cast<std::int64_t>(waiting_.size()) >= batch_size_) flush();
+  }
+
+  /// [K, N, C]; undefined if nothing was added.
+  at::Tensor take() {
+    flush();
+    return features_.empty() ? at::Tensor() : at::cat(std::exchange(features_, {}));
+  }
+
+ private:
+  void flush() {
+    if (!waiting_.empty()) features_.push_back(backbone_.encode(at::stack(waiting_)));
+    waiting_.clear();
+  }
+
+  const Backbone& backbone_;
+  std::int64_t batch_size_;
+  std::vector<at::Tensor> waiting_, features_;
+};
+
+}  // namespace
+
+ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
+                                  const DetectorOptions& options, std::int64_t batch_size) {
+  const c10::InferenceMode guard;
+  const ImageSize size = options.image_size;
+  backbone.check_image_size(size.height, size.width);
+  BatchEncoder encoder(backbone, batch_size);
+  for (const auto& path : references.normal) {
+    encoder.add(preprocess(read_image(path, options.decode), size));
+  }
+  at::Tensor normal = encoder.take();
+  if (!normal.defined()) {
+    const std::int64_t patches = size.height / backbone.patch() * (size.width / backbone.patch());
+    normal = at::empty({0, patches, backbone.width()});
+  }
+  if (references.abnormal.empty()) return ReferenceBank(normal);
+
+  std::vector<at::Tensor> masks;
+  for (const auto& reference : references.abnormal) {
+    const Image image = read_image(reference.picture, options.decode);
+    const cv::Mat mask = read_mask_for(image, reference.mask);
+    masks.push_back(
+        mask_to_patches(resize_mask(mask, size), backbone.patch(), options.mask_alignment));
+    if (!masks.back().any().item<bool>()) {
+      throw DataError("the mask '" + reference.mask.string() + "' of '" +
+                      reference.picture.string() +
+                      "' marks nothing at the network's size; draw the defect, or leave the "
+                      "picture out");
+    }
+    encoder.add(preprocess(image, size));
+  }
+  return ReferenceBank(normal, encoder.take(), at::stack(masks));
+}
+
+Detector::Detector(std::shared_ptr<const Backbone> backbone, ReferenceBank bank,
+                   DetectorOptions options)
+    : backbone_(std::move(backbone)), bank_(std::move(bank)), options_(options) {
+  backbone_->check_image_size(options_.image_size.height, options_.image_size.width);
+  bank_.check(options_.method);
+}
+
+Detection Detector::detect(const Query& query) const {
+  return std::move(detect(std::span<const Query>(&query, 1)).front());
+}
+
+std::vector<Detection> Detector::detect(std::span<const Query> queries) const {
+  const c10::InferenceMode guard;
+  std::vector<at::Tensor> pictures;
+  for (const auto& query : queries) {
+    pictures.push_back(preprocess(query.image, options_.image_size));
+  }
+  std::vector<Detection> detections;
+  if (pictures.empty()) return detections;
+  const at::Tensor scores =
+      bank_.score(backbone_->encode(at::stack(pictures)), options_.method).to(at::kCPU);
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    detections.push_back(finish(queries[i], scores[static_cast<std::int64_t>(i)]));
+  }
+  return detections;
+}
+
+at::Tensor Detector::roi_patches(const Query& query) const {
+  const at::Tensor inside =
+      mask_to_patches(resize_mask(query.roi, options_.image_size), backbone_->patch());
+  if (!inside.any().item<bool>()) {
+    throw DataError("the region of interest of '" + query.image.path.string() +
+                    "' is empty; mark where to look with values above 0");
+  }
+  return inside;
+}
+
+void Detector::check_roi(const Query& query) const {
+  if (!query.roi.empty()) roi_patches(query);
+}
+
+Detection Detector::finish(const Query& query, const at::Tensor& patch_scores) const {
+  const std::int64_t patch = backbone_->patch();
+  const std::int64_t rows = options_.image_size.height / patch;
+  const std::int64_t columns = options_.image_size.width / patch;
+  const cv::Size size = query.image.rgb.size();
+  Detection detection;
+  if (query.roi.empty()) {
+    detection.image_score = image_score(patch_scores);
+    detection.patch_scores = patch_scores.reshape({rows, columns}).clone();
+    detection.map = make_anomaly_map(detection.patch_scores, size);
+    return detection;
+  }
+  const at::Tensor inside = roi_patches(query);
+  const at::Tensor counted = patch_scores.masked_select(inside);
+  detection.image_score = image_score(counted);
+  // Outside, the lowest score inside keeps the interpolation from bringing in what is left out.
+  const at::Tensor quiet = at::where(inside, patch_scores, counted.min());
+  detection.map = make_anomaly_map(quiet.reshape({rows, columns}), size);
+  cv::Mat roi;
+  cv::resize(query.roi, roi, size, 0, 0, cv::INTER_NEAREST_EXACT);
+  detection.map.setTo(0, roi == 0);
+  detection.patch_scores =
+      at::where(inside, patch_scores, at::zeros_like(patch_scores)).reshape({rows, columns});
+  return detection;
+}
+
+}  // namespace nagl

@@ -1,0 +1,41 @@
+#include "nagl/detection/reference_scale.h"
+
+#include <algorithm>
+#include <opencv2/core.hpp>
+#include <vector>
+
+namespace nagl {
+namespace {
+
+constexpr std::int64_t kMostLeftOut = 16;
+constexpr double kNarrowest = 1e-3;  // so that identical references do not make noise look hot
+
+at::Tensor left_out_scores(const ReferenceBank& bank, Method method) {
+  const std::int64_t count = bank.normal_count(), used = std::min(count, kMostLeftOut);
+  std::vector<at::Tensor> scores;
+  for (std::int64_t i = 0; i < used; ++i) {
+    scores.push_back(bank.score_left_out(i * count / used, method).to(at::kCPU));
+  }
+  return at::cat(scores);
+}
+
+at::Tensor mirrored_scores(const Detector& detector, const std::filesystem::path& reference) {
+  Query query;
+  query.image = read_image(reference, detector.options().decode);
+  cv::flip(query.image.rgb, query.image.rgb, /*around the vertical axis*/ 1);
+  return detector.detect(query).patch_scores.flatten();
+}
+
+}  // namespace
+
+ColourScale reference_scale(const Detector& detector, const std::filesystem::path& reference) {
+  const c10::InferenceMode guard;
+  const Method method = detector.options().method;
+  const bool alone = uses_normal(method) && detector.bank().normal_count() == 1;
+  const at::Tensor scores =
+      alone ? mirrored_scores(detector, reference) : left_out_scores(detector.bank(), method);
+  const double low = scores.median().item<double>(), most = scores.max().item<double>();
+  return {low, low + std::max(2 * (most - low), kNarrowest)};
+}
+
+}  // namespace nagl

@@ -1,0 +1,45 @@
+#include "nagl/image/preprocess.h"
+
+#include <opencv2/imgproc.hpp>
+
+namespace nagl {
+namespace {
+
+constexpr float kMean[3] = {0.485F, 0.456F, 0.406F};
+constexpr float kDeviation[3] = {0.229F, 0.224F, 0.225F};
+
+}  // namespace
+
+at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size) {
+  const cv::Mat packed = rgb.isContinuous() ? rgb : rgb.clone();
+  const at::Tensor pixels =
+      at::from_blob(packed.data, {1, packed.rows, packed.cols, 3}, at::kByte).permute({0, 3, 1, 2});
+  return at::_upsample_bicubic2d_aa(pixels, {size.height, size.width}, false)[0].clone();
+}
+
+at::Tensor preprocess(const Image& image, ImageSize size) {
+  at::Tensor pixels = resize_like_pillow(image.rgb, size).to(at::kFloat).contiguous().div_(255.0F);
+  for (std::int64_t channel = 0; channel < 3; ++channel) {
+    pixels[channel].sub_(kMean[channel]).div_(kDeviation[channel]);
+  }
+  return pixels;
+}
+
+at::Tensor resize_mask(const cv::Mat& mask, ImageSize size) {
+  cv::Mat resized;
+  cv::resize(mask, resized, cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)),
+             0, 0, cv::INTER_NEAREST_EXACT);
+  return at::from_blob(resized.data, {size.height, size.width}, at::kByte).gt(0).to(at::kByte);
+}
+
+at::Tensor mask_to_patches(const at::Tensor& network_mask, std::int64_t patch,
+                           MaskAlignment alignment) {
+  at::Tensor mask = network_mask.gt(0);
+  const std::int64_t height = mask.size(0), width = mask.size(1);
+  if (alignment == MaskAlignment::kPublished) {
+    mask = at::constant_pad_nd(mask, {1, 0, 1, 0}).slice(0, 0, height).slice(1, 0, width);
+  }
+  return mask.reshape({height / patch, patch, width / patch, patch}).any(3).any(1).flatten();
+}
+
+}  // namespace nagl

@@ -1,0 +1,144 @@
+#include "nagl/model/backbone.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <string_view>
+
+#include "nagl/core/error.h"
+#include "nagl/model/weights.h"
+
+namespace nagl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFileName = "dinov2_vits14.safetensors";
+
+[[noreturn]] void fail(const WeightsFile& file, const std::string& why) {
+  throw ModelError(fmt::format("weights file '{}': {}", file.path().string(), why));
+}
+
+/// The shape of tensor `name`, which must have `sides` sides, none of them 0.
+std::vector<std::int64_t> shape_of(const WeightsFile& file, const std::string& name,
+                                   std::size_t sides) {
+  const auto& shape = file.entry(name).shape;
+  if (shape.size() != sides) fail(file, fmt::format("tensor '{}' needs {} sides", name, sides));
+  for (const auto side : shape) {
+    if (side < 1) fail(file, "tensor '" + name + "' is empty");
+  }
+  return shape;
+}
+
+VisionTransformerOptions shapes_of(const WeightsFile& file) {
+  VisionTransformerOptions options;
+  const auto projection = shape_of(file, "patch_embed.proj.weight", 4);
+  options.width = projection[0];
+  options.patch = projection[3];
+  if (options.width % options.head_width != 0) {
+    fail(file, fmt::format("tensor 'patch_embed.proj.weight': width {} is not a multiple of {}",
+                           options.width, options.head_width));
+  }
+  const std::int64_t positions = shape_of(file, "pos_embed", 3)[1] - 1;
+  options.grid = std::llround(std::sqrt(static_cast<double>(positions)));
+  if (options.grid < 1 || options.grid * options.grid != positions) {
+    fail(file, fmt::format("tensor 'pos_embed' covers {} patches, which is no square", positions));
+  }
+  options.depth = 0;
+  while (file.entries().contains(fmt::format("blocks.{}.norm1.weight", options.depth))) {
+    ++options.depth;
+  }
+  options.hidden = shape_of(file, "blocks.0.mlp.fc1.weight", 2)[0];
+  // What the shapes promise must be in the file before a network of that size is made.
+  const auto expected = [&](const std::string& name, std::vector<std::int64_t> shape) {
+    if (file.entry(name).shape != shape) {
+      fail(file,
+           fmt::format("tensor '{}' does not fit a backbone of width {}", name, options.width));
+    }
+  };
+  expected("patch_embed.proj.weight", {options.width, 3, options.patch, options.patch});
+  for (std::int64_t i = 0; i < options.depth; ++i) {
+    const std::string block = fmt::format("blocks.{}.", i);
+    expected(block + "attn.qkv.weight", {3 * options.width, options.width});
+    expected(block + "mlp.fc1.weight", {options.hidden, options.width});
+  }
+  return options;
+}
+
+std::int64_t layer_of(const WeightsFile& file, const VisionTransformerOptions& shapes,
+                      std::optional<std::int64_t> asked) {
+  if (asked) {
+    if (*asked < 0 || *asked >= shapes.depth) {
+      throw ConfigError(fmt::format("layer {} is not in 0..{} of backbone '{}'", *asked,
+                                    shapes.depth - 1, file.path().string()));
+    }
+    return *asked;
+  }
+  const auto found = file.metadata().find("recommended_layer");
+  if (found == file.metadata().end()) return shapes.depth - 1;
+  std::int64_t layer = -1;
+  const std::string& text = found->second;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), layer);
+  if (result.ec != std::errc() || result.ptr != text.data() + text.size() || layer < 0 ||
+      layer >= shapes.depth) {
+    fail(file, "its recommended_layer '" + text + "' is not one of its layers");
+  }
+  return layer;
+}
+
+std::string text_of(const std::map<std::string, std::string>& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? "unknown" : found->second;
+}
+
+}  // namespace
+
+Backbone::Backbone(const fs::path& path, const BackboneOptions& options)
+    : path_(path), device_(options.device), precision_(options.precision) {
+  const WeightsFile file(path);
+  const VisionTransformerOptions shapes = shapes_of(file);
+  layer_ = layer_of(file, shapes, options.layer);
+  provenance_ = file.metadata();
+  network_ = VisionTransformer(shapes);
+  file.load_into(*network_);
+  network_->prepare_for_inference(device_, scalar_type(precision_));
+}
+
+at::Tensor Backbone::encode(const at::Tensor& images) const {
+  const c10::InferenceMode guard;
+  return network_->forward(images.to(device_, scalar_type(precision_)), layer_);
+}
+
+std::string Backbone::describe() const {
+  return fmt::format("{}, layer {}, from {}", text_of(provenance_, "architecture"), layer_,
+                     text_of(provenance_, "source"));
+}
+
+void Backbone::check_image_size(std::int64_t height, std::int64_t width) const {
+  const std::int64_t side = patch();
+  if (height < side || width < side || height % side != 0 || width % side != 0) {
+    throw ConfigError(fmt::format(
+        "image size {}x{}: both sides must be multiples of the patch size {}, e.g. {}x{}", height,
+        width, side, std::max(side, height / side * side), std::max(side, width / side * side)));
+  }
+}
+
+fs::path find_backbone(const fs::path& given) {
+  if (!given.empty()) return given;
+  if (const char* named = std::getenv("NAGL_BACKBONE"); named != nullptr && *named != '\0') {
+    return named;
+  }
+  std::error_code error;
+  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (const fs::path& candidate : {folder.parent_path().parent_path() / "weights" / kFileName,
+                                    folder.parent_path() / "share" / "nagl" / kFileName}) {
+    if (fs::exists(candidate, error)) return candidate;
+  }
+  throw ModelError(
+      "no backbone file found; run scripts/fetch_backbone.py, or name one with --backbone or "
+      "$NAGL_BACKBONE");
+}
+
+}  // namespace nagl

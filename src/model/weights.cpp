@@ -1,0 +1,250 @@
+#include "nagl/model/weights.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/error.h"
+#include "nagl/core/json.h"
+
+namespace nagl {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors are little endian");
+
+constexpr std::uint64_t kLargestHeader = 100'000'000;
+constexpr std::size_t kLengthBytes = 8;
+
+constexpr std::pair<const char*, at::ScalarType> kTypes[] = {
+    {"F64", at::kDouble}, {"F32", at::kFloat}, {"F16", at::kHalf}, {"BF16", at::kBFloat16},
+    {"I64", at::kLong},   {"I32", at::kInt},   {"U8", at::kByte},  {"BOOL", at::kBool},
+};
+
+std::optional<at::ScalarType> type_of(const std::string& name) {
+  for (const auto& [text, type] : kTypes) {
+    if (name == text) return type;
+  }
+  return std::nullopt;
+}
+
+const char* name_of(at::ScalarType type) {
+  for (const auto& [text, candidate] : kTypes) {
+    if (candidate == type) return text;
+  }
+  throw std::invalid_argument("safetensors cannot hold this type of tensor");
+}
+
+struct Descriptor {
+  int value;
+  ~Descriptor() {
+    if (value >= 0) ::close(value);
+  }
+};
+
+/// Reads exactly `size` bytes at `offset`; false where the file ends before, or on an error.
+bool read_at(int descriptor, void* data, std::uint64_t size, std::uint64_t offset) {
+  char* bytes = static_cast<char*>(data);
+  while (size > 0) {
+    const ssize_t got = ::pread(descriptor, bytes, size, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    bytes += got;
+    size -= static_cast<std::uint64_t>(got);
+    offset += static_cast<std::uint64_t>(got);
+  }
+  return true;
+}
+
+/// A non-negative integer that fits int64, or nothing.
+std::optional<std::uint64_t> as_size(const Json& value) {
+  if (!value.is_number_unsigned()) return std::nullopt;
+  const auto number = value.get<std::uint64_t>();
+  if (number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+std::string shape_text(at::IntArrayRef shape) {
+  return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ", "));
+}
+
+}  // namespace
+
+void WeightsFile::fail(const std::string& why) const {
+  throw ModelError(fmt::format("weights file '{}': {}", path_.string(), why));
+}
+
+WeightsFile::WeightsFile(std::filesystem::path path) : path_(std::move(path)) {
+  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.value < 0) fail(std::strerror(errno));
+  struct stat status {};
+  if (::fstat(file.value, &status) != 0) fail(std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) fail("not a regular file");
+  read_header(file.value, static_cast<std::uint64_t>(status.st_size));
+}
+
+void WeightsFile::read_header(int descriptor, std::uint64_t file_size) {
+  std::uint64_t header_size = 0;
+  if (file_size < kLengthBytes || !read_at(descriptor, &header_size, kLengthBytes, 0)) {
+    fail("truncated: it is too short to be a safetensors file");
+  }
+  if (header_size > file_size - kLengthBytes) {
+    fail(
+        fmt::format("truncated, or not a safetensors file: its header claims {} bytes, the file "
+                    "has {}",
+                    header_size, file_size));
+  }
+  if (header_size > kLargestHeader) {
+    fail(fmt::format("its header of {} bytes is larger than any valid one", header_size));
+  }
+  std::string text(header_size, '\0');
+  if (!read_at(descriptor, text.data(), header_size, kLengthBytes)) fail("cannot be read");
+
+  Json header;
+  try {
+    header = Json::parse(text);
+  } catch (const Json::exception&) {
+    fail("its header is not valid JSON in UTF-8; not a safetensors file, or a damaged one");
+  }
+  if (!header.is_object()) fail("its header is not a JSON object");
+
+  const std::uint64_t data_begin = kLengthBytes + header_size;
+  const std::uint64_t data_size = file_size - data_begin;
+  for (const auto& [name, value] : header.items()) {
+    if (name == "__metadata__") {
+      if (!value.is_object()) fail("its __metadata__ is not an object");
+      for (const auto& [key, text_value] : value.items()) {
+        if (!text_value.is_string()) fail("metadata '" + key + "' is not a string");
+        metadata_[key] = text_value.get<std::string>();
+      }
+      continue;
+    }
+    const auto bad = [&](const std::string& why) { fail("tensor '" + name + "' " + why); };
+    const bool complete = value.is_object() && value.contains("dtype") && value.contains("shape") &&
+                          value.contains("data_offsets") && value["dtype"].is_string() &&
+                          value["shape"].is_array() && value["data_offsets"].is_array() &&
+                          value["data_offsets"].size() == 2;
+    if (!complete) bad("has no valid dtype, shape and data_offsets");
+    Entry entry;
+    entry.name = name;
+    const auto type = type_of(value["dtype"].get<std::string>());
+    if (!type) bad("has the unknown type '" + value["dtype"].get<std::string>() + "'");
+    entry.dtype = *type;
+    std::uint64_t bytes = c10::elementSize(*type);
+    for (const Json& side : value["shape"]) {
+      const auto extent = as_size(side);
+      if (!extent || entry.shape.size() >= 16) bad("has an invalid shape");
+      if (__builtin_mul_overflow(bytes, *extent, &bytes)) bad("claims an impossible size");
+      entry.shape.push_back(static_cast<std::int64_t>(*extent));
+    }
+    const auto begin = as_size(value["data_offsets"][0]), end = as_size(value["data_offsets"][1]);
+    if (!begin || !end || *begin > *end) bad("has invalid data_offsets");
+    if (*end > data_size) {
+      bad(fmt::format("ends at byte {} of {}: the file is truncated or damaged", *end, data_size));
+    }
+    if (*end - *begin != bytes) {
+      bad(fmt::format("has {} bytes where its shape {} and type need {}", *end - *begin,
+                      shape_text(entry.shape), bytes));
+    }
+    entry.begin = data_begin + *begin;
+    entry.size = bytes;
+    entries_.emplace(name, std::move(entry));
+  }
+
+  // Sorted by their place, tensors must follow each other and fill the file.
+  std::vector<const Entry*> order;
+  for (const auto& [name, entry] : entries_) order.push_back(&entry);
+  std::sort(order.begin(), order.end(), [](const Entry* a, const Entry* b) {
+    return std::pair(a->begin, a->size) < std::pair(b->begin, b->size);
+  });
+  std::uint64_t at = data_begin;
+  for (const Entry* entry : order) {
+    if (entry->begin < at) fail("tensor '" + entry->name + "' overlaps another");
+    if (entry->begin > at) fail("there is a gap before tensor '" + entry->name + "'");
+    at = entry->begin + entry->size;
+  }
+  if (at != file_size) {
+    fail(fmt::format("{} bytes after its last tensor belong to none", file_size - at));
+  }
+}
+
+const WeightsFile::Entry& WeightsFile::entry(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) fail("tensor '" + name + "' is missing");
+  return found->second;
+}
+
+at::Tensor WeightsFile::read(const std::string& name) const {
+  const Entry& wanted = entry(name);
+  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.value < 0) fail(std::strerror(errno));
+  at::Tensor tensor = at::empty(wanted.shape, at::TensorOptions().dtype(wanted.dtype));
+  if (!read_at(file.value, tensor.data_ptr(), wanted.size, wanted.begin)) {
+    fail("tensor '" + name + "' cannot be read: the file changed or is damaged");
+  }
+  return tensor;
+}
+
+void WeightsFile::load_into(torch::nn::Module& module) const {
+  const torch::NoGradGuard no_grad;
+  auto targets = module.named_parameters();
+  for (const auto& buffer : module.named_buffers()) targets.insert(buffer.key(), buffer.value());
+  for (const auto& [name, stored] : entries_) {
+    const at::Tensor* target = targets.find(name);
+    if (target == nullptr) {
+      fail("tensor '" + name + "' is surplus: not part of this kind of model");
+    }
+    if (target->sizes() != at::IntArrayRef(stored.shape)) {
+      fail(fmt::format("tensor '{}' is {}, expected {}", name, shape_text(stored.shape),
+                       shape_text(target->sizes())));
+    }
+    if (!at::isFloatingType(stored.dtype)) {
+      fail(fmt::format("tensor '{}' has type {}, expected a floating type", name,
+                       name_of(stored.dtype)));
+    }
+  }
+  for (const auto& target : targets) {
+    target.value().copy_(read(entry(target.key()).name));
+  }
+}
+
+void write_weights(const std::filesystem::path& path,
+                   const std::map<std::string, at::Tensor>& tensors,
+                   const std::map<std::string, std::string>& metadata) {
+  Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::uint64_t offset = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const auto size = static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
+    header[name] = {{"dtype", name_of(tensor.scalar_type())},
+                    {"shape", tensor.sizes().vec()},
+                    {"data_offsets", {offset, offset + size}}};
+    offset += size;
+  }
+  std::string text = dump_json(header);
+  text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
+
+  AtomicFile file(path);
+  const std::uint64_t length = text.size();
+  file.write(&length, kLengthBytes);
+  file.write(text);
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor stored = tensor.detach().to(at::kCPU).contiguous();
+    file.write(stored.data_ptr(), static_cast<std::size_t>(stored.nbytes()));
+  }
+  file.commit();
+}
+
+}  // namespace nagl

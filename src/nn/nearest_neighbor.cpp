@@ -1,0 +1,80 @@
+#include "nagl/nn/nearest_neighbor.h"
+
+#include <stdexcept>
+#include <utility>
+
+namespace nagl {
+namespace {
+
+constexpr double kSmallestNorm = 1e-12;
+
+at::Tensor inverse_norms(const at::Tensor& rows) {
+  return rows.norm(2, /*dim=*/1).clamp_min(kSmallestNorm).reciprocal();
+}
+
+/// Calls `visit(products [Q, b], begin, inverse norms [b])` for each block of references.
+template <typename Visit>
+void for_each_block(const at::Tensor& queries, const NeighborRows& references, std::int64_t block,
+                    Visit&& visit) {
+  const std::int64_t total = references.size();
+  if (total < 1) throw std::invalid_argument("nearest neighbour without references");
+  if (block < 1) throw std::invalid_argument("nearest neighbour with an empty block");
+  for (std::int64_t begin = 0; begin < total; begin += block) {
+    const NeighborRows part = references.slice(begin, std::min(begin + block, total));
+    visit(at::mm(queries, part.rows.t()), begin, part.inverse_norm);
+  }
+}
+
+at::Tensor to_cosine(const at::Tensor& scaled_maximum, const at::Tensor& queries) {
+  return (scaled_maximum * inverse_norms(queries)).clamp_(-1.0, 1.0);
+}
+
+}  // namespace
+
+NeighborRows::NeighborRows(at::Tensor features)
+    : rows(std::move(features)), inverse_norm(inverse_norms(rows)) {}
+
+NeighborRows NeighborRows::slice(std::int64_t begin, std::int64_t end) const {
+  NeighborRows part;
+  part.rows = rows.slice(0, begin, end);
+  part.inverse_norm = inverse_norm.slice(0, begin, end);
+  return part;
+}
+
+at::Tensor max_cosine(const at::Tensor& queries, const NeighborRows& references,
+                      std::int64_t block) {
+  at::Tensor best;
+  for_each_block(queries, references, block,
+                 [&](at::Tensor products, std::int64_t, const at::Tensor& inverse_norm) {
+                   const auto here = products.mul_(inverse_norm).amax(1);
+                   best = best.defined() ? at::maximum(best, here) : here;
+                 });
+  return to_cosine(best, queries);
+}
+
+NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows& references,
+                                   std::int64_t block) {
+  at::Tensor best, best_dot, index;
+  for_each_block(queries, references, block,
+                 [&](at::Tensor products, std::int64_t begin, const at::Tensor& inverse_norm) {
+                   const auto [dot, where] = products.max(1);
+                   const auto here = products.mul_(inverse_norm).amax(1);
+                   if (!best.defined()) {
+                     best = here;
+                     best_dot = dot;
+                     index = where + begin;
+                     return;
+                   }
+                   const auto better = dot > best_dot;
+                   best = at::maximum(best, here);
+                   best_dot = at::where(better, dot, best_dot);
+                   index = at::where(better, where + begin, index);
+                 });
+  return {to_cosine(best, queries), index};
+}
+
+at::Tensor residuals(const at::Tensor& queries, const NeighborRows& references) {
+  return queries - references.rows.index_select(0, nearest_neighbors(queries, references).index);
+}
+
+}  // namespace nagl

@@ -1,0 +1,135 @@
+#include "nagl/nn/vision_transformer.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+namespace nagl {
+namespace {
+
+constexpr double kLayerNormEps = 1e-6;
+constexpr double kPositionOffset = 0.1;
+
+torch::nn::LayerNorm layer_norm(std::int64_t width) {
+  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kLayerNormEps));
+}
+
+/// A module that only holds children, for names such as `attn.qkv`.
+struct Group : torch::nn::Module {};
+
+void scale_output(torch::nn::Linear& linear, const at::Tensor& gamma) {
+  linear->weight.mul_(gamma.unsqueeze(1));
+  linear->bias.mul_(gamma);
+}
+
+}  // namespace
+
+VisionTransformerBlockImpl::VisionTransformerBlockImpl(const VisionTransformerOptions& options)
+    : heads_(options.heads()) {
+  const std::int64_t width = options.width;
+  const auto group = [this](const char* name) {
+    return register_module(name, std::make_shared<Group>());
+  };
+  norm1_ = register_module("norm1", layer_norm(width));
+  const auto attention = group("attn");
+  qkv_ = attention->register_module("qkv", torch::nn::Linear(width, 3 * width));
+  proj_ = attention->register_module("proj", torch::nn::Linear(width, width));
+  gamma1_ = group("ls1")->register_parameter("gamma", torch::ones({width}));
+  norm2_ = register_module("norm2", layer_norm(width));
+  const auto mlp = group("mlp");
+  fc1_ = mlp->register_module("fc1", torch::nn::Linear(width, options.hidden));
+  fc2_ = mlp->register_module("fc2", torch::nn::Linear(options.hidden, width));
+  gamma2_ = group("ls2")->register_parameter("gamma", torch::ones({width}));
+}
+
+at::Tensor VisionTransformerBlockImpl::attend(const at::Tensor& tokens) {
+  const std::int64_t batch = tokens.size(0), count = tokens.size(1), width = tokens.size(2);
+  const auto qkv = qkv_->forward(tokens)
+                       .reshape({batch, count, 3, heads_, width / heads_})
+                       .permute({2, 0, 3, 1, 4});  // [3, B, heads, T, C / heads]
+  const auto mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
+  return proj_->forward(mixed.transpose(1, 2).reshape({batch, count, width}));
+}
+
+at::Tensor VisionTransformerBlockImpl::forward(const at::Tensor& tokens) {
+  const auto attended = attend(norm1_->forward(tokens));
+  const auto middle = folded_ ? tokens + attended : tokens + attended * gamma1_;
+  const auto expanded = fc2_->forward(at::gelu(fc1_->forward(norm2_->forward(middle))));
+  return folded_ ? middle + expanded : middle + expanded * gamma2_;
+}
+
+void VisionTransformerBlockImpl::fold_layer_scale() {
+  if (folded_) return;
+  const torch::NoGradGuard no_grad;
+  scale_output(proj_, gamma1_);
+  scale_output(fc2_, gamma2_);
+  folded_ = true;
+}
+
+VisionTransformerImpl::VisionTransformerImpl(const VisionTransformerOptions& options)
+    : options_(options) {
+  const std::int64_t width = options.width, patch = options.patch;
+  cls_token_ = register_parameter("cls_token", torch::zeros({1, 1, width}));
+  pos_embed_ =
+      register_parameter("pos_embed", torch::zeros({1, 1 + options.grid * options.grid, width}));
+  patch_embed_ =
+      register_module("patch_embed", std::make_shared<Group>())
+          ->register_module(
+              "proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, width, patch).stride(patch)));
+  blocks_ = register_module("blocks", torch::nn::ModuleList());
+  for (std::int64_t i = 0; i < options.depth; ++i) {
+    blocks_->push_back(VisionTransformerBlock(options));
+  }
+  norm_ = register_module("norm", layer_norm(width));
+}
+
+at::Tensor VisionTransformerImpl::position_embedding(std::int64_t rows,
+                                                     std::int64_t columns) const {
+  const std::int64_t grid = options_.grid;
+  if (rows == grid && columns == grid) return pos_embed_;
+  const auto stored = pos_embed_.slice(1, 1)
+                          .to(at::kFloat)
+                          .reshape({1, grid, grid, options_.width})
+                          .permute({0, 3, 1, 2});
+  const auto scale = [grid](std::int64_t n) {
+    return (static_cast<double>(n) + kPositionOffset) / static_cast<double>(grid);
+  };
+  const auto patches =
+      at::upsample_bicubic2d(stored, {rows, columns}, false, scale(rows), scale(columns))
+          .permute({0, 2, 3, 1})
+          .reshape({1, rows * columns, options_.width})
+          .to(pos_embed_.scalar_type());
+  return at::cat({pos_embed_.slice(1, 0, 1), patches}, 1);
+}
+
+at::Tensor VisionTransformerImpl::embed(const at::Tensor& images) {
+  const std::int64_t height = images.size(2), width = images.size(3), patch = options_.patch;
+  if (height < patch || width < patch || height % patch != 0 || width % patch != 0) {
+    throw std::invalid_argument(
+        fmt::format("image size {}x{} is not a multiple of {}", height, width, patch));
+  }
+  const auto patches = patch_embed_->forward(images).flatten(2).transpose(1, 2);  // [B, N, C]
+  const auto cls = cls_token_.expand({images.size(0), 1, options_.width});
+  return at::cat({cls, patches}, 1) + position_embedding(height / patch, width / patch);
+}
+
+at::Tensor VisionTransformerImpl::forward(const at::Tensor& images, std::int64_t layer) {
+  if (layer < 0 || layer >= options_.depth) {
+    throw std::invalid_argument(fmt::format("layer {} is not in 0..{}", layer, options_.depth - 1));
+  }
+  auto tokens = embed(images);
+  for (std::int64_t i = 0; i <= layer; ++i) {
+    tokens = blocks_[static_cast<std::size_t>(i)]->as<VisionTransformerBlock>()->forward(tokens);
+  }
+  return norm_->forward(tokens.slice(1, 1).to(at::kFloat));
+}
+
+void VisionTransformerImpl::prepare_for_inference(at::Device device, at::ScalarType precision) {
+  eval();
+  for (auto& parameter : parameters()) parameter.set_requires_grad(false);
+  for (const auto& block : *blocks_) block->as<VisionTransformerBlock>()->fold_layer_scale();
+  to(device, precision);
+  norm_->to(at::kFloat);
+}
+
+}  // namespace nagl
