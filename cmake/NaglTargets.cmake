@@ -48,8 +48,10 @@ function(nagl_tests room)
     add_executable(${target} ${source})
     target_link_libraries(${target} PRIVATE ${arg_LINK} GTest::gtest_main)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+    target_compile_definitions(${target} PRIVATE NAGL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                                 NAGL_EXECUTABLE="$<TARGET_FILE:nagl>")
     nagl_common_options(${target})
     gtest_discover_tests(${target} TEST_PREFIX ${room}/ DISCOVERY_MODE PRE_TEST
-                         DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+                         DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900)
   endforeach()
 endfunction()

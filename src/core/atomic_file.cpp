@@ -109,7 +109,8 @@ void make_folder(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder, error);
   if (error || !std::filesystem::is_directory(folder)) {
     throw DataError("cannot make the folder '" + folder.string() +
-                    "': " + (error ? error.message() : "a file of that name is in the way"));
+                    "': " + (error ? error.message() : "a file of that name is in the way") +
+                    "; check the path and its permissions");
   }
 }
 

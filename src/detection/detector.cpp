@@ -133,7 +133,7 @@ Detection Detector::finish(const Query& query, const at::Tensor& patch_scores) c
   const at::Tensor quiet = at::where(inside, patch_scores, counted.min());
   detection.map = make_anomaly_map(quiet.reshape({rows, columns}), size);
   cv::Mat roi;
-  cv::resize(query.roi, roi, size, 0, 0, cv::INTER_NEAREST_EXACT);
+  cv::resize(query.roi, roi, size, 0, 0, cv::INTER_NEAREST);
   detection.map.setTo(0, roi == 0);
   detection.patch_scores =
       at::where(inside, patch_scores, at::zeros_like(patch_scores)).reshape({rows, columns});

@@ -10,20 +10,22 @@ namespace {
 constexpr std::int64_t kMostLeftOut = 16;
 constexpr double kNarrowest = 1e-3;  // so that identical references do not make noise look hot
 
+/// [references, patches]
 at::Tensor left_out_scores(const ReferenceBank& bank, Method method) {
   const std::int64_t count = bank.normal_count(), used = std::min(count, kMostLeftOut);
   std::vector<at::Tensor> scores;
   for (std::int64_t i = 0; i < used; ++i) {
     scores.push_back(bank.score_left_out(i * count / used, method).to(at::kCPU));
   }
-  return at::cat(scores);
+  return at::stack(scores);
 }
 
+/// [1, patches]
 at::Tensor mirrored_scores(const Detector& detector, const std::filesystem::path& reference) {
   Query query;
   query.image = read_image(reference, detector.options().decode);
   cv::flip(query.image.rgb, query.image.rgb, /*around the vertical axis*/ 1);
-  return detector.detect(query).patch_scores.flatten();
+  return detector.detect(query).patch_scores.reshape({1, -1});
 }
 
 }  // namespace
@@ -34,8 +36,12 @@ ColourScale reference_scale(const Detector& detector, const std::filesystem::pat
   const bool alone = uses_normal(method) && detector.bank().normal_count() == 1;
   const at::Tensor scores =
       alone ? mirrored_scores(detector, reference) : left_out_scores(detector.bank(), method);
-  const double low = scores.median().item<double>(), most = scores.max().item<double>();
-  return {low, low + std::max(2 * (most - low), kNarrowest)};
+  std::vector<double> hottest;
+  for (std::int64_t i = 0; i < scores.size(0); ++i) hottest.push_back(image_score(scores[i]));
+  const auto middle = hottest.begin() + static_cast<std::ptrdiff_t>(hottest.size() / 2);
+  std::nth_element(hottest.begin(), middle, hottest.end());
+  const double low = scores.median().item<double>();
+  return {low, low + std::max((*middle - low) / kGoodShare, kNarrowest)};
 }
 
 }  // namespace nagl

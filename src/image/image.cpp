@@ -169,8 +169,12 @@ bool jpeg_is_complete(const unsigned char* data, std::size_t size) {
 }
 
 void write_png(const std::filesystem::path& path, const cv::Mat& picture) {
-  cv::Mat stored = picture;
-  if (picture.channels() == 3) cv::cvtColor(picture, stored, cv::COLOR_RGB2BGR);
+  cv::Mat stored;
+  if (picture.channels() == 3) {
+    cv::cvtColor(picture, stored, cv::COLOR_RGB2BGR);
+  } else {
+    stored = picture;
+  }
   std::vector<unsigned char> bytes;
   if (!cv::imencode(".png", stored, bytes)) fail(path, "cannot be encoded as PNG");
   AtomicFile file(path);

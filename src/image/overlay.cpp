@@ -14,7 +14,7 @@ namespace nagl {
 namespace {
 
 constexpr int kLongSide = 448, kShortSide = 24, kGap = 8, kFooter = 58;
-constexpr double kStrongestBlend = 0.75;
+constexpr double kStrongestBlend = 0.75;  // of the heat map, reached at half of the scale
 const cv::Scalar kBackground(24, 24, 28), kText(230, 230, 230), kWhite(255, 255, 255),
     kTruth(0, 255, 80);
 
@@ -49,7 +49,6 @@ cv::Mat levels_of(const cv::Mat& map, const ColourScale& scale) {
 }
 
 void draw_outline(cv::Mat& panel, const cv::Mat& region, const cv::Scalar& colour) {
-  // A frame of zeros lets regions at the border have a closed outline inside the panel.
   std::vector<std::vector<cv::Point>> contours;
   cv::findContours(region, contours, cv::RETR_EXTERNAL, cv::CHAIN_APPROX_NONE);
   cv::drawContours(panel, contours, -1, cv::Scalar(0, 0, 0), 3, cv::LINE_AA);
@@ -68,7 +67,7 @@ cv::Mat heat_panel(const cv::Mat& query, const OverlayContent& content) {
   cv::Mat panel(size, CV_8UC3);
   for (int y = 0; y < size.height; ++y) {
     for (int x = 0; x < size.width; ++x) {
-      const double blend = kStrongestBlend * (0.25 + 0.75 * levels.at<uchar>(y, x) / 255.0);
+      const double blend = kStrongestBlend * std::min(1.0, 2 * levels.at<uchar>(y, x) / 255.0);
       const auto& under = base.at<cv::Vec3b>(y, x);
       const auto& over = heat.at<cv::Vec3b>(y, x);
       for (int c = 0; c < 3; ++c) {
@@ -77,7 +76,11 @@ cv::Mat heat_panel(const cv::Mat& query, const OverlayContent& content) {
       }
     }
   }
-  draw_outline(panel, hottest_region(map), kWhite);
+  double peak = 0;
+  cv::minMaxLoc(content.map, nullptr, &peak);
+  if (peak > content.scale.low + kGoodShare * (content.scale.high - content.scale.low)) {
+    draw_outline(panel, hottest_region(map), kWhite);
+  }
   return panel;
 }
 

@@ -28,7 +28,7 @@ at::Tensor preprocess(const Image& image, ImageSize size) {
 at::Tensor resize_mask(const cv::Mat& mask, ImageSize size) {
   cv::Mat resized;
   cv::resize(mask, resized, cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)),
-             0, 0, cv::INTER_NEAREST_EXACT);
+             0, 0, cv::INTER_NEAREST);
   return at::from_blob(resized.data, {size.height, size.width}, at::kByte).gt(0).to(at::kByte);
 }
 

@@ -4,54 +4,23 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "../../src/dataset/synthetic_parts.h"
 #include "nagl/core/error.h"
+#include "support.h"
 
 namespace nagl {
-namespace internal {
-
-// Defined in synthetic.cpp: a picture of test/TYPE and its mask or, with `intact`, the same
-// specimen without its defect.
-std::pair<cv::Mat, cv::Mat> render_synthetic(const SyntheticOptions& options, std::size_t domain,
-                                             std::size_t category, std::size_t type,
-                                             std::uint64_t index, bool intact);
-
-}  // namespace internal
-
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A folder of its own for a test, removed at its end.
-class Folder {
- public:
-  Folder() {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    path_ = fs::path(testing::TempDir()) / (std::string("nagl_synthetic_") + test->name());
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
+using synthetic::Picture;
+using testing::TemporaryFolder;
 
 SyntheticOptions small_options() {
   SyntheticOptions options;
@@ -67,11 +36,15 @@ std::map<std::string, std::string> read_all(const fs::path& root) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(root)) {
     if (!entry.is_regular_file()) continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    files[fs::relative(entry.path(), root).generic_string()] = {
-        std::istreambuf_iterator<char>(file), {}};
+    files[fs::relative(entry.path(), root).generic_string()] = testing::slurp(entry.path());
   }
   return files;
+}
+
+Picture render(const SyntheticOptions& options, std::size_t domain, std::size_t category,
+               std::size_t type, std::uint64_t index, bool intact = false) {
+  return synthetic::render({options.seed, domain, category, synthetic::kFirstDefect + type, index},
+                           options.size, intact);
 }
 
 /// Calls `visit(domain, category, type, index)` for a few defects of each kind.
@@ -100,7 +73,7 @@ TEST(Synthetic, HasTwoDomainsOfSeveralCategoriesAndDefects) {
 }
 
 TEST(Synthetic, WritesExactlyTheFilesOfTheLayout) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const SyntheticOptions options = small_options();
   std::vector<std::int64_t> steps;
   std::int64_t announced = 0;
@@ -139,7 +112,7 @@ TEST(Synthetic, WritesExactlyTheFilesOfTheLayout) {
 }
 
 TEST(Synthetic, SameSeedSameBytesWhateverTheThreadsAndCounts) {
-  const Folder folder;
+  const TemporaryFolder folder;
   SyntheticOptions options = small_options();
   write_synthetic_dataset(folder / "first", options);
   const auto first = read_all(folder / "first");
@@ -165,7 +138,7 @@ TEST(Synthetic, SameSeedSameBytesWhateverTheThreadsAndCounts) {
 }
 
 TEST(Synthetic, EveryGoodPictureIsAnother) {
-  const Folder folder;
+  const TemporaryFolder folder;
   SyntheticOptions options = small_options();
   options.test_defect = 0;
   write_synthetic_dataset(folder / "data", options);
@@ -177,7 +150,7 @@ TEST(Synthetic, EveryGoodPictureIsAnother) {
 }
 
 TEST(Synthetic, FilesHoldThePictureAndABinaryMaskOfItsSize) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const SyntheticOptions options = small_options();
   write_synthetic_dataset(folder / "data", options);
   each_defect(2, [&](std::size_t d, std::size_t c, std::size_t t, std::uint64_t index) {
@@ -198,7 +171,7 @@ TEST(Synthetic, FilesHoldThePictureAndABinaryMaskOfItsSize) {
     EXPECT_GT(marked, 0);
     EXPECT_LT(marked, 0.12 * static_cast<double>(mask.total()));
 
-    const auto [rendered, truth] = internal::render_synthetic(options, d, c, t, index, false);
+    const auto [rendered, truth] = render(options, d, c, t, index);
     EXPECT_EQ(cv::norm(picture, rendered, cv::NORM_INF), 0.0);
     EXPECT_EQ(cv::norm(mask, truth, cv::NORM_INF), 0.0);
   });
@@ -208,8 +181,8 @@ TEST(Synthetic, DefectIsVisibleInItsMaskAndNowhereElse) {
   SyntheticOptions options;
   options.size = 128;
   each_defect(8, [&](std::size_t d, std::size_t c, std::size_t t, std::uint64_t index) {
-    const auto [broken, mask] = internal::render_synthetic(options, d, c, t, index, false);
-    const auto [intact, nothing] = internal::render_synthetic(options, d, c, t, index, true);
+    const auto [broken, mask] = render(options, d, c, t, index);
+    const auto [intact, nothing] = render(options, d, c, t, index, true);
     EXPECT_EQ(cv::countNonZero(nothing), 0);
     cv::Mat change;
     cv::absdiff(broken, intact, change);
@@ -228,7 +201,7 @@ TEST(Synthetic, TheFirstPictureOfATypeIsTheMostSevere) {
   SyntheticOptions options;
   options.size = 96;
   const auto area = [&](std::uint64_t index) {  // of type 3, the colour of a surface
-    return cv::countNonZero(internal::render_synthetic(options, 0, 0, 3, index, false).second);
+    return cv::countNonZero(render(options, 0, 0, 3, index).mask);
   };
   for (const std::uint64_t index : {1U, 3U, 7U}) EXPECT_GT(area(0), area(index));
 }
@@ -247,7 +220,7 @@ TEST(Synthetic, RefusesOptionsOutOfRange) {
   refused(&SyntheticOptions::test_defect, -1);
   refused(&SyntheticOptions::test_defect, 10001);
 
-  const Folder folder;
+  const TemporaryFolder folder;
   SyntheticOptions options;
   options.size = 0;
   EXPECT_THROW(write_synthetic_dataset(folder / "data", options), ConfigError);
@@ -255,16 +228,12 @@ TEST(Synthetic, RefusesOptionsOutOfRange) {
 }
 
 TEST(Synthetic, RefusesAFolderInUseAndWritesNothing) {
-  const Folder folder;
+  const TemporaryFolder folder;
   fs::create_directories(folder / "data" / "products" / "mine");
-  try {
-    write_synthetic_dataset(folder / "data", small_options());
-    FAIL() << "a folder in use was accepted";
-  } catch (const ConfigError& error) {
-    const std::string message = error.what();
-    EXPECT_NE(message.find((folder / "data" / "products").string()), std::string::npos) << message;
-    EXPECT_NE(message.find("choose"), std::string::npos) << message;
-  }
+  const std::string message = testing::message_of<ConfigError>(
+      [&] { write_synthetic_dataset(folder / "data", small_options()); });
+  EXPECT_NE(message.find((folder / "data" / "products").string()), std::string::npos) << message;
+  EXPECT_NE(message.find("choose"), std::string::npos) << message;
   EXPECT_FALSE(fs::exists(folder / "data" / "surfaces"));
 
   fs::remove(folder / "data" / "products" / "mine");
@@ -272,16 +241,11 @@ TEST(Synthetic, RefusesAFolderInUseAndWritesNothing) {
 }
 
 TEST(Synthetic, NamesThePathThatCannotBeWritten) {
-  const Folder folder;
-  std::ofstream(folder / "file") << "not a folder";
-  try {
-    write_synthetic_dataset(folder / "file", small_options());
-    FAIL() << "a file was accepted as a folder";
-  } catch (const DataError& error) {
-    const std::string message = error.what();
-    EXPECT_NE(message.find((folder / "file").string()), std::string::npos) << message;
-    EXPECT_NE(message.find("check that"), std::string::npos) << message;
-  }
+  const TemporaryFolder folder;
+  testing::spill(folder / "file", "not a folder");
+  const std::string message = testing::message_of<DataError>(
+      [&] { write_synthetic_dataset(folder / "file", small_options()); });
+  EXPECT_NE(message.find((folder / "file").string()), std::string::npos) << message;
 }
 
 }  // namespace

@@ -11,6 +11,9 @@ struct ColourScale {
   double high = 1;
 };
 
+/// Where on a shared scale the hottest patches of good pictures lie: a quarter of the way up.
+inline constexpr double kGoodShare = 0.25;
+
 /// The scale of one map alone: from its lowest to its highest value.
 ColourScale scale_of(const cv::Mat& map);
 
@@ -24,8 +27,9 @@ struct OverlayContent {
 };
 
 /// A picture to judge a detection by at a glance: the query; the query under the heat map with the
-/// contour of the hottest region; where known, the query with the outline of the true defect; below
-/// them the colour scale with its values. @return uint8 RGB
+/// contour of the hottest region, if that is hotter than good pictures are; where known, the query
+/// with the outline of the true defect; below them the colour scale with its values. @return uint8
+/// RGB
 cv::Mat draw_overlay(const OverlayContent& content);
 
 }  // namespace nagl

@@ -34,7 +34,8 @@ enum class MaskAlignment {
   kPublished,  ///< one pixel up and left, zero outside, as the published code has it
 };
 
-/// Resizes a mask to the network's size by nearest neighbour (as Pillow does).
+/// Resizes a mask to the network's size by nearest neighbour: pixel i shows floor(i x scale), as
+/// the published code has it.
 /// @param mask uint8 [H, W]
 /// @return [size.height, size.width] uint8, 0 or 1.
 at::Tensor resize_mask(const cv::Mat& mask, ImageSize size);

@@ -1,0 +1,253 @@
+#include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <sstream>
+
+#include "command.h"
+#include "nagl/image/image.h"
+
+namespace nagl {
+namespace {
+
+using testing::contains;
+using testing::Outcome;
+using testing::run_nagl;
+using testing::slurp;
+using testing::spill;
+using testing::TemporaryFolder;
+
+cv::Mat part(std::uint64_t seed, bool defect) {
+  cv::Mat picture(90, 120, CV_8UC3);
+  cv::RNG(seed).fill(picture, cv::RNG::NORMAL, cv::Scalar::all(110), cv::Scalar::all(10));
+  if (defect) cv::circle(picture, {80, 30}, 14, cv::Scalar(20, 20, 220), -1);
+  return picture;
+}
+
+/// A category in MVTec layout, scored at a small size.
+class ScoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    NAGL_NEEDS_BACKBONE(weights);
+    for (std::uint64_t i = 0; i < 2; ++i) {
+      write_png(folder / ("cat/train/good/" + std::to_string(i) + ".png"), part(i, false));
+      write_png(folder / ("cat/test/good/" + std::to_string(i) + ".png"), part(10 + i, false));
+      write_png(folder / ("cat/test/spot/" + std::to_string(i) + ".png"), part(20 + i, true));
+      cv::Mat mask = cv::Mat::zeros(90, 120, CV_8U);
+      cv::circle(mask, {80, 30}, 14, cv::Scalar(255), -1);
+      write_png(folder / ("cat/ground_truth/spot/" + std::to_string(i) + "_mask.png"), mask);
+    }
+  }
+
+  std::string path(const std::string& name) const { return (folder / name).string(); }
+  Outcome score(const std::string& arguments, const std::string& before = "") const {
+    return run_nagl("score --image-size 112 --normal " + path("cat/train/good") + " " + arguments,
+                    before);
+  }
+  static std::vector<nlohmann::json> lines(const std::string& text) {
+    std::vector<nlohmann::json> values;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);)
+      values.push_back(nlohmann::json::parse(line));
+    return values;
+  }
+
+  TemporaryFolder folder;
+};
+
+TEST_F(ScoreTest, WritesScoresMapsAndOverlays) {
+  const auto outcome = score("--json --out " + path("out") + " " + path("cat/test"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto records = lines(outcome.out);
+  ASSERT_EQ(records.size(), 4U);
+  EXPECT_EQ(slurp(folder / "out/results.jsonl"), outcome.out);
+  for (const auto& record : records) {
+    const std::string name = record["path"];
+    const double image_score = record["image_score"];
+    EXPECT_GT(image_score, 0);
+    EXPECT_LT(image_score, 1);
+    EXPECT_EQ(record["label"], contains(name, "spot") ? "spot" : "good");
+    const cv::Mat map = cv::imread(record["map"].get<std::string>(), cv::IMREAD_UNCHANGED);
+    EXPECT_EQ(map.type(), CV_16U);
+    EXPECT_EQ(map.size(), cv::Size(120, 90));
+    double peak = 0;
+    cv::minMaxLoc(map, nullptr, &peak);
+    EXPECT_NEAR(peak / 65535, record["peak"]["score"].get<double>(), 1e-4);
+    EXPECT_FALSE(cv::imread(record["overlay"].get<std::string>()).empty());
+    if (contains(name, "spot")) {
+      EXPECT_NEAR(record["peak"]["x"].get<int>(), 80, 20);
+      EXPECT_NEAR(record["peak"]["y"].get<int>(), 30, 20);
+    }
+  }
+  EXPECT_TRUE(std::filesystem::exists(folder / "out/maps/spot/1.png"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "out/overlays/good/0.png"));
+  const auto run = nlohmann::json::parse(slurp(folder / "out/run.json"));
+  EXPECT_EQ(run["summary"]["image_auroc"], 1.0);
+  EXPECT_EQ(run["normal"].size(), 2U);
+  EXPECT_GT(run["colour_scale"]["high"], run["colour_scale"]["low"]);
+  EXPECT_TRUE(run["backbone"].contains("source_sha256"));
+  EXPECT_TRUE(contains(slurp(folder / "out/results.csv"), "path,image_score,label"));
+}
+
+TEST_F(ScoreTest, PrintsATableWithTheAuroc) {
+  const auto outcome = score(path("cat/test"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_TRUE(contains(outcome.out, "spot/0.png")) << outcome.out;
+  EXPECT_TRUE(contains(outcome.out, "image AUROC 100.00 %")) << outcome.out;
+}
+
+TEST_F(ScoreTest, NumpyMapsAndPerPictureScale) {
+  const auto outcome = score("--map-format npy --scale auto --out " + path("out") + " " +
+                             path("cat/test/good/0.png"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_TRUE(slurp(folder / "out/maps/0.npy").starts_with("\x93NUMPY"));
+  EXPECT_EQ(nlohmann::json::parse(slurp(folder / "out/run.json"))["colour_scale"], "auto");
+}
+
+TEST_F(ScoreTest, MethodsWithAbnormalReferences) {
+  for (const std::string method : {"abnormal_nn", "both_nn"}) {
+    const std::string references =
+        "--method " + method + " --abnormal " + path("cat/test/spot/0.png");
+    const auto outcome =
+        score(references + " --masks " + path("cat/ground_truth/spot") + " " + path("cat/test"));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_TRUE(contains(outcome.out, "image AUROC 100.00 %")) << outcome.out;
+    EXPECT_EQ(score(references + " " + path("cat/test")).exit_code, 2);  // no masks
+  }
+  const auto unmasked = score("--method both_nn --abnormal " + path("cat/test/good/1.png") +
+                              " --masks " + path("cat/test/spot/0.png") + " " + path("cat/test"));
+  EXPECT_EQ(unmasked.exit_code, 3);
+  EXPECT_TRUE(contains(unmasked.err, "good/1.png")) << unmasked.err;
+}
+
+TEST_F(ScoreTest, BadQueriesAreSkippedAndTheExitCodeSaysSo) {
+  spill(folder / "cat/test/good/text.png", "not a picture");
+  spill(folder / "cat/test/good/empty.png", "");
+  const auto outcome = score("--json --batch-size 3 --out " + path("out") + " " + path("cat/test"));
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_TRUE(contains(outcome.err, "good/text.png")) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "good/empty.png")) << outcome.err;
+  std::size_t scored = 0, skipped = 0;
+  for (const auto& record : lines(outcome.out)) {
+    (record.contains("error") ? skipped : scored) += 1;
+  }
+  EXPECT_EQ(scored, 4U);
+  EXPECT_EQ(skipped, 2U);
+}
+
+TEST_F(ScoreTest, BadReferencesStopTheRun) {
+  spill(folder / "cat/train/good/broken.png", "not a picture");
+  const auto outcome = score("--out " + path("out") + " " + path("cat/test"));
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_TRUE(contains(outcome.err, "broken.png")) << outcome.err;
+  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+}
+
+TEST_F(ScoreTest, NothingIsReplacedUnasked) {
+  const std::string arguments = "--out " + path("out") + " " + path("cat/test/good/0.png");
+  EXPECT_EQ(score(arguments).exit_code, 0);
+  const auto again = score(arguments);
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_TRUE(contains(again.err, "--overwrite")) << again.err;
+  EXPECT_EQ(score("--overwrite " + arguments).exit_code, 0);
+}
+
+TEST_F(ScoreTest, QueriesThatShareAnOutputAreRefusedBeforeAnyWork) {
+  write_png(folder / "a/x.png", part(1, false));
+  write_png(folder / "b/x.png", part(2, false));
+  const auto outcome =
+      score("--out " + path("out") + " " + path("a/x.png") + " " + path("b/x.png"));
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_TRUE(contains(outcome.err, "a/x.png") && contains(outcome.err, "b/x.png")) << outcome.err;
+  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+  EXPECT_EQ(score(path("a/x.png") + " " + path("b/x.png")).exit_code, 0);     // nothing to write
+  EXPECT_EQ(score("--out " + path("a/out") + " " + path("a")).exit_code, 2);  // inside the queries
+}
+
+TEST_F(ScoreTest, RegionsOfInterest) {
+  cv::Mat roi = cv::Mat::zeros(90, 120, CV_8U);
+  roi.colRange(0, 50).setTo(255);  // the spots are right of it
+  write_png(folder / "roi.png", roi);
+  const auto outcome = score("--json --roi " + path("roi.png") + " --out " + path("out") + " " +
+                             path("cat/test/spot/0.png"));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_LT(lines(outcome.out)[0]["peak"]["x"].get<int>(), 50);
+  write_png(folder / "rois/0_mask.png", roi);
+  EXPECT_EQ(score("--roi " + path("rois") + " " + path("cat/test/spot/0.png")).exit_code, 0);
+  const auto missing = score("--roi " + path("rois") + " " + path("cat/test/spot"));
+  EXPECT_EQ(missing.exit_code, 3);
+  EXPECT_TRUE(contains(missing.err, "spot/1.png")) << missing.err;
+}
+
+TEST_F(ScoreTest, TwelveBitPicturesGiveAWarning) {
+  cv::Mat dark(90, 120, CV_16U, cv::Scalar(2000));
+  write_png(folder / "dark.png", dark);
+  const auto outcome = score(path("dark.png"));
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_TRUE(contains(outcome.err, "--bit-depth 12")) << outcome.err;
+  EXPECT_FALSE(contains(score("--bit-depth 12 " + path("dark.png")).err, "--bit-depth"));
+}
+
+TEST_F(ScoreTest, WrongOptionsAreExplained) {
+  const auto refused = [&](const std::string& arguments, int code, const std::string& because) {
+    const auto outcome = run_nagl("score --normal " + path("cat/train/good") + " " + arguments +
+                                  " " + path("cat/test"));
+    EXPECT_EQ(outcome.exit_code, code) << arguments << ": " << outcome.err;
+    EXPECT_TRUE(contains(outcome.err, because)) << arguments << ": " << outcome.err;
+  };
+  refused("--method best", 2, "normal_nn");
+  refused("--image-size 100", 2, "multiples");
+  refused("--image-size 112x", 2, "HxW");
+  refused("--image-size -5", 2, "HxW");
+  refused("--layer 99", 2, "layer 99");
+  refused("--precision half", 2, "float16");
+  refused("--device tpu", 2, "cuda");
+  refused("--device cuda:77", 5, "--device cpu");
+  refused("--bit-depth 20", 2, "bit depth");
+  refused("--normal-shots 9", 3, "9 normal references");
+  refused("--threads 0", 2, "--threads");
+  refused("--unknown", 2, "--unknown");
+  refused("--backbone " + path("absent.safetensors"), 4, "absent.safetensors");
+  spill(folder / "text.safetensors", "hello");
+  refused("--backbone " + path("text.safetensors"), 4, "text.safetensors");
+  EXPECT_EQ(run_nagl("score").exit_code, 2);
+  EXPECT_EQ(run_nagl("").exit_code, 2);
+  EXPECT_EQ(score(path("nowhere")).exit_code, 3);
+}
+
+TEST_F(ScoreTest, AFullDiskIsOneClearLineAndLeavesNoHalfFiles) {
+  // Every file may grow to 4 KB at most: overlays are larger.
+  const auto outcome = score("--out " + path("out") + " " + path("cat/test"), "ulimit -f 4; exec ");
+  EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "cannot write")) << outcome.err;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder / "out")) {
+    EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
+  }
+}
+
+TEST(Nagl, TellsItsVersionsAndHelps) {
+  const auto version = run_nagl("--version");
+  EXPECT_EQ(version.exit_code, 0);
+  for (const char* part : {"nagl ", "Torch 2.", "OpenCV 4.", "device "}) {
+    EXPECT_TRUE(contains(version.out, part)) << version.out;
+  }
+  const auto help = run_nagl("score --help");
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* part : {"--normal", "--roi", "--image-size", "Output"}) {
+    EXPECT_TRUE(contains(help.out, part)) << part;
+  }
+}
+
+TEST(Nagl, SynthMakesWhatScoreTakes) {
+  const TemporaryFolder folder;
+  const std::string out = (folder / "data").string();
+  const auto made =
+      run_nagl("synth --size 96 --train-good 2 --test-good 1 --test-defect 1 --out " + out);
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_TRUE(contains(made.out, "surfaces")) << made.out;
+  EXPECT_EQ(run_nagl("synth --size 96 --out " + out).exit_code, 2);  // not empty
+  EXPECT_EQ(run_nagl("synth --size 1 --out " + out + "2").exit_code, 2);
+}
+
+}  // namespace
+}  // namespace nagl

@@ -1,0 +1,44 @@
+#include "nagl/core/device.h"
+
+#include "nagl/core/error.h"
+#include "nagl/core/json.h"
+#include "nagl/core/progress.h"
+#include "support.h"
+
+namespace nagl {
+namespace {
+
+TEST(Device, IsParsedOrRefused) {
+  EXPECT_TRUE(parse_device("cpu").is_cpu());
+  EXPECT_EQ(parse_device("auto").is_cuda(), torch::cuda::is_available());
+  for (const char* wrong : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1234", "CPU"}) {
+    EXPECT_THROW(parse_device(wrong), ConfigError) << wrong;
+  }
+  EXPECT_THROW(parse_device("cuda:999"), DeviceError);
+  EXPECT_NE(describe_device(at::kCPU).find("threads"), std::string::npos);
+}
+
+TEST(Precision, IsParsedOrRefused) {
+  for (const auto precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kFloat16}) {
+    EXPECT_EQ(parse_precision(to_string(precision)), precision);
+  }
+  EXPECT_EQ(scalar_type(parse_precision("bfloat16")), at::kBFloat16);
+  EXPECT_THROW(parse_precision("fp32"), ConfigError);
+}
+
+TEST(Json, ReplacesWhatIsNotUtf8AndKeepsTheOrder) {
+  Json value;
+  value["z"] = "caf\xE9";
+  value["a"] = 1;
+  EXPECT_EQ(dump_json(value), "{\"z\":\"caf\xEF\xBF\xBD\",\"a\":1}");
+}
+
+TEST(Progress, WritesDurations) {
+  EXPECT_EQ(format_duration(7.4), "0:07");
+  EXPECT_EQ(format_duration(754), "12:34");
+  EXPECT_EQ(format_duration(3723), "1:02:03");
+  EXPECT_EQ(format_duration(-1), "0:00");
+}
+
+}  // namespace
+}  // namespace nagl

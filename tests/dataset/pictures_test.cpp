@@ -1,0 +1,101 @@
+#include "nagl/dataset/pictures.h"
+
+#include "nagl/core/error.h"
+#include "nagl/dataset/dataset.h"
+#include "support.h"
+
+namespace nagl {
+namespace {
+
+using testing::message_of;
+using testing::spill;
+using testing::TemporaryFolder;
+
+class PicturesTest : public ::testing::Test {
+ protected:
+  void touch(const std::vector<std::string>& names) {
+    for (const auto& name : names) spill(folder / name, "x");
+  }
+  std::vector<std::string> listed(const std::string& below = "") {
+    std::vector<std::string> names;
+    for (const auto& file : list_pictures(folder / below))
+      names.push_back(file.relative().string());
+    return names;
+  }
+  TemporaryFolder folder;
+};
+
+TEST_F(PicturesTest, AreListedRecursivelyAndSorted) {
+  touch(
+      {"b.JPG", "a.png", "sub/c.tiff", "notes.txt", ".hidden.png", ".cache/d.png", "sub/._c.png"});
+  EXPECT_EQ(listed(), (std::vector<std::string>{"a.png", "b.JPG", "sub/c.tiff"}));
+  const auto named = list_pictures(folder / "notes.txt");  // named itself: taken at its word
+  ASSERT_EQ(named.size(), 1U);
+  EXPECT_EQ(named[0].relative(), "notes.txt");
+}
+
+TEST_F(PicturesTest, EmptyAndAbsentFoldersAreErrors) {
+  touch({"text/a.txt"});
+  EXPECT_NE(message_of<DataError>([&] { list_pictures(folder / "text"); }).find("no pictures"),
+            std::string::npos);
+  EXPECT_NE(message_of<DataError>([&] { list_pictures(folder / "absent"); }).find("absent"),
+            std::string::npos);
+}
+
+TEST_F(PicturesTest, MasksAreFoundByStem) {
+  touch({"q/scratch/000.jpg", "q/hole/000.jpg", "q/hole/001.jpg", "q/x.png", "q/lost.png",
+         "m/scratch/000_mask.png", "m/hole/000.png", "m/deep/001_mask.bmp", "m/x_mask.png"});
+  const StemIndex index(folder / "m");
+  const auto mask_of = [&](const std::string& name) -> std::string {
+    const auto found = index.find({folder / "q" / name, folder / "q"});
+    return found ? found->lexically_relative(folder / "m").string() : "";
+  };
+  EXPECT_EQ(mask_of("scratch/000.jpg"), "scratch/000_mask.png");
+  EXPECT_EQ(mask_of("hole/000.jpg"), "hole/000.png");
+  EXPECT_EQ(mask_of("hole/001.jpg"), "deep/001_mask.bmp");
+  EXPECT_EQ(mask_of("x.png"), "x_mask.png");
+  EXPECT_EQ(mask_of("lost.png"), "");
+  EXPECT_NE(message_of<DataError>([&] {
+              index.find({folder / "q/000.jpg", {}});
+            }).find("could belong"),
+            std::string::npos);
+}
+
+TEST_F(PicturesTest, MvtecLayoutIsRead) {
+  touch({"d/nut/train/good/1.png", "d/nut/train/good/0.png", "d/nut/test/good/0.png",
+         "d/nut/test/hole/0.png", "d/nut/test/cut/0.png", "d/nut/ground_truth/hole/0_mask.png",
+         "d/bolt/train/good/0.png", "d/bolt/test/good/0.png", "d/readme.txt"});
+  const auto dataset = read_mvtec(folder / "d");
+  ASSERT_EQ(dataset.categories.size(), 2U);
+  EXPECT_EQ(dataset.categories[0].name, "bolt");
+  const auto& nut = dataset.categories[1];
+  EXPECT_EQ(nut.name, "nut");
+  EXPECT_EQ(nut.train.size(), 2U);
+  EXPECT_EQ(nut.train[0].path.filename(), "0.png");
+  ASSERT_EQ(nut.test.size(), 3U);
+  EXPECT_EQ(nut.defects(), (std::vector<std::string>{"cut", "hole"}));
+  EXPECT_EQ(nut.test[0].defect, "cut");
+  EXPECT_FALSE(nut.test[0].mask.has_value());
+  EXPECT_EQ(nut.test[2].mask, folder / "d/nut/ground_truth/hole/0_mask.png");
+  EXPECT_EQ(read_mvtec(folder / "d/nut/").categories.at(0).name, "nut");
+  EXPECT_THROW(read_mvtec(folder / "d/nut/train"), DataError);
+  EXPECT_THROW(read_mvtec(folder / "absent"), DataError);
+}
+
+TEST_F(PicturesTest, APicturesPlaceTellsItsLabel) {
+  touch({"nut/train/good/0.png", "nut/test/good/0.png", "nut/test/hole/0.png", "nut/test/cut/0.png",
+         "nut/ground_truth/hole/0_mask.png", "nut/ground_truth/cut/0.png",
+         "other/test/hole/0.png"});
+  EXPECT_EQ(locate_in_mvtec(folder / "nut/train/good/0.png")->defect, kGood);
+  EXPECT_FALSE(locate_in_mvtec(folder / "nut/test/good/0.png")->anomalous());
+  const auto hole = locate_in_mvtec(folder / "nut/test/hole/0.png");
+  EXPECT_EQ(hole->defect, "hole");
+  EXPECT_EQ(hole->mask, folder / "nut/ground_truth/hole/0_mask.png");
+  EXPECT_EQ(locate_in_mvtec(folder / "nut/test/cut/0.png")->mask,
+            folder / "nut/ground_truth/cut/0.png");
+  EXPECT_FALSE(locate_in_mvtec(folder / "other/test/hole/0.png").has_value());
+  EXPECT_FALSE(locate_in_mvtec(folder / "nut/ground_truth/cut/0.png").has_value());
+}
+
+}  // namespace
+}  // namespace nagl

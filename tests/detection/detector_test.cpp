@@ -1,0 +1,192 @@
+#include "nagl/detection/detector.h"
+
+#include <cstdio>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "nagl/core/error.h"
+#include "nagl/dataset/dataset.h"
+#include "nagl/detection/reference_scale.h"
+#include "nagl/metrics/auroc.h"
+#include "support.h"
+
+namespace nagl {
+namespace {
+
+using testing::max_difference;
+using testing::message_of;
+using testing::TemporaryFolder;
+
+/// Grey noise with, where asked for, a bright square.
+cv::Mat part(std::uint64_t seed, bool defect) {
+  cv::Mat picture(120, 160, CV_8UC3);
+  cv::RNG(seed).fill(picture, cv::RNG::NORMAL, cv::Scalar::all(100), cv::Scalar::all(12));
+  if (defect) cv::rectangle(picture, cv::Rect(100, 30, 30, 30), cv::Scalar(250, 240, 40), -1);
+  return picture;
+}
+
+/// A detector over three pictures of such parts and one defect, at a small size.
+class DetectorTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    NAGL_NEEDS_BACKBONE(weights);
+    backbone = std::make_shared<Backbone>(weights, BackboneOptions());
+    options.image_size = {112, 140};
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      references.normal.push_back(folder / (std::to_string(i) + ".png"));
+      write_png(references.normal.back(), part(i, false));
+    }
+    write_png(folder / "bad.png", part(7, true));
+    cv::Mat mask = cv::Mat::zeros(120, 160, CV_8U);
+    cv::rectangle(mask, cv::Rect(100, 30, 30, 30), cv::Scalar(255), -1);
+    write_png(folder / "bad_mask.png", mask);
+    write_png(folder / "empty_mask.png", cv::Mat::zeros(120, 160, CV_8U));
+    references.abnormal = {{folder / "bad.png", folder / "bad_mask.png"}};
+  }
+
+  Detector detector() const {
+    return Detector(backbone, make_reference_bank(*backbone, references, options, 2), options);
+  }
+  static Query query(std::uint64_t seed, bool defect) {
+    return {{part(seed, defect), {}, false}, {}};
+  }
+
+  TemporaryFolder folder;
+  std::shared_ptr<const Backbone> backbone;
+  DetectorOptions options;
+  ReferencePaths references;
+};
+
+TEST_F(DetectorTest, FindsTheDefectWithEveryMethod) {
+  for (const auto method : {Method::kNormalNn, Method::kAbnormalNn, Method::kBothNn}) {
+    SCOPED_TRACE(to_string(method));
+    options.method = method;
+    const auto own = detector();
+    const auto good = own.detect(query(20, false)), bad = own.detect(query(21, true));
+    EXPECT_GT(bad.image_score, good.image_score);
+    EXPECT_EQ(bad.map.size(), cv::Size(160, 120));
+    EXPECT_EQ(bad.patch_scores.sizes(), at::IntArrayRef({8, 10}));
+    EXPECT_GE(bad.patch_scores.min().item<float>(), 0);
+    EXPECT_LE(bad.patch_scores.max().item<float>(), 1);
+    cv::Point peak;
+    cv::minMaxLoc(bad.map, nullptr, nullptr, nullptr, &peak);
+    EXPECT_TRUE(cv::Rect(90, 20, 50, 50).contains(peak)) << peak;
+  }
+}
+
+TEST_F(DetectorTest, ABatchGivesWhatSinglePicturesGive) {
+  const auto own = detector();
+  const std::vector<Query> queries = {query(20, false), query(21, true), query(22, true)};
+  const auto together = own.detect(queries);
+  ASSERT_EQ(together.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto alone = own.detect(queries[i]);
+    EXPECT_NEAR(together[i].image_score, alone.image_score, 1e-5);
+    EXPECT_LT(max_difference(together[i].patch_scores, alone.patch_scores), 1e-4);
+  }
+  EXPECT_TRUE(own.detect(std::span<const Query>()).empty());
+}
+
+TEST_F(DetectorTest, OutsideTheRegionOfInterestNothingCounts) {
+  const auto own = detector();
+  auto limited = query(21, true);
+  limited.roi = cv::Mat::zeros(120, 160, CV_8U);
+  limited.roi.colRange(0, 70).setTo(255);  // the defect is right of it
+  const auto whole = own.detect(query(21, true)), part_of_it = own.detect(limited);
+  EXPECT_LT(part_of_it.image_score, whole.image_score);
+  EXPECT_EQ(cv::countNonZero(part_of_it.map.colRange(70, 160)), 0);
+  EXPECT_EQ(part_of_it.patch_scores.slice(1, 5).abs().max().item<float>(), 0);
+  EXPECT_LT(
+      max_difference(part_of_it.patch_scores.slice(1, 0, 4), whole.patch_scores.slice(1, 0, 4)),
+      1e-6);
+  EXPECT_NEAR(part_of_it.image_score, part_of_it.patch_scores.max().item<double>(), 1e-6);
+  limited.roi.setTo(0);
+  limited.image.path = "part.png";
+  EXPECT_NE(message_of<DataError>([&] { own.detect(limited); }).find("part.png"),
+            std::string::npos);
+}
+
+TEST_F(DetectorTest, PicturesOfAnyShapeAreScored) {
+  const auto own = detector();
+  for (const cv::Size size : {cv::Size(1, 1), cv::Size(20000, 100)}) {
+    const auto seen = own.detect({{cv::Mat(size, CV_8UC3, cv::Scalar::all(90)), {}, false}, {}});
+    EXPECT_EQ(seen.map.size(), size);
+    EXPECT_GE(seen.image_score, 0);
+    EXPECT_LE(seen.image_score, 1);
+    EXPECT_TRUE(cv::checkRange(seen.map, true, nullptr, 0, 1.0001));
+  }
+}
+
+TEST_F(DetectorTest, BrokenReferencesAreNamed) {
+  references.abnormal[0].mask = folder / "empty_mask.png";
+  EXPECT_NE(message_of<DataError>([&] { detector(); }).find("empty_mask.png"), std::string::npos);
+  references.abnormal.clear();
+  options.method = Method::kBothNn;
+  EXPECT_THROW(detector(), ConfigError);
+  options.image_size = {100, 140};
+  EXPECT_THROW(detector(), ConfigError);
+  options.image_size = {112, 140};
+  references.normal.push_back(folder / "absent.png");
+  EXPECT_NE(message_of<DataError>([&] { detector(); }).find("absent.png"), std::string::npos);
+}
+
+TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
+  const auto own = detector();
+  const auto scale = reference_scale(own, references.normal[0]);
+  std::vector<double> hottest;
+  for (std::int64_t i = 0; i < 3; ++i) {
+    hottest.push_back(image_score(own.bank().score_left_out(i, Method::kNormalNn)));
+  }
+  std::sort(hottest.begin(), hottest.end());
+  EXPECT_NEAR(scale.low + kGoodShare * (scale.high - scale.low), hottest[1], 1e-6);
+  EXPECT_LT(scale.low, hottest[0]);
+  references.normal.resize(1);
+  const auto lone = detector();
+  const auto mirrored = reference_scale(lone, references.normal[0]);
+  EXPECT_GT(mirrored.high, mirrored.low);
+}
+
+/// Image AUROC in percent over a category's test folder with its first `shots` good pictures.
+double auroc_of(const std::filesystem::path& category_folder, std::int64_t layer, std::size_t shots,
+                const std::filesystem::path& weights) {
+  const Category category = read_mvtec(category_folder).categories.at(0);
+  BackboneOptions backbone_options;
+  backbone_options.layer = layer;
+  const auto backbone = std::make_shared<Backbone>(weights, backbone_options);
+  const DetectorOptions options;
+  ReferencePaths references;
+  for (std::size_t i = 0; i < shots; ++i) references.normal.push_back(category.train.at(i).path);
+  const Detector detector(backbone, make_reference_bank(*backbone, references, options, 1),
+                          options);
+  std::vector<double> scores;
+  std::vector<std::uint8_t> labels;
+  for (const auto& sample : category.test) {
+    scores.push_back(detector.detect({read_image(sample.path), {}}).image_score);
+    labels.push_back(sample.anomalous());
+  }
+  const double percent = 100 * auroc(scores, labels).value();
+  std::printf("%s: image AUROC %.2f over %zu pictures\n", category.name.c_str(), percent,
+              scores.size());
+  return percent;
+}
+
+class RealDataTest : public ::testing::TestWithParam<std::pair<const char*, double>> {};
+
+TEST_P(RealDataTest, NormalNnReachesTheReferenceImplementation) {
+  NAGL_NEEDS_TEST_DATA(data);
+  NAGL_NEEDS_BACKBONE(weights);
+  NAGL_NEEDS_STAND_IN(weights);
+  const auto& [folder, expected] = GetParam();
+  EXPECT_NEAR(auroc_of(data / "data" / folder, 7, 4, weights), expected, 0.5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layer7, RealDataTest,
+                         ::testing::Values(std::pair("surface/hazelnut", 100.0),
+                                           std::pair("pcb/group77000", 84.23),
+                                           std::pair("surface/magnetic_tile", 76.09)),
+                         [](const auto& info) {
+                           return std::filesystem::path(info.param.first).filename().string();
+                         });
+
+}  // namespace
+}  // namespace nagl

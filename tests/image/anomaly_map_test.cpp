@@ -1,0 +1,138 @@
+#include "nagl/image/anomaly_map.h"
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+
+#include "nagl/image/overlay.h"
+#include "support.h"
+
+namespace nagl {
+namespace {
+
+using testing::TemporaryFolder;
+
+TEST(AnomalyMap, AConstantStaysConstantAtAnySize) {
+  const auto scores = torch::full({32, 32}, 0.25F);
+  for (const cv::Size size : {cv::Size(1, 1), cv::Size(900, 7), cv::Size(448, 448)}) {
+    const cv::Mat map = make_anomaly_map(scores, size);
+    EXPECT_EQ(map.size(), size);
+    double low = 0, high = 0;
+    cv::minMaxLoc(map, &low, &high);
+    EXPECT_NEAR(low, 0.25, 1e-6);
+    EXPECT_NEAR(high, 0.25, 1e-6);
+  }
+}
+
+/// The map by its definition: bilinear with half-pixel centres, then the Gaussian, in double.
+double by_definition(const at::Tensor& scores, const cv::Size& size, int y, int x) {
+  const auto clamp = [](int value, int count) { return std::min(std::max(value, 0), count - 1); };
+  const auto bilinear = [&](int row, int column) {
+    const int rows = static_cast<int>(scores.size(0)), columns = static_cast<int>(scores.size(1));
+    const double v = (row + 0.5) * rows / size.height - 0.5;
+    const double u = (column + 0.5) * columns / size.width - 0.5;
+    const int top = static_cast<int>(std::floor(v)), left = static_cast<int>(std::floor(u));
+    double sum = 0;
+    for (const int dy : {0, 1}) {
+      for (const int dx : {0, 1}) {
+        const double weight = (dy ? v - top : top + 1 - v) * (dx ? u - left : left + 1 - u);
+        sum += weight * scores[clamp(top + dy, rows)][clamp(left + dx, columns)].item<float>();
+      }
+    }
+    return sum;
+  };
+  const auto mirror = [](int value, int count) {
+    return value < 0 ? -1 - value : value >= count ? 2 * count - 1 - value : value;
+  };
+  double sum = 0, weights = 0;
+  for (int dy = -16; dy <= 16; ++dy) {
+    for (int dx = -16; dx <= 16; ++dx) {
+      const double weight = std::exp(-(dy * dy + dx * dx) / 32.0);
+      sum += weight * bilinear(mirror(y + dy, size.height), mirror(x + dx, size.width));
+      weights += weight;
+    }
+  }
+  return sum / weights;
+}
+
+TEST(AnomalyMap, IsBilinearThenGaussianWithMirroredBorder) {
+  torch::manual_seed(3);
+  const auto scores = torch::rand({4, 5});
+  const cv::Size size(50, 40);
+  const cv::Mat map = make_anomaly_map(scores, size);
+  for (const cv::Point at :
+       {cv::Point(0, 0), cv::Point(49, 39), cv::Point(25, 20), cv::Point(3, 30)}) {
+    EXPECT_NEAR(map.at<float>(at), by_definition(scores, size, at.y, at.x), 1e-4) << at;
+  }
+}
+
+TEST(AnomalyMap, PngHolds16BitsAndNpyIsExact) {
+  const TemporaryFolder folder;
+  const cv::Mat map = (cv::Mat_<float>(2, 3) << 0, 0.5F, 1, 1.0F / 65535, 0.25F, 2);
+  write_map_png(folder / "m.png", map);
+  const cv::Mat png = cv::imread((folder / "m.png").string(), cv::IMREAD_UNCHANGED);
+  ASSERT_EQ(png.type(), CV_16U);
+  EXPECT_EQ(png.at<ushort>(0, 0), 0);
+  EXPECT_NEAR(png.at<ushort>(0, 1), 32768, 1);
+  EXPECT_EQ(png.at<ushort>(0, 2), 65535);
+  EXPECT_EQ(png.at<ushort>(1, 0), 1);
+  EXPECT_EQ(png.at<ushort>(1, 1), 16384);  // 16383.75
+  EXPECT_EQ(png.at<ushort>(1, 2), 65535);
+  write_map_npy(folder / "m.npy", map);
+  const std::string npy = testing::slurp(folder / "m.npy");
+  EXPECT_EQ(npy.substr(0, 8), std::string("\x93NUMPY\x01\x00", 8));
+  ASSERT_EQ(npy.size() % 64, 6 * sizeof(float) % 64);
+  EXPECT_NE(npy.find("'shape': (2, 3)"), std::string::npos);
+  const std::string data = npy.substr(npy.size() - 6 * sizeof(float));
+  EXPECT_EQ(std::memcmp(data.data(), map.data, data.size()), 0);
+}
+
+TEST(AnomalyMap, HottestRegionIsTheOneAroundThePeak) {
+  cv::Mat map(20, 20, CV_32F, cv::Scalar(0.1));
+  map(cv::Rect(2, 2, 3, 3)).setTo(0.8);
+  map(cv::Rect(10, 10, 4, 4)).setTo(0.9);
+  const cv::Mat region = hottest_region(map);
+  EXPECT_EQ(cv::countNonZero(region), 16);
+  EXPECT_EQ(cv::countNonZero(region(cv::Rect(10, 10, 4, 4))), 16);
+  EXPECT_EQ(cv::countNonZero(hottest_region(cv::Mat(5, 5, CV_32F, cv::Scalar(0.3)))), 0);
+}
+
+OverlayContent content_of(const cv::Size& size) {
+  OverlayContent content;
+  content.rgb = cv::Mat(size, CV_8UC3, cv::Scalar(90, 90, 90));
+  content.map = cv::Mat(size, CV_32F, cv::Scalar(0.0));
+  content.map(cv::Rect(0, 0, (size.width + 1) / 2, size.height)).setTo(1.0);
+  content.caption = "score 0.5";
+  return content;
+}
+
+TEST(Overlay, ShowsHotRedAndColdGrey) {
+  const cv::Mat overlay = draw_overlay(content_of({200, 200}));
+  // Two panels of 448 beside each other with gaps of 8: the hot half of the second, then the cold.
+  const auto hot = overlay.at<cv::Vec3b>(200, 8 + 448 + 8 + 60);
+  const auto cold = overlay.at<cv::Vec3b>(200, 8 + 448 + 8 + 400);
+  EXPECT_GT(hot[0], hot[2] + 60);
+  EXPECT_EQ(cold, cv::Vec3b(90, 90, 90));
+  EXPECT_EQ(overlay.at<cv::Vec3b>(200, 200), cv::Vec3b(90, 90, 90));  // the query itself
+}
+
+TEST(Overlay, TruthAddsAPanelAndExtremeShapesAreDrawn) {
+  auto content = content_of({200, 200});
+  const int without = draw_overlay(content).cols;
+  content.truth = cv::Mat::zeros(200, 200, CV_8U);
+  content.truth(cv::Rect(50, 50, 2, 2)).setTo(255);
+  EXPECT_EQ(draw_overlay(content).cols, without + 456);
+  for (const cv::Size size : {cv::Size(1, 1), cv::Size(20000, 100), cv::Size(3, 5000)}) {
+    const cv::Mat overlay = draw_overlay(content_of(size));
+    EXPECT_GT(overlay.total(), 0U);
+    EXPECT_LT(std::max(overlay.cols, overlay.rows), 1600) << size;
+  }
+}
+
+TEST(Overlay, ScaleOfAMap) {
+  const cv::Mat map = (cv::Mat_<float>(1, 3) << 0.25F, 0.5F, 0.125F);
+  EXPECT_DOUBLE_EQ(scale_of(map).low, 0.125);
+  EXPECT_DOUBLE_EQ(scale_of(map).high, 0.5);
+}
+
+}  // namespace
+}  // namespace nagl

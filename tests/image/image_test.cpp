@@ -1,0 +1,213 @@
+#include "nagl/image/image.h"
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "nagl/core/error.h"
+#include "support.h"
+
+namespace nagl {
+namespace {
+
+using testing::message_of;
+using testing::slurp;
+using testing::spill;
+using testing::TemporaryFolder;
+
+/// Blue left, red right, a green corner: no turn or mirroring maps it onto itself.
+cv::Mat scene_bgr(int height = 40, int width = 60) {
+  cv::Mat scene(height, width, CV_8UC3, cv::Scalar(200, 0, 0));
+  scene.colRange(width / 2, width).setTo(cv::Scalar(0, 0, 200));
+  scene(cv::Rect(0, 0, width / 4, height / 4)).setTo(cv::Scalar(0, 200, 0));
+  return scene;
+}
+
+std::string encode(const std::string& extension, const cv::Mat& picture) {
+  std::vector<unsigned char> bytes;
+  cv::imencode(extension, picture, bytes);
+  return {bytes.begin(), bytes.end()};
+}
+
+/// A JPEG with an EXIF orientation (APP1 with a TIFF directory of one entry).
+std::string turned_jpeg(const cv::Mat& stored, char orientation) {
+  const std::string jpeg = encode(".jpg", stored);
+  const std::string tiff("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", 18);
+  std::string segment = std::string("Exif\0\0", 6) + tiff + orientation + std::string(7, '\0');
+  const auto length = static_cast<unsigned char>(segment.size() + 2);
+  segment = std::string("\xFF\xE1\0", 3) + static_cast<char>(length) + segment;
+  return jpeg.substr(0, 2) + segment + jpeg.substr(2);
+}
+
+double difference(const cv::Mat& a, const cv::Mat& b) { return cv::norm(a, b, cv::NORM_INF); }
+
+class ImageTest : public ::testing::Test {
+ protected:
+  std::filesystem::path file(const std::string& name, const std::string& bytes) {
+    spill(folder / name, bytes);
+    return folder / name;
+  }
+  TemporaryFolder folder;
+};
+
+TEST_F(ImageTest, ReadsEveryFormatAsRgb) {
+  const cv::Mat bgr = scene_bgr();
+  cv::Mat rgb;
+  cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
+  for (const std::string extension : {".png", ".bmp", ".tiff", ".ppm", ".webp", ".jpg"}) {
+    const auto image = read_image(file("a" + extension, encode(extension, bgr)));
+    EXPECT_EQ(image.rgb.type(), CV_8UC3);
+    EXPECT_EQ(image.rgb.size(), rgb.size());
+    const bool lossy = extension == ".jpg" || extension == ".webp";
+    EXPECT_LE(cv::norm(image.rgb, rgb, cv::NORM_L1) / static_cast<double>(rgb.total() * 3),
+              lossy ? 12 : 0)
+        << extension;
+  }
+}
+
+TEST_F(ImageTest, GreyAndAlpha) {
+  const cv::Mat grey = (cv::Mat_<uchar>(1, 3) << 0, 100, 255);
+  const auto from_grey = read_image(file("g.png", encode(".png", grey)));
+  EXPECT_EQ(from_grey.rgb.at<cv::Vec3b>(0, 1), cv::Vec3b(100, 100, 100));
+  const cv::Mat bgra(2, 2, CV_8UC4, cv::Scalar(10, 20, 30, 0));
+  const auto from_alpha = read_image(file("a.png", encode(".png", bgra)));
+  EXPECT_EQ(from_alpha.rgb.at<cv::Vec3b>(0, 0), cv::Vec3b(30, 20, 10));
+}
+
+TEST_F(ImageTest, SixteenBits) {
+  const cv::Mat full = (cv::Mat_<ushort>(1, 4) << 0, 257, 25700, 65535);
+  const auto path = file("full.png", encode(".png", full));
+  const auto image = read_image(path);
+  EXPECT_FALSE(image.looks_12_bit);
+  for (const auto& [x, value] : {std::pair(0, 0), {1, 1}, {2, 100}, {3, 255}}) {
+    EXPECT_EQ(image.rgb.at<cv::Vec3b>(0, x)[1], value);
+  }
+  const cv::Mat dark = (cv::Mat_<ushort>(1, 3) << 0, 2048, 4095);
+  const auto dark_path = file("dark.tiff", encode(".tiff", dark));
+  EXPECT_TRUE(read_image(dark_path).looks_12_bit);
+  DecodeOptions options;
+  options.bit_depth = 12;
+  const auto bright = read_image(dark_path, options);
+  EXPECT_FALSE(bright.looks_12_bit);
+  EXPECT_EQ(bright.rgb.at<cv::Vec3b>(0, 1)[0], 128);
+  EXPECT_EQ(bright.rgb.at<cv::Vec3b>(0, 2)[0], 255);
+  for (const int wrong : {8, 17}) {
+    options.bit_depth = wrong;
+    EXPECT_THROW(read_image(dark_path, options), ConfigError);
+  }
+  const cv::Mat floating(2, 2, CV_32FC3, cv::Scalar::all(0.5));
+  EXPECT_NE(message_of<DataError>([&] {
+              read_image(file("f.tiff", encode(".tiff", floating)));
+            }).find("8 or 16 bit"),
+            std::string::npos);
+}
+
+TEST_F(ImageTest, ExifTurnsThePictureAndItsMaskIfTheMaskIsOfTheStoredSize) {
+  const cv::Mat stored = scene_bgr(40, 60);
+  cv::Mat mask = cv::Mat::zeros(40, 60, CV_8U);
+  mask(cv::Rect(0, 0, 15, 10)).setTo(255);  // the green corner
+  const auto mask_path = file("mask.png", encode(".png", mask));
+  for (const char orientation : {1, 2, 3, 4, 5, 6, 7, 8}) {
+    SCOPED_TRACE(static_cast<int>(orientation));
+    const auto image = read_image(file("turned.jpg", turned_jpeg(stored, orientation)));
+    const bool quarter = orientation >= 5;
+    EXPECT_EQ(image.rgb.size(), quarter ? cv::Size(40, 60) : cv::Size(60, 40));
+    const cv::Mat own = read_mask_for(image, mask_path);
+    ASSERT_EQ(own.size(), image.rgb.size());
+    if (!quarter) {
+      EXPECT_EQ(difference(own, mask), 0);  // its size does not say, so it stays as it is
+      continue;
+    }
+    cv::Mat green;  // where the green corner is in the upright picture
+    cv::inRange(image.rgb, cv::Scalar(0, 120, 0), cv::Scalar(110, 255, 110), green);
+    const double overlap = cv::countNonZero(green & own);
+    EXPECT_GT(overlap / cv::countNonZero(green | own), 0.7);
+    cv::Mat upright = cv::Mat::zeros(image.rgb.size(), CV_8U);
+    upright.at<uchar>(5, 3) = 255;
+    const cv::Mat kept = read_mask_for(image, file("upright.png", encode(".png", upright)));
+    EXPECT_EQ(difference(kept, upright), 0);
+  }
+}
+
+TEST_F(ImageTest, MasksOfOtherProportionsAreRefused) {
+  const auto image = read_image(file("a.png", encode(".png", scene_bgr(40, 60))));
+  const auto mask = [&](int height, int width) {
+    return read_mask_for(
+        image, file("m.png", encode(".png", cv::Mat(height, width, CV_8U, cv::Scalar(1)))));
+  };
+  EXPECT_EQ(cv::countNonZero(mask(20, 30)), 600);  // a common factor is fine
+  EXPECT_EQ(cv::countNonZero(mask(80, 120)), 9600);
+  const auto message = message_of<DataError>([&] { mask(60, 40); });
+  EXPECT_NE(message.find("m.png"), std::string::npos) << message;
+  EXPECT_NE(message.find("a.png"), std::string::npos) << message;
+  EXPECT_NE(message.find("60x40"), std::string::npos) << message;
+}
+
+TEST_F(ImageTest, MasksCountAnyChannelAboveZero) {
+  cv::Mat mask(1, 3, CV_8UC3, cv::Scalar::all(0));
+  mask.at<cv::Vec3b>(0, 1) = {0, 0, 1};
+  const cv::Mat read = read_mask(file("m.png", encode(".png", mask)));
+  EXPECT_EQ(cv::countNonZero(read), 1);
+  EXPECT_EQ(read.at<uchar>(0, 1), 255);
+}
+
+TEST_F(ImageTest, RefusesWhatIsNoPicture) {
+  const auto refused = [](const std::filesystem::path& path) {
+    const auto message = message_of<DataError>([&] { read_image(path); });
+    EXPECT_NE(message.find(path.filename().string()), std::string::npos) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+    return message;
+  };
+  EXPECT_NE(refused(file("empty.png", "")).find("empty"), std::string::npos);
+  refused(file("text.png", "This is not a picture.\n"));
+  refused(file("binary.jpg", std::string("\xFF\xD8\xFF\xE0garbage", 11)));
+  refused(folder / "absent.png");
+  std::filesystem::create_directory(folder / "folder.png");
+  refused(folder / "folder.png");
+  std::filesystem::create_symlink("nowhere", folder / "dangling.png");
+  refused(folder / "dangling.png");
+}
+
+TEST_F(ImageTest, RefusesTruncatedPictures) {
+  cv::Mat noise(64, 64, CV_8UC3);
+  cv::randu(noise, 0, 256);
+  for (const std::string extension : {".png", ".jpg", ".bmp", ".tiff", ".webp"}) {
+    const std::string whole = encode(extension, noise);
+    for (const double share : {0.1, 0.5, 0.9, 0.99}) {
+      const auto size = static_cast<std::size_t>(share * static_cast<double>(whole.size()));
+      const auto path = file("cut" + extension, whole.substr(0, size));
+      const auto message = message_of<DataError>([&] { read_image(path); });
+      EXPECT_NE(message.find("cut" + extension), std::string::npos) << share;
+    }
+    EXPECT_NO_THROW(read_image(file("whole" + extension, whole)));
+  }
+}
+
+TEST_F(ImageTest, JpegIsCompleteWithTrailersAndThumbnails) {
+  const auto complete = [](const std::string& bytes) {
+    return jpeg_is_complete(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  };
+  const std::string jpeg = encode(".jpg", scene_bgr());
+  EXPECT_TRUE(complete(jpeg));
+  EXPECT_TRUE(complete(jpeg + "vendor data after the end"));
+  for (std::size_t size = 0; size < jpeg.size(); ++size) {
+    ASSERT_FALSE(complete(jpeg.substr(0, size))) << size;
+  }
+  // An end marker inside a segment (a thumbnail's) is not the picture's.
+  std::string with_thumbnail = jpeg.substr(0, 2) + std::string("\xFF\xE1\0\x06\xFF\xD8\xFF\xD9", 8);
+  EXPECT_FALSE(complete(with_thumbnail + jpeg.substr(2, jpeg.size() - 4)));
+  EXPECT_TRUE(complete(with_thumbnail + jpeg.substr(2)));
+  std::vector<unsigned char> bytes;
+  cv::imencode(".jpg", scene_bgr(), bytes, {cv::IMWRITE_JPEG_PROGRESSIVE, 1});
+  EXPECT_TRUE(jpeg_is_complete(bytes.data(), bytes.size()));
+  EXPECT_FALSE(jpeg_is_complete(bytes.data(), bytes.size() - 2));
+}
+
+TEST_F(ImageTest, WritesPngInRgbOrder) {
+  cv::Mat rgb(1, 1, CV_8UC3, cv::Scalar(1, 2, 3));
+  write_png(folder / "sub/out.png", rgb);
+  EXPECT_EQ(difference(read_image(folder / "sub/out.png").rgb, rgb), 0);
+}
+
+}  // namespace
+}  // namespace nagl

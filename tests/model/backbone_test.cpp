@@ -1,0 +1,119 @@
+#include "nagl/model/backbone.h"
+
+#include "nagl/core/error.h"
+#include "support.h"
+
+namespace nagl {
+namespace {
+
+using testing::max_difference;
+using testing::message_of;
+using testing::TemporaryFolder;
+
+/// The tensors of a small backbone with the names and proportions of ViT-S/B/L.
+std::map<std::string, at::Tensor> tensors_of(std::int64_t width, std::int64_t depth) {
+  VisionTransformerOptions options;
+  options.width = width;
+  options.depth = depth;
+  options.hidden = 4 * width;
+  options.grid = 3;
+  VisionTransformer network(options);
+  torch::manual_seed(5);
+  const torch::NoGradGuard no_grad;
+  std::map<std::string, at::Tensor> tensors;
+  for (auto& parameter : network->named_parameters()) {
+    tensors[parameter.key()] = parameter.value().normal_(0, 0.1).clone();
+  }
+  return tensors;
+}
+
+TEST(Backbone, TakesItsShapeAndLayerFromTheFile) {
+  const TemporaryFolder folder;
+  const auto path = folder / "b.safetensors";
+  for (const auto& [width, depth] : {std::pair(64, 2), std::pair(128, 5)}) {
+    write_weights(path, tensors_of(width, depth), {{"recommended_layer", "1"}});
+    const Backbone backbone(path, {});
+    EXPECT_EQ(backbone.width(), width);
+    EXPECT_EQ(backbone.layer(), 1);
+    EXPECT_EQ(backbone.patch(), 14);
+    EXPECT_EQ(backbone.encode(torch::zeros({2, 3, 28, 56})).sizes(),
+              at::IntArrayRef({2, 8, width}));
+  }
+  write_weights(path, tensors_of(64, 3), {});
+  EXPECT_EQ(Backbone(path, {}).layer(), 2);  // no word in the file: the last
+  BackboneOptions options;
+  options.layer = 0;
+  EXPECT_EQ(Backbone(path, options).layer(), 0);
+  options.layer = 3;
+  EXPECT_THROW(Backbone(path, options), ConfigError);
+}
+
+TEST(Backbone, LowerPrecisionStaysCloseAndGivesFloat32) {
+  const TemporaryFolder folder;
+  auto tensors = tensors_of(64, 2);
+  write_weights(folder / "b.safetensors", tensors, {});
+  const auto images = torch::randn({1, 3, 42, 42});
+  const auto exact = Backbone(folder / "b.safetensors", {}).encode(images);
+  BackboneOptions options;
+  options.precision = Precision::kBFloat16;
+  const auto rough = Backbone(folder / "b.safetensors", options).encode(images);
+  EXPECT_EQ(rough.scalar_type(), at::kFloat);
+  EXPECT_LT(testing::relative_difference(rough, exact), 0.03);
+  EXPECT_GT(max_difference(rough, exact), 0);
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kHalf);
+  write_weights(folder / "half.safetensors", tensors, {});
+  EXPECT_LT(
+      testing::relative_difference(Backbone(folder / "half.safetensors", {}).encode(images), exact),
+      0.003);
+}
+
+TEST(Backbone, RefusesFilesThatAreNone) {
+  const TemporaryFolder folder;
+  const auto path = folder / "broken.safetensors";
+  const auto refused = [&](auto&& change, const std::string& because,
+                           std::map<std::string, std::string> metadata = {}) {
+    auto tensors = tensors_of(64, 2);
+    change(tensors);
+    write_weights(path, tensors, metadata);
+    const auto message = message_of<ModelError>([&] { Backbone(path, {}); });
+    EXPECT_NE(message.find("broken.safetensors"), std::string::npos) << message;
+    EXPECT_NE(message.find(because), std::string::npos) << message;
+  };
+  using Tensors = std::map<std::string, at::Tensor>;
+  refused([](Tensors& t) { t.clear(); }, "'patch_embed.proj.weight' is missing");
+  refused([](Tensors& t) { t.erase("blocks.1.ls2.gamma"); }, "'blocks.1.ls2.gamma' is missing");
+  refused([](Tensors& t) { t.erase("blocks.1.attn.qkv.weight"); }, "'blocks.1.attn.qkv.weight'");
+  refused(
+      [](Tensors& t) {
+        t["register_tokens"] = torch::zeros({1, 4, 64});
+      },
+      "'register_tokens' is surplus");
+  refused([](Tensors& t) { t["pos_embed"] = torch::zeros({1, 12, 64}); }, "'pos_embed'");
+  refused([](Tensors& t) { t["pos_embed"] = torch::zeros({1, 10, 32}); }, "'pos_embed'");
+  refused([](Tensors& t) { t["norm.weight"] = torch::zeros({64}, at::kLong); }, "'norm.weight'");
+  refused(
+      [](Tensors& t) {
+        t["patch_embed.proj.weight"] = torch::zeros({65, 3, 14, 14});
+      },
+      "'patch_embed.proj.weight'");
+  refused(
+      [](Tensors& t) {
+        t["patch_embed.proj.weight"] = torch::zeros({64, 3, 14, 0});
+      },
+      "'patch_embed.proj.weight'");
+  refused([](Tensors&) {}, "recommended_layer", {{"recommended_layer", "seven"}});
+  refused([](Tensors&) {}, "recommended_layer", {{"recommended_layer", "2"}});
+}
+
+TEST(Backbone, SaysWhichImageSizesFit) {
+  const TemporaryFolder folder;
+  write_weights(folder / "b.safetensors", tensors_of(64, 1), {});
+  const Backbone backbone(folder / "b.safetensors", {});
+  backbone.check_image_size(14, 700);
+  EXPECT_NE(message_of<ConfigError>([&] { backbone.check_image_size(450, 448); }).find("448x448"),
+            std::string::npos);
+  EXPECT_THROW(backbone.check_image_size(0, 14), ConfigError);
+}
+
+}  // namespace
+}  // namespace nagl

@@ -1,0 +1,194 @@
+#include "nagl/nn/vision_transformer.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "nagl/model/backbone.h"
+#include "support.h"
+
+namespace nagl {
+namespace {
+
+using testing::max_difference;
+using testing::relative_difference;
+
+VisionTransformerOptions small() {
+  VisionTransformerOptions options;
+  options.width = 64;
+  options.depth = 2;
+  options.hidden = 128;
+  options.grid = 4;
+  options.head_width = 32;
+  return options;
+}
+
+VisionTransformer random_network(const VisionTransformerOptions& options) {
+  VisionTransformer network(options);
+  const torch::NoGradGuard no_grad;
+  torch::manual_seed(1);
+  for (auto& parameter : network->parameters()) parameter.normal_(0, 0.1);
+  return network;
+}
+
+TEST(VisionTransformer, FoldingLayerScaleDoesNotChangeFeatures) {
+  const torch::NoGradGuard no_grad;
+  auto network = random_network(small());
+  const auto images = torch::randn({2, 3, 42, 56});
+  const auto before = network->forward(images, 1);
+  network->prepare_for_inference(at::kCPU, at::kFloat);
+  EXPECT_EQ(before.sizes(), at::IntArrayRef({2, 3 * 4, 64}));
+  EXPECT_LT(max_difference(network->forward(images, 1), before), 1e-5);
+}
+
+TEST(VisionTransformer, PicturesOfABatchDoNotMix) {
+  const torch::NoGradGuard no_grad;
+  auto network = random_network(small());
+  const auto images = torch::randn({3, 3, 28, 28});
+  const auto together = network->forward(images, 1);
+  for (std::int64_t i = 0; i < 3; ++i) {
+    EXPECT_LT(max_difference(network->forward(images.slice(0, i, i + 1), 1)[0], together[i]), 1e-5);
+  }
+}
+
+TEST(VisionTransformer, StoredPositionsAreUsedAsTheyAre) {
+  auto network = random_network(small());
+  EXPECT_TRUE(network->position_embedding(4, 4).equal(network->named_parameters()["pos_embed"]));
+  EXPECT_EQ(network->position_embedding(3, 5).sizes(), at::IntArrayRef({1, 16, 64}));
+}
+
+TEST(VisionTransformer, RefusesWhatDoesNotFit) {
+  auto network = random_network(small());
+  EXPECT_THROW(network->forward(torch::zeros({1, 3, 28, 27}), 0), std::invalid_argument);
+  EXPECT_THROW(network->forward(torch::zeros({1, 3, 28, 28}), 2), std::invalid_argument);
+  EXPECT_THROW(network->forward(torch::zeros({1, 3, 28, 28}), -1), std::invalid_argument);
+}
+
+at::Tensor golden_input(const WeightsFile& golden, const std::string& picture) {
+  auto pixels = golden.read(picture + ".rgb448").permute({2, 0, 1}).to(at::kFloat).div(255);
+  const auto mean = torch::tensor({0.485F, 0.456F, 0.406F}).reshape({3, 1, 1});
+  const auto deviation = torch::tensor({0.229F, 0.224F, 0.225F}).reshape({3, 1, 1});
+  return ((pixels - mean) / deviation).unsqueeze(0);
+}
+
+VisionTransformer load_network(const std::filesystem::path& weights) {
+  VisionTransformer network{VisionTransformerOptions()};
+  WeightsFile(weights).load_into(*network);
+  return network;
+}
+
+/// The reference features there are: (picture, layer, tensor).
+std::vector<std::tuple<std::string, std::int64_t, std::string>> golden_features(
+    const WeightsFile& golden) {
+  std::vector<std::tuple<std::string, std::int64_t, std::string>> found;
+  for (const std::string picture : {"hazelnut_colour_05", "magnetic_tile_crack_005"}) {
+    for (const auto& [layer, suffix] :
+         {std::pair(11, ".features"), std::pair(7, ".features_layer7")}) {
+      if (golden.entries().contains(picture + suffix)) {
+        found.emplace_back(picture, layer, picture + suffix);
+      }
+    }
+  }
+  return found;
+}
+
+void expect_golden(const at::Tensor& features, const at::Tensor& expected) {
+  EXPECT_LT(max_difference(features, expected), 1e-3);
+  EXPECT_LT(relative_difference(features, expected), 1e-4);
+  std::printf("largest difference %.2e, relative %.2e\n", max_difference(features, expected),
+              relative_difference(features, expected));
+}
+
+TEST(VisionTransformer, goldenFeaturesOfBothLayers) {
+  NAGL_NEEDS_TEST_DATA(data);
+  NAGL_NEEDS_BACKBONE(weights);
+  NAGL_NEEDS_STAND_IN(weights);
+  const torch::NoGradGuard no_grad;
+  const WeightsFile golden(data / "golden/backbone.safetensors");
+  auto network = load_network(weights);
+  EXPECT_LT(max_difference(network->position_embedding(32, 32)[0], golden.read("pos_embed_448")),
+            1e-5);
+  const std::string picture = "hazelnut_colour_05";
+  const auto input = golden_input(golden, picture);
+  const auto rows = at::arange(0, 448, 64);
+  EXPECT_LT(max_difference(input[0].index_select(1, rows), golden.read(picture + ".input_rows")),
+            1e-5);
+  EXPECT_LT(max_difference(network->embed(input)[0], golden.read(picture + ".tokens0")), 1e-4);
+  const auto compared = golden_features(golden);
+  EXPECT_EQ(compared.size(), 3U);
+  for (const auto& [name, layer, tensor] : compared) {
+    SCOPED_TRACE(tensor);
+    expect_golden(network->forward(golden_input(golden, name), layer)[0], golden.read(tensor));
+  }
+}
+
+TEST(Backbone, goldenFeaturesWithFoldedLayerScale) {
+  NAGL_NEEDS_TEST_DATA(data);
+  NAGL_NEEDS_BACKBONE(weights);
+  NAGL_NEEDS_STAND_IN(weights);
+  const WeightsFile golden(data / "golden/backbone.safetensors");
+  for (const auto& [picture, layer, tensor] : golden_features(golden)) {
+    SCOPED_TRACE(tensor);
+    BackboneOptions options;
+    options.layer = layer;
+    expect_golden(Backbone(weights, options).encode(golden_input(golden, picture))[0],
+                  golden.read(tensor));
+  }
+}
+
+/// The input of scripts/timm_reference.py, as its JSON describes it.
+at::Tensor timm_input(std::int64_t height, std::int64_t width) {
+  auto input = torch::empty({3, height, width});
+  auto values = input.accessor<float, 3>();
+  for (std::int64_t c = 0; c < 3; ++c) {
+    for (std::int64_t y = 0; y < height; ++y) {
+      for (std::int64_t x = 0; x < width; ++x) {
+        std::uint32_t n =
+            static_cast<std::uint32_t>(c) * 1000003U + static_cast<std::uint32_t>(y / 4);
+        n = n * 1000003U + static_cast<std::uint32_t>(x / 4);
+        n ^= n >> 16;
+        n *= 0x7feb352dU;
+        n ^= n >> 15;
+        n *= 0x846ca68bU;
+        n ^= n >> 16;
+        values[c][y][x] = static_cast<float>(static_cast<std::int32_t>(n >> 16) - 32768) / 16384.0F;
+      }
+    }
+  }
+  return input;
+}
+
+TEST(VisionTransformer, EqualsTimm) {
+  NAGL_NEEDS_BACKBONE(weights);
+  NAGL_NEEDS_STAND_IN(weights);
+  const torch::NoGradGuard no_grad;
+  const auto reference = nlohmann::json::parse(
+      testing::slurp(std::filesystem::path(NAGL_SOURCE_DIR) / "tests/nn/timm_features.json"));
+  auto network = load_network(weights);
+  for (const auto& corner : reference["input_corner"]) {
+    const auto input = timm_input(16, 16);
+    EXPECT_EQ(input[corner[0].get<int>()][corner[1].get<int>()][corner[2].get<int>()].item<float>(),
+              corner[3].get<float>());
+  }
+  ASSERT_EQ(reference["cases"].size(), 6U);
+  for (const auto& expected : reference["cases"]) {
+    const auto height = expected["size"][0].get<std::int64_t>();
+    const auto width = expected["size"][1].get<std::int64_t>();
+    const auto layer = expected["layer"].get<std::int64_t>();
+    SCOPED_TRACE(::testing::Message() << height << "x" << width << " layer " << layer);
+    const auto features = network->forward(timm_input(height, width).unsqueeze(0), layer)[0];
+    const double norm = expected["norm"].get<double>();
+    EXPECT_NEAR(features.to(at::kDouble).norm().item<double>(), norm, 1e-5 * norm);
+    EXPECT_NEAR(features.to(at::kDouble).mean().item<double>(), expected["mean"].get<double>(),
+                1e-5);
+    double worst = 0;
+    for (const auto& sample : expected["samples"]) {
+      const double value = features[sample[0].get<int>()][sample[1].get<int>()].item<double>();
+      worst = std::max(worst, std::abs(value - sample[2].get<double>()));
+    }
+    EXPECT_LT(worst, 1e-3);
+  }
+}
+
+}  // namespace
+}  // namespace nagl
