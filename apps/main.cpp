@@ -1,18 +1,13 @@
-#include <ATen/Parallel.h>
-#include <fmt/format.h>
+#include <c10/util/Exception.h>
 #include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-#include <torch/torch.h>
-#include <unistd.h>
 
 #include <opencv2/core/utils/logger.hpp>
-#include <opencv2/core/version.hpp>
 
 #include "commands.h"
-#include "nagl/core/device.h"
+#include "exit_code.h"
 #include "nagl/core/error.h"
-#include "nagl/core/version.h"
 
 namespace {
 
@@ -29,11 +24,6 @@ constexpr const char* kFooter =
     "Exit codes: 0 done, 1 unexpected failure, 2 wrong options, 3 unusable picture or folder (also "
     "when\nsome queries were skipped), 4 unusable weights, 5 device not available.\n"
     "Results go to stdout and files, messages to stderr. `nagl COMMAND --help` tells the rest.";
-
-std::string version_text() {
-  return fmt::format("nagl {}\nTorch {}\nOpenCV {}\ndevice {}", version(), TORCH_VERSION,
-                     CV_VERSION, describe_device(parse_device("auto")));
-}
 
 void log_to_stderr() {
   auto logger =

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,8 +9,6 @@
 #include <iterator>
 #include <optional>
 #include <string>
-
-#include "nagl/model/weights.h"
 
 namespace nagl::testing {
 
@@ -71,15 +68,6 @@ inline std::optional<std::filesystem::path> backbone_file() {
   return file;
 }
 
-inline double max_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
-}
-
-inline double relative_difference(const at::Tensor& a, const at::Tensor& b) {
-  const auto expected = b.to(at::kDouble);
-  return ((a.to(at::kDouble) - expected).norm() / expected.norm()).item<double>();
-}
-
 /// The message of the exception that `call` throws; fails the test if it is of another type.
 template <typename Expected, typename Call>
 std::string message_of(Call&& call) {
@@ -111,15 +99,3 @@ std::string message_of(Call&& call) {
   const auto file##_found = ::nagl::testing::backbone_file();                                  \
   if (!file##_found) GTEST_SKIP() << "backbone file not found: run scripts/fetch_backbone.py"; \
   const std::filesystem::path file = *file##_found
-
-/// Skips the test unless the backbone is the stand-in that the reference figures were made with.
-#define NAGL_NEEDS_STAND_IN(weights)                                                           \
-  const auto weights##_metadata = ::nagl::WeightsFile(weights).metadata();                     \
-  const auto weights##_checksum = weights##_metadata.find("source_sha256");                    \
-  if (weights##_checksum == weights##_metadata.end() ||                                        \
-      weights##_checksum->second !=                                                            \
-          "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355") {                \
-    GTEST_SKIP() << "the reference figures are of another backbone than '" << weights.string() \
-                 << "'";                                                                       \
-  }                                                                                            \
-  static_assert(true)

@@ -1,7 +1,6 @@
 #include "nagl/core/atomic_file.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,7 +34,9 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   static std::atomic<unsigned> counter{0};
   if (path_.has_parent_path()) make_folder(path_.parent_path());
   temporary_ = path_;
-  temporary_ += fmt::format(".{}-{}.tmp", ::getpid(), counter++);
+  std::string suffix = ".";
+  suffix.append(std::to_string(::getpid())).append("-");
+  temporary_ += suffix.append(std::to_string(counter++)).append(".tmp");
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail_to_write(path_);
 }

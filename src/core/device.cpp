@@ -1,5 +1,7 @@
 #include "nagl/core/device.h"
 
+#include <torch/torch.h>
+
 #include <algorithm>
 #include <fstream>
 

@@ -1,6 +1,7 @@
 #include "nagl/image/anomaly_map.h"
 
 #include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <bit>

@@ -3,7 +3,7 @@
 #include "nagl/core/error.h"
 #include "nagl/core/json.h"
 #include "nagl/core/progress.h"
-#include "support.h"
+#include "tensors.h"
 
 namespace nagl {
 namespace {

@@ -8,7 +8,7 @@
 #include "nagl/dataset/dataset.h"
 #include "nagl/detection/reference_scale.h"
 #include "nagl/metrics/auroc.h"
-#include "support.h"
+#include "tensors.h"
 
 namespace nagl {
 namespace {

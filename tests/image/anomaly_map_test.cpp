@@ -4,7 +4,7 @@
 #include <opencv2/imgcodecs.hpp>
 
 #include "nagl/image/overlay.h"
-#include "support.h"
+#include "tensors.h"
 
 namespace nagl {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <opencv2/core.hpp>
 
-#include "support.h"
+#include "tensors.h"
 
 namespace nagl {
 namespace {

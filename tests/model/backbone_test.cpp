@@ -1,7 +1,7 @@
 #include "nagl/model/backbone.h"
 
 #include "nagl/core/error.h"
-#include "support.h"
+#include "tensors.h"
 
 namespace nagl {
 namespace {

@@ -1,7 +1,7 @@
 #include "nagl/model/reference_bank.h"
 
 #include "nagl/core/error.h"
-#include "support.h"
+#include "tensors.h"
 
 namespace nagl {
 namespace {

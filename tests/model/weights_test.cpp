@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "nagl/core/error.h"
-#include "support.h"
+#include "tensors.h"
 
 namespace nagl {
 namespace {

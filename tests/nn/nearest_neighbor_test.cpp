@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "support.h"
+#include "tensors.h"
 
 namespace nagl {
 namespace {

@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "nagl/model/backbone.h"
-#include "support.h"
+#include "tensors.h"
 
 namespace nagl {
 namespace {

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <torch/torch.h>
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
 
 #include <string>
 
@@ -12,14 +13,14 @@ enum class Precision { kFloat32, kBFloat16, kFloat16 };
 /// `float32`, `bfloat16`, `float16`. Throws ConfigError on anything else.
 Precision parse_precision(const std::string& name);
 std::string to_string(Precision precision);
-at::ScalarType scalar_type(Precision precision);
+c10::ScalarType scalar_type(Precision precision);
 
 /// `auto` (CUDA where there is a usable GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
 /// Throws ConfigError on another name, DeviceError if the GPU asked for is not there.
-at::Device parse_device(const std::string& name);
+c10::Device parse_device(const std::string& name);
 
 /// The device in words: `cpu (AMD EPYC, 2 threads)`, `cuda:0 (NVIDIA H100)`.
-std::string describe_device(const at::Device& device);
+std::string describe_device(const c10::Device& device);
 
 /// Puts Torch's numerics into the state nagl's results are stated for: float32 means float32 (no
 /// TF32 on CUDA). Call once before computing; has no cost.

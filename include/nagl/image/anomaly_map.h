@@ -1,9 +1,11 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <opencv2/core/mat.hpp>
+
+namespace at {
+class Tensor;
+}
 
 namespace nagl {
 

@@ -1,0 +1,15 @@
+#pragma once
+
+namespace nagl::apps {
+
+/// Exit codes of the executable (see also `main.cpp`, which maps exceptions to them).
+enum ExitCode {
+  kSuccess = 0,
+  kFailure = 1,
+  kConfigFailure = 2,
+  kDataFailure = 3,
+  kModelFailure = 4,
+  kDeviceFailure = 5,
+};
+
+}  // namespace nagl::apps
