@@ -34,9 +34,9 @@ void add_runtime_options(CLI::App& command, RuntimeOptions& options) {
       ->check(CLI::Range(1, 1024))
       ->group(kGroup);
   command
-      .add_option(
-          "--batch-size", options.batch_size,
-          fmt::format("Pictures a backbone pass (default: 1 on the CPU, {} on CUDA)", kCudaBatch))
+      .add_option("--batch-size", options.batch_size,
+                  "Pictures a backbone pass (default: 1 on the CPU, " + std::to_string(kCudaBatch) +
+                      " on CUDA)")
       ->check(CLI::Range(1, 4096))
       ->group(kGroup);
 }
