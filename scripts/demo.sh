@@ -23,7 +23,7 @@ cat <<TEXT
 
 The higher the score, the less a board looks like the good ones. Each overlay shows a board, its
 heat map with the hottest region outlined, and the true defect. A good one to start with:
-  demo/result/overlays/missing/000.png
+  demo/result/overlays/scratch/000.png
 Your own pictures:
   $nagl score --normal FOLDER_OF_GOOD_PARTS --out result FOLDER_TO_CHECK
 TEXT

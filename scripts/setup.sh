@@ -41,7 +41,7 @@ fi
 step() { echo "[setup] $*" >&2; }
 
 install_packages() {
-  local wanted=(ca-certificates g++ cmake ninja-build git clang-format python3 python3-venv
+  local wanted=(ca-certificates g++ cmake ninja-build clang-format python3 python3-venv
     libopencv-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libgtest-dev)
   local missing=() package
   for package in "${wanted[@]}"; do
