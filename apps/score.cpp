@@ -239,6 +239,14 @@ class ScoreRun {
   std::int64_t low_values_ = 0;
 };
 
+ReferenceBank encode_references(const Runtime& runtime, const ReferencePaths& references,
+                                const DetectorOptions& options) {
+  Progress progress("encoding references", static_cast<std::int64_t>(references.normal.size() +
+                                                                     references.abnormal.size()));
+  return make_reference_bank(*runtime.backbone, references, options, runtime.batch_size,
+                             [&](std::int64_t done) { progress.update(done); });
+}
+
 Json describe_run(const ScoreArguments& arguments, const Runtime& runtime,
                   const ReferencePaths& references, const std::optional<ColourScale>& scale) {
   Json run = describe_runtime(runtime);
@@ -292,9 +300,8 @@ int run_score(const ScoreArguments& arguments) {
   options.method = method;
   options.image_size = runtime.image_size;
   options.decode = arguments.decode;
-  const Detector detector(
-      runtime.backbone,
-      make_reference_bank(*runtime.backbone, references, options, runtime.batch_size), options);
+  const Detector detector(runtime.backbone, encode_references(runtime, references, options),
+                          options);
   std::optional<ColourScale> scale;
   if (arguments.scale == "references" && !plan.out.empty() && plan.overlays) {
     scale = reference_scale(detector, references.normal.front());

@@ -41,13 +41,19 @@ class BatchEncoder {
 }  // namespace
 
 ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
-                                  const DetectorOptions& options, std::int64_t batch_size) {
+                                  const DetectorOptions& options, std::int64_t batch_size,
+                                  const std::function<void(std::int64_t)>& progress) {
   const c10::InferenceMode guard;
   const ImageSize size = options.image_size;
   backbone.check_image_size(size.height, size.width);
   BatchEncoder encoder(backbone, batch_size);
+  std::int64_t done = 0;
+  const auto advance = [&] {
+    if (progress) progress(++done);
+  };
   for (const auto& path : references.normal) {
     encoder.add(preprocess(read_image(path, options.decode), size));
+    advance();
   }
   at::Tensor normal = encoder.take();
   if (!normal.defined()) {
@@ -69,6 +75,7 @@ ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths
                       "picture out");
     }
     encoder.add(preprocess(image, size));
+    advance();
   }
   return ReferenceBank(normal, encoder.take(), at::stack(masks));
 }

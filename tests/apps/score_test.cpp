@@ -217,12 +217,59 @@ TEST_F(ScoreTest, WrongOptionsAreExplained) {
 
 TEST_F(ScoreTest, AFullDiskIsOneClearLineAndLeavesNoHalfFiles) {
   // Every file may grow to 4 KB at most: overlays are larger.
-  const auto outcome = score("--out " + path("out") + " " + path("cat/test"), "ulimit -f 4; exec ");
+  const auto outcome = score("--out " + path("out") + " " + path("cat/test"), "ulimit -f 4; ");
   EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
   EXPECT_TRUE(contains(outcome.err, "cannot write")) << outcome.err;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder / "out")) {
     EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
   }
+}
+
+TEST_F(ScoreTest, MemoryDoesNotGrowWithTheNumberOfPictures) {
+  cv::Mat large;
+  cv::resize(part(3, true), large, cv::Size(1200, 900));
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = "many/" + std::to_string(i) + ".png";
+    if (i == 0) {
+      write_png(folder / name, large);
+    } else {
+      std::filesystem::create_hard_link(folder / "many/0.png", folder / name);
+    }
+  }
+  std::filesystem::create_directory(folder / "few");
+  for (int i = 0; i < 10; ++i) {
+    const std::string name = std::to_string(i) + ".png";
+    std::filesystem::create_hard_link(folder / "many" / name, folder / "few" / name);
+  }
+  const auto few = score("--out " + path("out_few") + " " + path("few"));
+  const auto many = score("--out " + path("out_many") + " " + path("many"));
+  ASSERT_EQ(few.exit_code, 0) << few.err;
+  ASSERT_EQ(many.exit_code, 0) << many.err;
+  std::printf("largest resident set: 10 pictures %ld MiB, 100 pictures %ld MiB\n",
+              few.peak_kib / 1024, many.peak_kib / 1024);
+  // 90 pictures more of 3.2 MB each, with maps of 4.3 MB, would be 650 MiB.
+  EXPECT_LT(many.peak_kib - few.peak_kib, 40 * 1024);
+}
+
+TEST_F(ScoreTest, AnInterruptionKeepsWhatWasScored) {
+  for (int i = 0; i < 200; ++i)
+    write_png(folder / ("many/" + std::to_string(i) + ".png"), part(9, false));
+  bool sent = false;
+  const auto outcome = run_nagl("score --image-size 112 --json --normal " + path("cat/train/good") +
+                                    " --out " + path("out") + " " + path("many"),
+                                "", [&](pid_t child, const std::string& printed) {
+                                  if (std::count(printed.begin(), printed.end(), '\n') < 2)
+                                    return false;
+                                  ::kill(child, SIGINT);
+                                  return sent = true;
+                                });
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "interrupted")) << outcome.err;
+  const auto saved = lines(slurp(folder / "out/results.jsonl"));
+  EXPECT_GE(saved.size(), 2U);
+  EXPECT_LT(saved.size(), 200U);
+  EXPECT_EQ(slurp(folder / "out/results.jsonl"), outcome.out);
 }
 
 TEST(Nagl, TellsItsVersionsAndHelps) {

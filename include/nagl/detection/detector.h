@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <opencv2/core/mat.hpp>
 #include <optional>
@@ -49,10 +50,12 @@ struct ReferencePaths {
   std::vector<AbnormalReference> abnormal;
 };
 
-/// Encodes reference pictures once, `batch_size` at a time.
+/// Encodes reference pictures once, `batch_size` at a time; `progress`, where given, is called with
+/// the number of pictures read so far.
 /// @throws DataError naming the file if a picture cannot be read, or a mask marks no patch
 ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
-                                  const DetectorOptions& options, std::int64_t batch_size);
+                                  const DetectorOptions& options, std::int64_t batch_size,
+                                  const std::function<void(std::int64_t)>& progress = {});
 
 /// Pictures in, detections out. Safe to use from several threads.
 class Detector {
