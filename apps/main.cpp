@@ -3,7 +3,12 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
 #include <opencv2/core/utils/logger.hpp>
+#include <string>
+#include <vector>
 
 #include "commands.h"
 #include "exit_code.h"
@@ -39,6 +44,17 @@ int fail(ExitCode code, const std::string& message) {
   return code;
 }
 
+/// The command line, last argument first, as CLI11 wants it. An argument in brackets, which it
+/// would split like a list, is a path here: it gets a `./`.
+std::vector<std::string> arguments_of(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  for (auto& argument : arguments) {
+    if (argument.starts_with('[') && argument.ends_with(']')) argument.insert(0, "./");
+  }
+  std::reverse(arguments.begin(), arguments.end());
+  return arguments;
+}
+
 int run(int argc, char** argv) {
   CLI::App app(kDescription, "nagl");
   app.footer(kFooter);
@@ -49,10 +65,12 @@ int run(int argc, char** argv) {
   add_score(app, exit_code);
   add_synth(app, exit_code);
   try {
-    app.parse(argc, argv);
+    app.parse(arguments_of(argc, argv));
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kSuccess : kConfigFailure;
+    if (app.exit(error) != 0) return kConfigFailure;
   }
+  std::cout.flush();
+  if (!std::cout) throw Error("standard output cannot be written");
   return exit_code;
 }
 
@@ -72,6 +90,8 @@ int main(int argc, char** argv) {
     return fail(kModelFailure, error.what());
   } catch (const DeviceError& error) {
     return fail(kDeviceFailure, error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    return fail(kDataFailure, error.what());
   } catch (const c10::Error& error) {
     return fail(kFailure, error.what_without_backtrace());
   } catch (const std::bad_alloc&) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <iostream>
 #include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include "exit_code.h"
 #include "interrupt.h"
@@ -24,48 +25,35 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The first `shots` pictures, all if 0.
-std::vector<PictureFile> choose(const std::vector<fs::path>& folders, int shots, const char* what) {
-  auto files = list_pictures(folders);
-  if (shots == 0) return files;
-  if (static_cast<std::size_t>(shots) > files.size()) {
-    throw DataError(fmt::format("{} {} references asked for, '{}' holds {}", shots, what,
-                                folders.front().string(), files.size()));
-  }
-  files.resize(static_cast<std::size_t>(shots));
-  return files;
-}
-
 ReferencePaths find_references(const ScoreArguments& arguments, Method method) {
   ReferencePaths references;
-  for (const auto& file : choose(arguments.normal, arguments.normal_shots, "normal")) {
+  for (const auto& file : choose_references(arguments.normal, arguments.normal_shots)) {
     references.normal.push_back(file.path);
   }
-  if (!uses_abnormal(method)) return references;
+  if (!uses_abnormal(method)) {
+    if (arguments.abnormal.empty() && arguments.masks.empty()) return references;
+    throw ConfigError("method " + arguments.method +
+                      " does not use --abnormal and --masks; give --method both_nn or abnormal_nn");
+  }
   if (arguments.abnormal.empty() || arguments.masks.empty()) {
     throw ConfigError("method " + arguments.method +
                       " needs pictures of defects and their masks: give --abnormal and --masks");
   }
-  const StemIndex masks(arguments.masks);
-  for (const auto& file : choose(arguments.abnormal, arguments.abnormal_shots, "abnormal")) {
-    const auto mask = masks.find(file);
-    if (!mask) {
-      throw DataError("'" + file.path.string() + "' has no mask in '" + arguments.masks.string() +
-                      "' (looked for its stem, with or without _mask)");
-    }
-    references.abnormal.push_back({file.path, *mask});
-  }
+  references.abnormal = pair_with_masks(
+      choose_references(arguments.abnormal, arguments.abnormal_shots), arguments.masks);
   return references;
 }
 
 std::vector<PlannedQuery> find_queries(const ScoreArguments& arguments) {
   std::vector<PlannedQuery> queries;
+  MvtecLocator locator;
   for (const auto& file : list_pictures(arguments.queries)) {
-    queries.push_back({file, locate_in_mvtec(file.path), {}, {}, {}});
+    queries.push_back({file, locator.find(file.path), {}, {}, {}});
   }
   if (arguments.roi.empty()) return queries;
+  std::error_code error;
   std::optional<StemIndex> index;
-  if (fs::is_directory(arguments.roi)) index.emplace(arguments.roi);
+  if (fs::is_directory(arguments.roi, error)) index.emplace(arguments.roi);
   for (auto& query : queries) {
     query.roi = index ? index->find(query.file) : arguments.roi;
     if (!query.roi) {
@@ -76,17 +64,61 @@ std::vector<PlannedQuery> find_queries(const ScoreArguments& arguments) {
   return queries;
 }
 
+/// Refuses an output folder whose files would be taken for inputs, now or by the next run.
+void check_inputs_are_safe(const ScoreArguments& arguments, const OutputPlan& plan,
+                           const std::vector<PlannedQuery>& queries,
+                           const ReferencePaths& references) {
+  for (const auto* paths : {&arguments.queries, &arguments.normal, &arguments.abnormal}) {
+    for (const auto& path : *paths) plan.check_outside(path);
+  }
+  plan.check_outside(arguments.masks);
+  plan.check_outside(arguments.roi);
+  std::vector<fs::path> files = references.normal;
+  for (const auto& reference : references.abnormal) {
+    files.push_back(reference.picture);
+    files.push_back(reference.mask);
+  }
+  for (const auto& query : queries) {
+    files.push_back(query.file.path);
+    if (query.roi) files.push_back(*query.roi);
+    if (query.known && query.known->mask) files.push_back(*query.known->mask);
+  }
+  plan.check_keeps(files, queries);
+}
+
+/// Warns of the first 16-bit picture that holds 12 bits, and counts the others.
+class LowValueWarning {
+ public:
+  void see(const Image& image, Progress& progress) {
+    if (!image.looks_12_bit || count_++ > 0) return;
+    progress.clear();
+    spdlog::warn(
+        "'{}' is a 16-bit picture without values of 4096 or more and will look dark; if it holds "
+        "12 "
+        "bits, give --bit-depth 12",
+        image.path.string());
+  }
+  void finish() const {
+    if (count_ > 1) spdlog::warn("{} pictures gave that warning", count_);
+  }
+
+ private:
+  std::int64_t count_ = 0;
+};
+
 /// One run of `nagl score`, from the loaded detector on.
 class ScoreRun {
  public:
   ScoreRun(const ScoreArguments& arguments, const OutputPlan& plan, const Detector& detector,
-           std::optional<ColourScale> scale, std::vector<PlannedQuery> queries)
+           std::optional<ColourScale> scale, std::vector<PlannedQuery> queries,
+           LowValueWarning& low_values)
       : arguments_(arguments),
         plan_(plan),
         detector_(detector),
         scale_(scale),
         queries_(std::move(queries)),
-        progress_("scoring", static_cast<std::int64_t>(queries_.size())) {
+        progress_("scoring", static_cast<std::int64_t>(queries_.size())),
+        low_values_(low_values) {
     for (const auto& query : queries_) {
       name_width_ = std::max(name_width_, query.file.relative().string().size());
     }
@@ -100,7 +132,8 @@ class ScoreRun {
     try {
       std::vector<const PlannedQuery*> batch;
       for (const auto& query : queries_) {
-        if (interrupted()) break;
+        const bool unheard = plan_.out.empty() && !std::cout;  // nobody sees the scores any more
+        if (interrupted() || unheard) break;
         batch.push_back(&query);
         if (static_cast<std::int64_t>(batch.size()) == batch_size || &query == &queries_.back()) {
           score_batch(std::exchange(batch, {}));
@@ -114,7 +147,6 @@ class ScoreRun {
     }
     progress_.clear();
     save();
-    if (low_values_ > 1) spdlog::warn("{} pictures gave that warning", low_values_);
   }
 
   const std::vector<ScoreRecord>& records() const { return records_; }
@@ -151,18 +183,12 @@ class ScoreRun {
       loaded.query.image = read_image(planned.file.path, arguments_.decode);
       if (planned.roi) {
         loaded.query.roi = read_mask_for(loaded.query.image, *planned.roi);
-        detector_.check_roi(loaded.query);
+        detector_.roi_patches(loaded.query.roi);  // throws if there are none
       }
     } catch (const DataError& error) {
       loaded.error = error.what();
     }
-    if (loaded.query.image.looks_12_bit && low_values_++ == 0) {
-      progress_.clear();
-      spdlog::warn(
-          "'{}' is a 16-bit picture without values of 4096 or more and will look dark; if "
-          "it holds 12 bits, give --bit-depth 12",
-          planned.file.path.string());
-    }
+    low_values_.see(loaded.query.image, progress_);
     return loaded;
   }
 
@@ -196,7 +222,10 @@ class ScoreRun {
     OverlayContent content;
     content.rgb = item.query.image.rgb;
     content.map = detection.map;
-    content.scale = scale_ ? *scale_ : scale_of(detection.map);
+    if (!item.query.roi.empty()) {
+      cv::resize(item.query.roi, content.roi, detection.map.size(), 0, 0, cv::INTER_NEAREST);
+    }
+    content.scale = scale_ ? *scale_ : scale_of(detection.map, content.roi);
     content.caption = fmt::format("score {:.4f}", detection.image_score);
     const auto& known = item.planned->known;
     if (known) content.caption += "   label " + known->defect;
@@ -236,15 +265,19 @@ class ScoreRun {
   std::vector<ScoreRecord> records_;
   Progress progress_;
   std::size_t name_width_ = 4;
-  std::int64_t low_values_ = 0;
+  LowValueWarning& low_values_;
 };
 
 ReferenceBank encode_references(const Runtime& runtime, const ReferencePaths& references,
-                                const DetectorOptions& options) {
+                                const DetectorOptions& options, LowValueWarning& low_values) {
   Progress progress("encoding references", static_cast<std::int64_t>(references.normal.size() +
                                                                      references.abnormal.size()));
+  std::int64_t done = 0;
   return make_reference_bank(*runtime.backbone, references, options, runtime.batch_size,
-                             [&](std::int64_t done) { progress.update(done); });
+                             [&](const Image& image) {
+                               low_values.see(image, progress);
+                               progress.update(++done);
+                             });
 }
 
 Json describe_run(const ScoreArguments& arguments, const Runtime& runtime,
@@ -254,7 +287,9 @@ Json describe_run(const ScoreArguments& arguments, const Runtime& runtime,
   run["bit_depth"] = arguments.decode.bit_depth;
   if (!arguments.roi.empty()) run["roi"] = arguments.roi.string();
   run["map_format"] = arguments.map_format;
-  run["colour_scale"] = scale ? Json{{"low", scale->low}, {"high", scale->high}} : Json("auto");
+  run["colour_scale"] =
+      scale ? Json{{"low", scale->low}, {"high", scale->high}, {"good", scale->good}}
+            : Json("auto");
   run["normal"] = Json::array();
   for (const auto& path : references.normal) run["normal"].push_back(path.string());
   run["abnormal"] = Json::array();
@@ -292,7 +327,15 @@ int run_score(const ScoreArguments& arguments) {
   OutputPlan plan{arguments.out, "." + arguments.map_format, !arguments.no_overlays};
   auto queries = find_queries(arguments);
   const auto references = find_references(arguments, method);
-  if (!plan.out.empty()) plan.assign(queries, arguments.overwrite);
+  cv::Mat shared_roi;  // one for all pictures, the references too
+  if (!arguments.roi.empty() && fs::is_regular_file(arguments.roi)) {
+    shared_roi = read_mask(arguments.roi);
+  }
+  if (!plan.out.empty()) {
+    plan.assign(queries, arguments.overwrite);
+    check_inputs_are_safe(arguments, plan, queries, references);
+    plan.check_writable();
+  }
 
   const Runtime runtime = start_runtime(arguments.runtime);
   spdlog::info("backbone {}", runtime.backbone->describe());
@@ -300,17 +343,19 @@ int run_score(const ScoreArguments& arguments) {
   options.method = method;
   options.image_size = runtime.image_size;
   options.decode = arguments.decode;
-  const Detector detector(runtime.backbone, encode_references(runtime, references, options),
-                          options);
+  LowValueWarning low_values;
+  const Detector detector(runtime.backbone,
+                          encode_references(runtime, references, options, low_values), options);
   std::optional<ColourScale> scale;
   if (arguments.scale == "references" && !plan.out.empty() && plan.overlays) {
-    scale = reference_scale(detector, references.normal.front());
+    scale = reference_scale(detector, references.normal.front(), shared_roi);
   }
 
   catch_interrupts();
-  ScoreRun run(arguments, plan, detector, scale, std::move(queries));
+  ScoreRun run(arguments, plan, detector, scale, std::move(queries), low_values);
   const auto loop_start = std::chrono::steady_clock::now();
   run.score(runtime.batch_size);
+  low_values.finish();
   const auto now = std::chrono::steady_clock::now();
   const double seconds = std::chrono::duration<double>(now - loop_start).count();
 

@@ -13,7 +13,7 @@ namespace nagl::apps {
 struct ScoreArguments {
   std::vector<std::filesystem::path> normal, abnormal, queries;
   std::filesystem::path masks, roi, out;
-  int normal_shots = 0, abnormal_shots = 0;
+  std::size_t normal_shots = 0, abnormal_shots = 0;  ///< 0: all
   std::string method = "normal_nn";
   std::string scale = "references";
   std::string map_format = "png";

@@ -36,12 +36,12 @@ void add_score(CLI::App& app, int& exit_code) {
   command
       ->add_option("--normal-shots", arguments->normal_shots,
                    "Use only the first N normal pictures, sorted by path")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1000000))
       ->group(kReferences);
   command
       ->add_option("--abnormal-shots", arguments->abnormal_shots,
                    "Use only the first N abnormal pictures")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1000000))
       ->group(kReferences);
 
   constexpr const char* kScoring = "Scoring";

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/metrics/auroc.h"
@@ -11,10 +13,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool lies_in(const fs::path& inner, const fs::path& outer) {
-  const auto a = fs::weakly_canonical(inner), b = fs::weakly_canonical(outer);
-  const auto relative = a.lexically_relative(b);
-  return !relative.empty() && *relative.begin() != "..";
+/// As far as the path exists, without symbolic links.
+fs::path resolved_path(const fs::path& path) {
+  std::error_code error;
+  const fs::path resolved = fs::weakly_canonical(fs::absolute(path, error), error);
+  return error ? path : resolved;
 }
 
 std::string csv_field(const std::string& text) {
@@ -45,19 +48,14 @@ std::string csv_row(const ScoreRecord& record) {
 void OutputPlan::assign(std::vector<PlannedQuery>& queries, bool overwrite) const {
   std::map<fs::path, fs::path> owner;
   const auto check_free = [&](const fs::path& file) {
-    if (!overwrite && fs::exists(fs::symlink_status(file))) {
+    std::error_code error;
+    if (!overwrite && fs::exists(fs::symlink_status(file, error))) {
       throw ConfigError("'" + file.string() +
                         "' exists; give --overwrite to replace it, or another --out");
     }
   };
   for (const auto& file : {json_lines(), csv(), run()}) check_free(file);
   for (auto& query : queries) {
-    if (!query.file.folder.empty() && lies_in(out, query.file.folder)) {
-      throw ConfigError(
-          "the output folder '" + out.string() + "' lies inside the queries' folder '" +
-          query.file.folder.string() +
-          "', where the next run would take its pictures for queries; choose another");
-    }
     const fs::path relative = query.file.relative().replace_extension();
     const auto [entry, fresh] = owner.emplace(relative, query.file.path);
     if (!fresh) {
@@ -73,6 +71,35 @@ void OutputPlan::assign(std::vector<PlannedQuery>& queries, bool overwrite) cons
     *query.overlay += ".png";
     check_free(*query.overlay);
   }
+}
+
+void OutputPlan::check_outside(const fs::path& input_folder) const {
+  std::error_code error;
+  if (!fs::is_directory(input_folder, error)) return;
+  const fs::path relative = resolved_path(out).lexically_relative(resolved_path(input_folder));
+  if (relative.empty() || *relative.begin() == "..") return;
+  throw ConfigError("the output folder '" + out.string() + "' lies inside '" +
+                    input_folder.string() +
+                    "', where the next run would take its pictures for inputs; choose another");
+}
+
+void OutputPlan::check_keeps(const std::vector<fs::path>& inputs,
+                             const std::vector<PlannedQuery>& queries) const {
+  std::set<fs::path> kept;
+  for (const auto& input : inputs) kept.insert(resolved_path(input));
+  for (const auto& query : queries) {
+    for (const auto& planned : {query.map, query.overlay}) {
+      if (planned && kept.contains(resolved_path(*planned))) {
+        throw ConfigError("the output '" + planned->string() +
+                          "' would replace an input; choose another --out");
+      }
+    }
+  }
+}
+
+void OutputPlan::check_writable() const {
+  make_folder(out);
+  AtomicFile probe(out / "probe");  // never committed
 }
 
 Json ScoreRecord::json() const {

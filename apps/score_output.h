@@ -32,9 +32,20 @@ struct OutputPlan {
   std::filesystem::path run() const { return out / "run.json"; }
 
   /// Gives each query its files, `maps/` and `overlays/` plus its path below the folder it was
-  /// found in. @throws ConfigError if two queries would share a file, a file exists and `overwrite`
-  /// is false, or the output lies inside a folder of queries.
+  /// found in. @throws ConfigError if two queries would share a file, or a file exists and
+  /// `overwrite` is false.
   void assign(std::vector<PlannedQuery>& queries, bool overwrite) const;
+
+  /// Throws ConfigError if `out` lies inside a folder of inputs, where the next run would take its
+  /// pictures for more of them.
+  void check_outside(const std::filesystem::path& input_folder) const;
+
+  /// Throws ConfigError if one of the planned files is one of `inputs`.
+  void check_keeps(const std::vector<std::filesystem::path>& inputs,
+                   const std::vector<PlannedQuery>& queries) const;
+
+  /// Makes the folder. Throws DataError if files cannot be written there.
+  void check_writable() const;
 };
 
 /// One scored (or skipped) query.

@@ -33,10 +33,10 @@ struct Descriptor {
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   static std::atomic<unsigned> counter{0};
   if (path_.has_parent_path()) make_folder(path_.parent_path());
-  temporary_ = path_;
-  std::string suffix = ".";
-  suffix.append(std::to_string(::getpid())).append("-");
-  temporary_ += suffix.append(std::to_string(counter++)).append(".tmp");
+  // Short, so that a file whose own name is as long as names may be can be written too.
+  std::string name = ".nagl-";
+  name.append(std::to_string(::getpid())).append("-").append(std::to_string(counter++));
+  temporary_ = path_.parent_path() / name.append(".tmp");
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail_to_write(path_);
 }
@@ -83,7 +83,7 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
   const auto fail = [&path](const std::string& why) {
     throw DataError("cannot read '" + path.string() + "': " + why);
   };
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.value < 0) fail(reason());
   struct stat status {};
   if (::fstat(file.value, &status) != 0) fail(reason());
@@ -108,7 +108,8 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
 void make_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error || !std::filesystem::is_directory(folder)) {
+  std::error_code unknown;
+  if (error || !std::filesystem::is_directory(folder, unknown)) {
     throw DataError("cannot make the folder '" + folder.string() +
                     "': " + (error ? error.message() : "a file of that name is in the way") +
                     "; check the path and its permissions");

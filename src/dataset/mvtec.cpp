@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "nagl/core/error.h"
@@ -10,21 +11,32 @@ namespace {
 
 namespace fs = std::filesystem;
 
+bool is_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
 bool is_category(const fs::path& folder) {
-  return fs::is_directory(folder / "test") && fs::is_directory(folder / "train" / kGood);
+  return is_folder(folder / "test") && is_folder(folder / "train" / kGood);
 }
 
 std::vector<fs::path> sorted_folders(const fs::path& folder) {
   std::vector<fs::path> folders;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.is_directory() && !entry.path().filename().string().starts_with('.')) {
+    if (is_folder(entry.path()) && !entry.path().filename().string().starts_with('.')) {
       folders.push_back(entry.path());
     }
   }
   if (error) throw DataError("cannot list '" + folder.string() + "': " + error.message());
   std::sort(folders.begin(), folders.end());
   return folders;
+}
+
+std::optional<StemIndex> masks_of(const fs::path& category, const std::string& type) {
+  const fs::path folder = category / "ground_truth" / type;
+  if (type == kGood || !is_folder(folder)) return std::nullopt;
+  return StemIndex(folder);
 }
 
 Category read_category(const fs::path& folder) {
@@ -36,11 +48,9 @@ Category read_category(const fs::path& folder) {
   }
   for (const auto& type_folder : sorted_folders(folder / "test")) {
     const std::string type = type_folder.filename().string();
-    const fs::path masks = folder / "ground_truth" / type;
-    std::optional<StemIndex> index;
-    if (type != kGood && fs::is_directory(masks)) index.emplace(masks);
+    const auto masks = masks_of(folder, type);
     for (const auto& file : list_pictures(type_folder)) {
-      category.test.push_back({file.path, type, index ? index->find(file) : std::nullopt});
+      category.test.push_back({file.path, type, masks ? masks->find(file) : std::nullopt});
     }
   }
   if (category.test.empty()) {
@@ -60,7 +70,7 @@ std::vector<std::string> Category::defects() const {
 }
 
 Dataset read_mvtec(const fs::path& root) {
-  if (!fs::is_directory(root)) throw DataError("'" + root.string() + "' is not a folder");
+  if (!is_folder(root)) throw DataError("'" + root.string() + "' is not a folder");
   Dataset dataset;
   if (is_category(root)) {
     dataset.categories.push_back(read_category(root));
@@ -76,26 +86,27 @@ Dataset read_mvtec(const fs::path& root) {
   return dataset;
 }
 
-std::optional<Sample> locate_in_mvtec(const fs::path& picture) {
+std::optional<Sample> MvtecLocator::find(const fs::path& picture) {
   const fs::path absolute = fs::absolute(picture).lexically_normal();
-  const fs::path type_folder = absolute.parent_path();
-  const fs::path split_folder = type_folder.parent_path();
-  const fs::path category = split_folder.parent_path();
-  if (!is_category(category)) return std::nullopt;
-  const std::string type = type_folder.filename().string(),
-                    split = split_folder.filename().string();
-  if (split != "test" && !(split == "train" && type == kGood)) return std::nullopt;
-  Sample sample{picture, type, std::nullopt};
-  const fs::path masks = category / "ground_truth" / type;
-  if (sample.anomalous() && fs::is_directory(masks)) {
-    for (const char* suffix : {"_mask.png", ".png"}) {
-      const fs::path mask = masks / (absolute.stem().string() + suffix);
-      if (fs::is_regular_file(mask)) {
-        sample.mask = mask;
-        break;
-      }
-    }
+  // The category is the nearest folder above that looks like one.
+  fs::path category = absolute.parent_path();
+  while (!is_category(category)) {
+    if (category == category.parent_path()) return std::nullopt;
+    category = category.parent_path();
   }
+  const fs::path place = absolute.lexically_relative(category);  // SPLIT/TYPE/.../x.png
+  auto part = place.begin();
+  const std::string split = (part++)->string();
+  if (part == place.end() || std::next(part) == place.end()) return std::nullopt;
+  const std::string type = part->string();
+  if (split != "test" && !(split == "train" && type == kGood)) return std::nullopt;
+
+  Sample sample{picture, type, std::nullopt};
+  if (!sample.anomalous()) return sample;
+  const fs::path folder = category / split / type;
+  auto known = masks_.find(folder);
+  if (known == masks_.end()) known = masks_.emplace(folder, masks_of(category, type)).first;
+  if (known->second) sample.mask = known->second->find({absolute, folder});
   return sample;
 }
 

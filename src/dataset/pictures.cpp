@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <set>
 
 #include "nagl/core/error.h"
 
@@ -11,9 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kExtensions = {".png", ".jpg",  ".jpeg", ".jpe", ".bmp", ".dib",
-                                    ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm",
-                                    ".pbm", ".pnm",  ".sr",   ".ras"};
+constexpr std::array kExtensions = {".png", ".jpg",  ".jpeg", ".jpe", ".jfif", ".bmp", ".dib",
+                                    ".tif", ".tiff", ".webp", ".jp2", ".ppm",  ".pgm", ".pbm",
+                                    ".pnm", ".pam",  ".pxm",  ".sr",  ".ras"};
 constexpr std::string_view kMaskSuffix = "_mask";
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
@@ -44,23 +45,32 @@ bool has_picture_extension(const fs::path& path) {
 std::vector<PictureFile> list_pictures(const fs::path& path) {
   std::error_code error;
   const auto status = fs::status(path, error);
-  if (!fs::exists(status)) throw DataError("'" + path.string() + "' does not exist");
+  if (!fs::exists(status)) {
+    const bool absent = status.type() == fs::file_type::not_found;
+    throw DataError("'" + path.string() + "' " +
+                    (absent ? "does not exist" : "cannot be opened: " + error.message()));
+  }
   if (!fs::is_directory(status)) return {{path, {}}};
 
   std::vector<PictureFile> files;
-  auto entry = fs::recursive_directory_iterator(path, error);
+  std::set<fs::path> visited = {fs::canonical(path, error)};  // symbolic links may form circles
+  auto entry = fs::recursive_directory_iterator(
+      path, fs::directory_options::follow_directory_symlink, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->is_directory()) {
-      if (is_hidden(entry->path())) entry.disable_recursion_pending();
+    std::error_code
+        unreadable;  // a picture that cannot be looked at is listed, and fails when read
+    if (entry->is_directory(unreadable)) {
+      const bool seen = !visited.insert(fs::canonical(entry->path(), unreadable)).second;
+      if (seen || is_hidden(entry->path())) entry.disable_recursion_pending();
     } else if (has_picture_extension(entry->path())) {
       files.push_back({entry->path(), path});
+      if (unreadable) entry.disable_recursion_pending();
     }
   }
   if (error) throw DataError("cannot list '" + path.string() + "': " + error.message());
   if (files.empty()) {
     throw DataError("the folder '" + path.string() +
-                    "' holds no pictures (png, jpg, bmp, tiff, "
-                    "webp, ...)");
+                    "' holds no pictures (png, jpg, bmp, tiff, webp, ...)");
   }
   std::sort(files.begin(), files.end(),
             [](const PictureFile& a, const PictureFile& b) { return a.path < b.path; });
@@ -74,6 +84,37 @@ std::vector<PictureFile> list_pictures(const std::vector<fs::path>& paths) {
     all.insert(all.end(), files.begin(), files.end());
   }
   return all;
+}
+
+std::vector<PictureFile> choose_references(const std::vector<fs::path>& paths, std::size_t shots) {
+  std::vector<PictureFile> chosen;
+  std::set<fs::path> taken;
+  for (const auto& file : list_pictures(paths)) {
+    std::error_code error;
+    if (taken.insert(fs::weakly_canonical(file.path, error)).second) chosen.push_back(file);
+  }
+  if (shots == 0) return chosen;
+  if (shots > chosen.size()) {
+    throw DataError(std::to_string(shots) + " references asked for, but '" +
+                    paths.front().string() + "' holds " + std::to_string(chosen.size()));
+  }
+  chosen.resize(shots);
+  return chosen;
+}
+
+std::vector<MaskedPicture> pair_with_masks(const std::vector<PictureFile>& pictures,
+                                           const fs::path& masks) {
+  const StemIndex index(masks);
+  std::vector<MaskedPicture> pairs;
+  for (const auto& picture : pictures) {
+    const auto mask = index.find(picture);
+    if (!mask) {
+      throw DataError("'" + picture.path.string() + "' has no mask in '" + masks.string() +
+                      "' (looked for its stem, with or without _mask)");
+    }
+    pairs.push_back({picture.path, *mask});
+  }
+  return pairs;
 }
 
 StemIndex::StemIndex(const fs::path& folder) : folder_(folder), files_(list_pictures(folder)) {}

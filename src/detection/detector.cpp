@@ -42,19 +42,17 @@ class BatchEncoder {
 
 ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
                                   const DetectorOptions& options, std::int64_t batch_size,
-                                  const std::function<void(std::int64_t)>& progress) {
+                                  const std::function<void(const Image&)>& seen) {
   const c10::InferenceMode guard;
   const ImageSize size = options.image_size;
   backbone.check_image_size(size.height, size.width);
   BatchEncoder encoder(backbone, batch_size);
-  std::int64_t done = 0;
-  const auto advance = [&] {
-    if (progress) progress(++done);
+  const auto read = [&](const std::filesystem::path& path) {
+    Image image = read_image(path, options.decode);
+    if (seen) seen(image);
+    return image;
   };
-  for (const auto& path : references.normal) {
-    encoder.add(preprocess(read_image(path, options.decode), size));
-    advance();
-  }
+  for (const auto& path : references.normal) encoder.add(preprocess(read(path), size));
   at::Tensor normal = encoder.take();
   if (!normal.defined()) {
     const std::int64_t patches = size.height / backbone.patch() * (size.width / backbone.patch());
@@ -64,7 +62,7 @@ ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths
 
   std::vector<at::Tensor> masks;
   for (const auto& reference : references.abnormal) {
-    const Image image = read_image(reference.picture, options.decode);
+    const Image image = read(reference.picture);
     const cv::Mat mask = read_mask_for(image, reference.mask);
     masks.push_back(
         mask_to_patches(resize_mask(mask, size), backbone.patch(), options.mask_alignment));
@@ -75,7 +73,6 @@ ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths
                       "picture out");
     }
     encoder.add(preprocess(image, size));
-    advance();
   }
   return ReferenceBank(normal, encoder.take(), at::stack(masks));
 }
@@ -101,24 +98,32 @@ std::vector<Detection> Detector::detect(std::span<const Query> queries) const {
   if (pictures.empty()) return detections;
   const at::Tensor scores =
       bank_.score(backbone_->encode(at::stack(pictures)), options_.method).to(at::kCPU);
+  if (!at::isfinite(scores).all().item<bool>()) {
+    throw ModelError(
+        "the backbone '" + backbone_->path().string() +
+        "' gives scores that are not finite; try --precision float32, or fetch it again");
+  }
   for (std::size_t i = 0; i < queries.size(); ++i) {
     detections.push_back(finish(queries[i], scores[static_cast<std::int64_t>(i)]));
   }
   return detections;
 }
 
-at::Tensor Detector::roi_patches(const Query& query) const {
-  const at::Tensor inside =
-      mask_to_patches(resize_mask(query.roi, options_.image_size), backbone_->patch());
+at::Tensor Detector::roi_patches(const cv::Mat& roi) const {
+  // By area, so that a region thinner than a pixel of the network's size is not lost.
+  cv::Mat fractions;
+  const ImageSize size = options_.image_size;
+  cv::Mat marked(roi.size(), CV_32F, cv::Scalar(0));
+  marked.setTo(1, roi > 0);
+  cv::resize(marked, fractions,
+             cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)), 0, 0,
+             cv::INTER_AREA);
+  const at::Tensor inside = mask_to_patches(
+      at::from_blob(fractions.data, {size.height, size.width}, at::kFloat), backbone_->patch());
   if (!inside.any().item<bool>()) {
-    throw DataError("the region of interest of '" + query.image.path.string() +
-                    "' is empty; mark where to look with values above 0");
+    throw DataError("a region of interest is empty; mark where to look with values above 0");
   }
   return inside;
-}
-
-void Detector::check_roi(const Query& query) const {
-  if (!query.roi.empty()) roi_patches(query);
 }
 
 Detection Detector::finish(const Query& query, const at::Tensor& patch_scores) const {
@@ -133,7 +138,7 @@ Detection Detector::finish(const Query& query, const at::Tensor& patch_scores) c
     detection.map = make_anomaly_map(detection.patch_scores, size);
     return detection;
   }
-  const at::Tensor inside = roi_patches(query);
+  const at::Tensor inside = roi_patches(query.roi);
   const at::Tensor counted = patch_scores.masked_select(inside);
   detection.image_score = image_score(counted);
   // Outside, the lowest score inside keeps the interpolation from bringing in what is left out.

@@ -30,18 +30,26 @@ at::Tensor mirrored_scores(const Detector& detector, const std::filesystem::path
 
 }  // namespace
 
-ColourScale reference_scale(const Detector& detector, const std::filesystem::path& reference) {
+ColourScale reference_scale(const Detector& detector, const std::filesystem::path& reference,
+                            const cv::Mat& roi) {
   const c10::InferenceMode guard;
   const Method method = detector.options().method;
   const bool alone = uses_normal(method) && detector.bank().normal_count() == 1;
-  const at::Tensor scores =
+  at::Tensor scores =
       alone ? mirrored_scores(detector, reference) : left_out_scores(detector.bank(), method);
+  if (!roi.empty()) scores = scores.index({at::indexing::Slice(), detector.roi_patches(roi)});
   std::vector<double> hottest;
   for (std::int64_t i = 0; i < scores.size(0); ++i) hottest.push_back(image_score(scores[i]));
   const auto middle = hottest.begin() + static_cast<std::ptrdiff_t>(hottest.size() / 2);
   std::nth_element(hottest.begin(), middle, hottest.end());
-  const double low = scores.median().item<double>();
-  return {low, low + std::max((*middle - low) / kGoodShare, kNarrowest)};
+
+  ColourScale scale;
+  scale.low = scores.median().item<double>();
+  scale.good = *middle;
+  const double reach = uses_abnormal(method) ? 2 : 4;
+  const double high = scale.low + std::max(reach * (scale.good - scale.low), kNarrowest);
+  scale.high = std::min(high, 1.0);
+  return scale;
 }
 
 }  // namespace nagl

@@ -18,8 +18,14 @@ namespace {
 constexpr double kBlurSigma = 4.0;
 constexpr int kBlurRadius = 16;
 
-double median(const cv::Mat& map) {
-  std::vector<float> values(map.begin<float>(), map.end<float>());
+double median(const cv::Mat& map, const cv::Mat& roi) {
+  std::vector<float> values;
+  values.reserve(map.total());
+  for (int y = 0; y < map.rows; ++y) {
+    for (int x = 0; x < map.cols; ++x) {
+      if (roi.empty() || roi.at<unsigned char>(y, x) > 0) values.push_back(map.at<float>(y, x));
+    }
+  }
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
@@ -64,12 +70,13 @@ void write_map_npy(const std::filesystem::path& path, const cv::Mat& map) {
   file.commit();
 }
 
-cv::Mat hottest_region(const cv::Mat& map) {
+cv::Mat hottest_region(const cv::Mat& map, const cv::Mat& roi) {
+  if (!roi.empty() && cv::countNonZero(roi) == 0) return cv::Mat::zeros(map.size(), CV_8U);
   double peak = 0;
   cv::Point where;
-  cv::minMaxLoc(map, nullptr, &peak, nullptr, &where);
-  const double threshold = 0.5 * (median(map) + peak);
-  const cv::Mat above = map > threshold;
+  cv::minMaxLoc(map, nullptr, &peak, nullptr, &where, roi);
+  cv::Mat above = map > 0.5 * (median(map, roi) + peak);
+  if (!roi.empty()) above.setTo(0, roi == 0);
   if (above.at<unsigned char>(where) == 0) return cv::Mat::zeros(map.size(), CV_8U);
   cv::Mat components;
   cv::connectedComponents(above, components, 8, CV_32S);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <new>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -15,9 +16,23 @@ namespace nagl {
 namespace {
 
 constexpr std::size_t kLargestFile = std::size_t{1} << 31;
+constexpr const char* kWrongDepth =
+    "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 bit";
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& why) {
   throw DataError("'" + path.string() + "' " + why);
+}
+
+/// Calls `read`; what OpenCV cannot do with the file becomes a DataError.
+template <typename Read>
+auto guarded(const std::filesystem::path& path, Read&& read) {
+  try {
+    return read();
+  } catch (const cv::Exception& error) {
+    fail(path, "cannot be decoded: " + error.err);
+  } catch (const std::bad_alloc&) {
+    fail(path, "needs more memory than there is; scale it down");
+  }
 }
 
 bool is_jpeg(const std::string& bytes) { return bytes.starts_with("\xFF\xD8\xFF"); }
@@ -25,16 +40,10 @@ bool is_jpeg(const std::string& bytes) { return bytes.starts_with("\xFF\xD8\xFF"
 /// Any depth, three channels, BGR.
 cv::Mat decode(const std::filesystem::path& path, const std::string& bytes, int flags) {
   const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
-  cv::Mat picture;
-  try {
-    picture = cv::imdecode(buffer, flags | cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH);
-  } catch (const cv::Exception& error) {
-    fail(path, "cannot be decoded: " + error.err);
-  }
-  if (picture.empty()) {
-    fail(path, "is not a picture that can be decoded, or it is damaged; replace or remove it");
-  }
-  return picture;
+  cv::Mat picture = cv::imdecode(buffer, flags | cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH);
+  if (!picture.empty()) return picture;
+  if (!cv::imdecode(buffer, cv::IMREAD_UNCHANGED).empty()) fail(path, kWrongDepth);
+  fail(path, "is not a picture that can be decoded, or it is damaged; replace or remove it");
 }
 
 std::string read_bytes(const std::filesystem::path& path) {
@@ -50,8 +59,7 @@ std::string read_bytes(const std::filesystem::path& path) {
 cv::Mat to_bytes(const std::filesystem::path& path, const cv::Mat& picture, int bit_depth) {
   if (picture.depth() == CV_8U) return picture;
   if (picture.depth() != CV_16U) {
-    fail(path,
-         "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 bit");
+    fail(path, kWrongDepth);
   }
   cv::Mat bytes;
   picture.convertTo(bytes, CV_8U, 255.0 / ((1 << bit_depth) - 1));
@@ -113,26 +121,30 @@ void DecodeOptions::check() const {
 
 Image read_image(const std::filesystem::path& path, const DecodeOptions& options) {
   options.check();
-  const cv::Mat decoded = decode(path, read_bytes(path), 0);
-  Image image;
-  image.path = path;
-  if (decoded.depth() == CV_16U && options.bit_depth == 16) {
-    double largest = 0;
-    cv::minMaxLoc(decoded.reshape(1), nullptr, &largest);
-    image.looks_12_bit = largest < 4096;
-  }
-  cv::cvtColor(to_bytes(path, decoded, options.bit_depth), image.rgb, cv::COLOR_BGR2RGB);
-  return image;
+  return guarded(path, [&] {
+    const cv::Mat decoded = decode(path, read_bytes(path), 0);
+    Image image;
+    image.path = path;
+    if (decoded.depth() == CV_16U && options.bit_depth == 16) {
+      double largest = 0;
+      cv::minMaxLoc(decoded.reshape(1), nullptr, &largest);
+      image.looks_12_bit = largest < 4096;
+    }
+    cv::cvtColor(to_bytes(path, decoded, options.bit_depth), image.rgb, cv::COLOR_BGR2RGB);
+    return image;
+  });
 }
 
 cv::Mat read_mask(const std::filesystem::path& path) {
-  const cv::Mat decoded = decode(path, read_bytes(path), cv::IMREAD_IGNORE_ORIENTATION);
-  std::vector<cv::Mat> channels;
-  cv::split(decoded, channels);
-  cv::Mat largest;
-  cv::max(channels[0], channels[1], largest);
-  cv::max(largest, channels[2], largest);
-  return largest > 0;
+  return guarded(path, [&]() -> cv::Mat {
+    const cv::Mat decoded = decode(path, read_bytes(path), cv::IMREAD_IGNORE_ORIENTATION);
+    std::vector<cv::Mat> channels;
+    cv::split(decoded, channels);
+    cv::Mat largest;
+    cv::max(channels[0], channels[1], largest);
+    cv::max(largest, channels[2], largest);
+    return largest > 0;
+  });
 }
 
 cv::Mat read_mask_for(const Image& image, const std::filesystem::path& mask_path) {

@@ -78,8 +78,10 @@ cv::Mat heat_panel(const cv::Mat& query, const OverlayContent& content) {
   }
   double peak = 0;
   cv::minMaxLoc(content.map, nullptr, &peak);
-  if (peak > content.scale.low + kGoodShare * (content.scale.high - content.scale.low)) {
-    draw_outline(panel, hottest_region(map), kWhite);
+  if (peak > content.scale.good) {
+    const cv::Mat roi =
+        content.roi.empty() ? cv::Mat() : resized(content.roi, size, cv::INTER_NEAREST);
+    draw_outline(panel, hottest_region(map, roi), kWhite);
   }
   return panel;
 }
@@ -120,9 +122,10 @@ void draw_footer(cv::Mat& canvas, int top, const OverlayContent& content) {
 
 }  // namespace
 
-ColourScale scale_of(const cv::Mat& map) {
+ColourScale scale_of(const cv::Mat& map, const cv::Mat& roi) {
   ColourScale scale;
-  cv::minMaxLoc(map, &scale.low, &scale.high);
+  cv::minMaxLoc(map, &scale.low, &scale.high, nullptr, nullptr, roi);
+  scale.good = scale.low;
   return scale;
 }
 

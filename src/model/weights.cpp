@@ -87,7 +87,7 @@ void WeightsFile::fail(const std::string& why) const {
 }
 
 WeightsFile::WeightsFile(std::filesystem::path path) : path_(std::move(path)) {
-  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.value < 0) fail(std::strerror(errno));
   struct stat status {};
   if (::fstat(file.value, &status) != 0) fail(std::strerror(errno));
@@ -188,7 +188,7 @@ const WeightsFile::Entry& WeightsFile::entry(const std::string& name) const {
 
 at::Tensor WeightsFile::read(const std::string& name) const {
   const Entry& wanted = entry(name);
-  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.value < 0) fail(std::strerror(errno));
   at::Tensor tensor = at::empty(wanted.shape, at::TensorOptions().dtype(wanted.dtype));
   if (!read_at(file.value, tensor.data_ptr(), wanted.size, wanted.begin)) {
@@ -216,7 +216,12 @@ void WeightsFile::load_into(torch::nn::Module& module) const {
     }
   }
   for (const auto& target : targets) {
-    target.value().copy_(read(entry(target.key()).name));
+    const at::Tensor stored = read(entry(target.key()).name);
+    if (!at::isfinite(stored).all().item<bool>()) {
+      fail("tensor '" + target.key() +
+           "' holds values that are not finite; fetch or train it again");
+    }
+    target.value().copy_(stored);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace nagl {
 namespace {
@@ -43,6 +44,13 @@ NeighborRows NeighborRows::slice(std::int64_t begin, std::int64_t end) const {
 
 at::Tensor max_cosine(const at::Tensor& queries, const NeighborRows& references,
                       std::int64_t block) {
+  if (queries.size(0) > kQueryBlock) {
+    std::vector<at::Tensor> parts;
+    for (const auto& part : queries.split(kQueryBlock)) {
+      parts.push_back(max_cosine(part, references, block));
+    }
+    return at::cat(parts);
+  }
   at::Tensor best;
   for_each_block(queries, references, block,
                  [&](at::Tensor products, std::int64_t, const at::Tensor& inverse_norm) {

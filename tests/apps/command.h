@@ -25,9 +25,9 @@ struct Outcome {
 inline Outcome run_nagl(const std::string& arguments, const std::string& before = "",
                         const std::function<bool(pid_t, const std::string&)>& watch = {}) {
   const TemporaryFolder folder;
-  const std::string command = before + "exec " NAGL_EXECUTABLE " " + arguments + " >" +
-                              (folder / "out").string() + " 2>" + (folder / "err").string() +
-                              " </dev/null";
+  const std::string command = "exec >" + (folder / "out").string() + " 2>" +
+                              (folder / "err").string() + " </dev/null; " + before +
+                              "exec " NAGL_EXECUTABLE " " + arguments;
   const pid_t child = ::fork();
   if (child == 0) {
     ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
@@ -140,7 +142,7 @@ TEST_F(ScoreTest, BadReferencesStopTheRun) {
   const auto outcome = score("--out " + path("out") + " " + path("cat/test"));
   EXPECT_EQ(outcome.exit_code, 3);
   EXPECT_TRUE(contains(outcome.err, "broken.png")) << outcome.err;
-  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "out"));
 }
 
 TEST_F(ScoreTest, NothingIsReplacedUnasked) {
@@ -162,6 +164,54 @@ TEST_F(ScoreTest, QueriesThatShareAnOutputAreRefusedBeforeAnyWork) {
   EXPECT_FALSE(std::filesystem::exists(folder / "out"));
   EXPECT_EQ(score(path("a/x.png") + " " + path("b/x.png")).exit_code, 0);     // nothing to write
   EXPECT_EQ(score("--out " + path("a/out") + " " + path("a")).exit_code, 2);  // inside the queries
+}
+
+TEST_F(ScoreTest, InputsAreNeverReplacedNorMixedWithOutputs) {
+  write_png(folder / "res/maps/a.png", part(4, false));
+  const std::string before = slurp(folder / "res/maps/a.png");
+  const auto outcome = score("--overwrite --out " + path("res") + " " + path("res/maps/a.png"));
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "replace an input")) << outcome.err;
+  EXPECT_EQ(slurp(folder / "res/maps/a.png"), before);
+  const auto inside = score("--out " + path("cat/train/good/out") + " " + path("cat/test"));
+  EXPECT_EQ(inside.exit_code, 2);
+  EXPECT_TRUE(contains(inside.err, "lies inside")) << inside.err;
+}
+
+TEST_F(ScoreTest, StrangeNamesAreScored) {
+  const std::string odd[] = {"[br]/x.png", "a b,c\"d.png", "new\nline.png", "\xFF\xFE.png",
+                             std::string(240, 'l') + ".png"};
+  for (const auto& name : odd) write_png(folder / "odd" / name, part(5, false));
+  write_png(folder / "odd/br/y.png", part(6, true));
+  const auto all = score("--json --out " + path("out") + " " + path("odd"));
+  EXPECT_EQ(all.exit_code, 0) << all.err;
+  EXPECT_EQ(lines(all.out).size(), 6U);
+  EXPECT_TRUE(std::filesystem::exists(folder / "out/maps" / odd[3]));
+  const auto one = score("--json '" + path("odd/[br]") + "'");
+  EXPECT_EQ(one.exit_code, 0) << one.err;
+  ASSERT_EQ(lines(one.out).size(), 1U);
+  EXPECT_TRUE(contains(one.out, "[br]/x.png")) << one.out;
+  // CLI11 takes a whole argument in brackets for a list unless told otherwise.
+  const auto bracket =
+      run_nagl("score --image-size 112 --normal " + path("cat/train/good") + " --json '[br]'",
+               "cd " + path("odd") + " && ");
+  EXPECT_EQ(bracket.exit_code, 0) << bracket.err;
+  EXPECT_TRUE(contains(bracket.out, "[br]/x.png")) << bracket.out;
+}
+
+TEST_F(ScoreTest, WhatIsNoFileOrNotReadableIsSkipped) {
+  ASSERT_EQ(::mkfifo((folder / "cat/test/good/fifo.png").c_str(), 0600), 0);
+  std::filesystem::create_symlink("loop.png", folder / "cat/test/good/loop.png");
+  const auto outcome = score(path("cat/test"));
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_TRUE(contains(outcome.err, "fifo.png")) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "loop.png")) << outcome.err;
+  EXPECT_TRUE(contains(outcome.out, "4 pictures scored")) << outcome.out;
+}
+
+TEST_F(ScoreTest, ADeadStandardOutputIsAnError) {
+  EXPECT_EQ(score("--json " + path("cat/test") + " >/dev/full").exit_code, 1);
+  EXPECT_EQ(run_nagl("--version >/dev/full").exit_code, 1);
 }
 
 TEST_F(ScoreTest, RegionsOfInterest) {
@@ -204,7 +254,11 @@ TEST_F(ScoreTest, WrongOptionsAreExplained) {
   refused("--device tpu", 2, "cuda");
   refused("--device cuda:77", 5, "--device cpu");
   refused("--bit-depth 20", 2, "bit depth");
-  refused("--normal-shots 9", 3, "9 normal references");
+  refused("--normal-shots 9", 3, "9 references");
+  refused("--abnormal " + path("cat/test/spot"), 2, "both_nn");
+  refused("--roi " + path("absent.png"), 3, "absent.png");
+  spill(folder / "file", "x");
+  refused("--out " + path("file"), 3, "in the way");
   refused("--threads 0", 2, "--threads");
   refused("--unknown", 2, "--unknown");
   refused("--backbone " + path("absent.safetensors"), 4, "absent.safetensors");

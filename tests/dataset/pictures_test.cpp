@@ -42,6 +42,35 @@ TEST_F(PicturesTest, EmptyAndAbsentFoldersAreErrors) {
             std::string::npos);
 }
 
+TEST_F(PicturesTest, LinksAreFollowedButNotInCircles) {
+  touch({"a/1.png", "elsewhere/2.png"});
+  std::filesystem::create_directory_symlink(folder / "elsewhere", folder / "a/link");
+  std::filesystem::create_directory_symlink(folder / "a", folder / "a/circle");
+  std::filesystem::create_symlink("self.png", folder / "a/self.png");
+  EXPECT_EQ(listed("a"), (std::vector<std::string>{"1.png", "link/2.png", "self.png"}));
+}
+
+TEST_F(PicturesTest, ReferencesAreTakenOnceAndInOrder) {
+  touch({"good/1.png", "good/2.png", "good/sub/3.png", "bad/x.png", "bad/y.png", "m/x_mask.png"});
+  const auto names = [&](const std::vector<std::string>& paths, std::size_t shots) {
+    std::vector<std::filesystem::path> full;
+    for (const auto& path : paths) full.push_back(folder / path);
+    std::string joined;
+    for (const auto& file : choose_references(full, shots)) joined += file.path.stem().string();
+    return joined;
+  };
+  EXPECT_EQ(names({"good"}, 0), "123");
+  EXPECT_EQ(names({"good", "good/sub", "good"}, 0), "123");
+  EXPECT_EQ(names({"good/2.png", "good"}, 2), "21");
+  EXPECT_THROW(names({"good"}, 4), DataError);
+  const auto pairs = pair_with_masks({{folder / "bad/x.png", folder / "bad"}}, folder / "m");
+  EXPECT_EQ(pairs.at(0).mask, folder / "m/x_mask.png");
+  EXPECT_NE(message_of<DataError>([&] {
+              pair_with_masks(list_pictures(folder / "bad"), folder / "m");
+            }).find("bad/y.png"),
+            std::string::npos);
+}
+
 TEST_F(PicturesTest, MasksAreFoundByStem) {
   touch({"q/scratch/000.jpg", "q/hole/000.jpg", "q/hole/001.jpg", "q/x.png", "q/lost.png",
          "m/scratch/000_mask.png", "m/hole/000.png", "m/deep/001_mask.bmp", "m/x_mask.png"});
@@ -85,7 +114,12 @@ TEST_F(PicturesTest, MvtecLayoutIsRead) {
 TEST_F(PicturesTest, APicturesPlaceTellsItsLabel) {
   touch({"nut/train/good/0.png", "nut/test/good/0.png", "nut/test/hole/0.png", "nut/test/cut/0.png",
          "nut/ground_truth/hole/0_mask.png", "nut/ground_truth/cut/0.png",
+         "nut/test/hole/deep/1.png", "nut/ground_truth/hole/deep/1_mask.bmp",
          "other/test/hole/0.png"});
+  MvtecLocator locator;
+  const auto locate_in_mvtec = [&](const std::filesystem::path& path) {
+    return locator.find(path);
+  };
   EXPECT_EQ(locate_in_mvtec(folder / "nut/train/good/0.png")->defect, kGood);
   EXPECT_FALSE(locate_in_mvtec(folder / "nut/test/good/0.png")->anomalous());
   const auto hole = locate_in_mvtec(folder / "nut/test/hole/0.png");
@@ -93,6 +127,8 @@ TEST_F(PicturesTest, APicturesPlaceTellsItsLabel) {
   EXPECT_EQ(hole->mask, folder / "nut/ground_truth/hole/0_mask.png");
   EXPECT_EQ(locate_in_mvtec(folder / "nut/test/cut/0.png")->mask,
             folder / "nut/ground_truth/cut/0.png");
+  EXPECT_EQ(locate_in_mvtec(folder / "nut/test/hole/deep/1.png")->mask,
+            folder / "nut/ground_truth/hole/deep/1_mask.bmp");
   EXPECT_FALSE(locate_in_mvtec(folder / "other/test/hole/0.png").has_value());
   EXPECT_FALSE(locate_in_mvtec(folder / "nut/ground_truth/cut/0.png").has_value());
 }

@@ -102,7 +102,7 @@ TEST_F(DetectorTest, OutsideTheRegionOfInterestNothingCounts) {
   EXPECT_NEAR(part_of_it.image_score, part_of_it.patch_scores.max().item<double>(), 1e-6);
   limited.roi.setTo(0);
   limited.image.path = "part.png";
-  EXPECT_NE(message_of<DataError>([&] { own.detect(limited); }).find("part.png"),
+  EXPECT_NE(message_of<DataError>([&] { own.detect(limited); }).find("region of interest"),
             std::string::npos);
 }
 
@@ -138,8 +138,21 @@ TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
     hottest.push_back(image_score(own.bank().score_left_out(i, Method::kNormalNn)));
   }
   std::sort(hottest.begin(), hottest.end());
-  EXPECT_NEAR(scale.low + kGoodShare * (scale.high - scale.low), hottest[1], 1e-6);
+  EXPECT_NEAR(scale.good, hottest[1], 1e-6);
+  EXPECT_NEAR(scale.high, scale.low + 4 * (scale.good - scale.low), 1e-6);
   EXPECT_LT(scale.low, hottest[0]);
+  for (const auto method : {Method::kAbnormalNn, Method::kBothNn}) {
+    options.method = method;
+    const auto other = reference_scale(detector(), references.normal[0]);
+    EXPECT_GT(other.good, other.low);
+    EXPECT_GT(other.high, other.good);
+    EXPECT_LE(other.high, 1);
+  }
+  options.method = Method::kNormalNn;
+  cv::Mat roi = cv::Mat::zeros(120, 160, CV_8U);
+  roi.col(80).setTo(255);  // thinner than a pixel at the network's size
+  EXPECT_EQ(own.roi_patches(roi).sum().item<std::int64_t>(), 8);  // one column of patches
+  EXPECT_NE(reference_scale(own, references.normal[0], roi).good, scale.good);
   references.normal.resize(1);
   const auto lone = detector();
   const auto mirrored = reference_scale(lone, references.normal[0]);

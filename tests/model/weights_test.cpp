@@ -164,6 +164,8 @@ TEST(WeightsFile, LoadsAModuleExactlyOrNotAtAll) {
   EXPECT_NE(surplus.find("'extra' is surplus"), std::string::npos) << surplus;
   const auto shape = refused({{"weight", weight.t()}, {"bias", bias}});
   EXPECT_NE(shape.find("'weight' is [3, 2], expected [2, 3]"), std::string::npos) << shape;
+  const auto broken = refused({{"weight", weight * std::nan("")}, {"bias", bias}});
+  EXPECT_NE(broken.find("'weight' holds values that are not finite"), std::string::npos) << broken;
   const auto type = refused({{"weight", weight.to(at::kLong)}, {"bias", bias}});
   EXPECT_NE(type.find("'weight' has type I64"), std::string::npos) << type;
 }

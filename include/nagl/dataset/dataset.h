@@ -1,9 +1,12 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "nagl/dataset/pictures.h"
 
 namespace nagl {
 
@@ -41,8 +44,16 @@ struct Dataset {
 /// @throws DataError naming the folder if it has no category, or a category has no test pictures
 Dataset read_mvtec(const std::filesystem::path& root);
 
-/// What MVTec's layout says of a picture from its place alone (`.../test/TYPE/x.png`,
-/// `.../train/good/x.png`); nothing for a picture that stands elsewhere.
-std::optional<Sample> locate_in_mvtec(const std::filesystem::path& picture);
+/// Tells from a picture's place in MVTec's layout (`.../test/TYPE/.../x.png`,
+/// `.../train/good/x.png`) its label and mask. Remembers the folders of masks that it has listed.
+class MvtecLocator {
+ public:
+  /// @return nothing for a picture that stands elsewhere
+  /// @throws DataError if several masks could belong to it
+  std::optional<Sample> find(const std::filesystem::path& picture);
+
+ private:
+  std::map<std::filesystem::path, std::optional<StemIndex>> masks_;
+};
 
 }  // namespace nagl

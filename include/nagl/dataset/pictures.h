@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "nagl/image/image.h"
+
 namespace nagl {
 
 /// A picture and the folder it was found in (empty for one that was named itself).
@@ -21,8 +23,8 @@ struct PictureFile {
 bool has_picture_extension(const std::filesystem::path& path);
 
 /// The pictures that `path` stands for: itself if it is a file, else all pictures below the folder,
-/// recursively, sorted by path. @throws DataError if it does not exist or the folder has no
-/// pictures.
+/// recursively (also through symbolic links), sorted by path. @throws DataError if it does not
+/// exist or the folder has no pictures.
 std::vector<PictureFile> list_pictures(const std::filesystem::path& path);
 
 /// Several paths, one after the other.
@@ -44,5 +46,15 @@ class StemIndex {
   std::filesystem::path folder_;
   std::vector<PictureFile> files_;
 };
+
+/// The reference pictures that `paths` stand for, each once: the first `shots` in the order of
+/// `list_pictures`, or all of them if that is 0. @throws DataError if there are fewer.
+std::vector<PictureFile> choose_references(const std::vector<std::filesystem::path>& paths,
+                                           std::size_t shots);
+
+/// Finds each picture's mask in a folder (see StemIndex). @throws DataError naming a picture that
+/// has none.
+std::vector<MaskedPicture> pair_with_masks(const std::vector<PictureFile>& pictures,
+                                           const std::filesystem::path& masks);
 
 }  // namespace nagl

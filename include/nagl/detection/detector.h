@@ -38,24 +38,18 @@ struct Detection {
   at::Tensor patch_scores;  ///< [h, w] float32, on the CPU; 0 outside the ROI
 };
 
-/// An abnormal reference: a picture of a defect and the mask that says where it is.
-struct AbnormalReference {
-  std::filesystem::path picture;
-  std::filesystem::path mask;
-};
-
 /// Reference pictures by path.
 struct ReferencePaths {
   std::vector<std::filesystem::path> normal;
-  std::vector<AbnormalReference> abnormal;
+  std::vector<MaskedPicture> abnormal;
 };
 
-/// Encodes reference pictures once, `batch_size` at a time; `progress`, where given, is called with
-/// the number of pictures read so far.
+/// Encodes reference pictures once, `batch_size` at a time; `seen`, where given, is called with
+/// each picture as it was read.
 /// @throws DataError naming the file if a picture cannot be read, or a mask marks no patch
 ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
                                   const DetectorOptions& options, std::int64_t batch_size,
-                                  const std::function<void(std::int64_t)>& progress = {});
+                                  const std::function<void(const Image&)>& seen = {});
 
 /// Pictures in, detections out. Safe to use from several threads.
 class Detector {
@@ -67,17 +61,18 @@ class Detector {
   Detection detect(const Query& query) const;
   /// One backbone pass for all of them. @throws DataError naming the picture if an ROI leaves
   /// nothing
+  /// @throws ModelError if scores are not finite (weights or precision that do not fit)
   std::vector<Detection> detect(std::span<const Query> queries) const;
 
-  /// Throws DataError naming the picture if its ROI is there and contains no patch.
-  void check_roi(const Query& query) const;
+  /// The patches in which an ROI has any pixel. @param roi uint8 [H, W], above 0 inside
+  /// @return [h * w] bool @throws DataError if there is none
+  at::Tensor roi_patches(const cv::Mat& roi) const;
 
   const Backbone& backbone() const { return *backbone_; }
   const ReferenceBank& bank() const { return bank_; }
   const DetectorOptions& options() const { return options_; }
 
  private:
-  at::Tensor roi_patches(const Query& query) const;
   Detection finish(const Query& query, const at::Tensor& patch_scores) const;
 
   std::shared_ptr<const Backbone> backbone_;

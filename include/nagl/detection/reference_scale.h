@@ -7,13 +7,16 @@
 
 namespace nagl {
 
-/// The colour scale that overlays of one run share: what the median patch of a good picture scores
-/// is its low end, and what the hottest patches of a good picture score (its image score) lies a
-/// quarter of the way up. Normal references stand for good pictures, each scored with itself left
-/// out of the bank (of more than 16, 16 spread evenly), the median of them counting; a lone
-/// reference is scored mirrored.
+/// The colour scale that overlays of one run share. Normal references stand for good pictures, each
+/// scored with itself left out of the bank (of more than 16, 16 spread evenly); a lone reference is
+/// scored mirrored. Their median patch is the low end, the median of their image scores is `good`.
+/// The high end lies four times as far from the low one as `good`, twice for methods that use
+/// abnormal references (whose scores have less room above), and never above 1, the largest score
+/// there is.
 /// @param reference one of the normal references, read only if there is just one
-/// @throws DataError if it cannot be read
-ColourScale reference_scale(const Detector& detector, const std::filesystem::path& reference);
+/// @param roi where to look in all pictures: uint8 [H, W], above 0 inside; empty: everywhere
+/// @throws DataError if the reference cannot be read or the ROI is empty
+ColourScale reference_scale(const Detector& detector, const std::filesystem::path& reference,
+                            const cv::Mat& roi = {});
 
 }  // namespace nagl

@@ -23,7 +23,8 @@ void write_map_npy(const std::filesystem::path& path, const cv::Mat& map);
 
 /// The hottest region of a map: the connected pixels around its highest value that lie above half
 /// way from its median to that value.
+/// @param roi uint8 [H, W], above 0 on the pixels that count; empty: all of them
 /// @return uint8 [H, W], 255 inside; all zero for a map that is constant.
-cv::Mat hottest_region(const cv::Mat& map);
+cv::Mat hottest_region(const cv::Mat& map, const cv::Mat& roi = {});
 
 }  // namespace nagl

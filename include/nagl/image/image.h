@@ -12,6 +12,12 @@ struct Image {
   bool looks_12_bit = false;   ///< read as 16 bit, but no value reaches 4096: see `bit_depth`
 };
 
+/// A picture of a defect and the mask that says where it is, by path.
+struct MaskedPicture {
+  std::filesystem::path picture;
+  std::filesystem::path mask;
+};
+
 /// How `read_image` turns samples into bytes.
 struct DecodeOptions {
   /// Bits a sample of 16-bit files really holds, 9..16: value v becomes round(255 v / (2^bits -
@@ -23,7 +29,7 @@ struct DecodeOptions {
 };
 
 /// Reads a picture: any format OpenCV decodes, 8 or 16 bit, grey, RGB or RGBA (alpha is dropped),
-/// turned upright as its EXIF orientation says.
+/// turned upright as its EXIF orientation says (JPEG, PNG, TIFF; OpenCV does not read WebP's).
 /// @throws DataError naming the file if it is missing, empty, truncated or not a picture.
 Image read_image(const std::filesystem::path& path, const DecodeOptions& options = {});
 
@@ -32,13 +38,13 @@ Image read_image(const std::filesystem::path& path, const DecodeOptions& options
 cv::Mat read_mask(const std::filesystem::path& path);
 
 /// Reads the mask that belongs to `image`: `read_mask`, then turned as the picture was if, and only
-/// if, its size says that it was drawn on the picture as stored. Its size may differ from the
-/// picture's by a common factor.
+/// if, its size says that it was drawn on the picture as stored (JPEG and PNG; OpenCV never gives a
+/// TIFF as stored). Its size may differ from the picture's by a common factor.
 /// @throws DataError naming both files if the proportions differ.
 cv::Mat read_mask_for(const Image& image, const std::filesystem::path& mask_path);
 
 /// Whether JPEG data is whole: its segments lead to an end-of-image marker. (OpenCV decodes half a
-/// file without complaint.)
+/// file without complaint.) Damage between intact markers is not found.
 bool jpeg_is_complete(const unsigned char* data, std::size_t size);
 
 /// Writes uint8 [H, W, 3] RGB, or uint8 or uint16 [H, W], as PNG, atomically.

@@ -5,22 +5,23 @@
 
 namespace nagl {
 
-/// The scores that the two ends of an overlay's colours stand for.
+/// The scores that the two ends of an overlay's colours stand for, and what good pictures score.
 struct ColourScale {
   double low = 0;
   double high = 1;
+  double good =
+      0;  ///< where the hottest patches of good pictures lie; only what is hotter is outlined
 };
 
-/// Where on a shared scale the hottest patches of good pictures lie: a quarter of the way up.
-inline constexpr double kGoodShare = 0.25;
-
-/// The scale of one map alone: from its lowest to its highest value.
-ColourScale scale_of(const cv::Mat& map);
+/// The scale of one map alone: from its lowest to its highest value (inside `roi`, if that is
+/// given: uint8 [H, W], above 0 inside).
+ColourScale scale_of(const cv::Mat& map, const cv::Mat& roi = {});
 
 /// What an overlay shows.
 struct OverlayContent {
   cv::Mat rgb;          ///< uint8 [H, W, 3], the query
   cv::Mat map;          ///< float32 [H, W], its anomaly map
+  cv::Mat roi;          ///< uint8 [H, W], above 0 where was looked; empty: everywhere
   cv::Mat truth;        ///< uint8 [H, W], above 0 on the true defect; empty where it is not known
   std::string caption;  ///< ASCII, e.g. `score 0.231`
   ColourScale scale;

@@ -40,7 +40,8 @@ class WeightsFile {
   at::Tensor read(const std::string& name) const;
 
   /// Copies every tensor of the file into the parameter or buffer of that name, converting floating
-  /// types. @throws ModelError if a tensor is missing, surplus, of another shape or not floating.
+  /// types. @throws ModelError if a tensor is missing, surplus, of another shape,
+  /// not floating or not finite.
   void load_into(torch::nn::Module& module) const;
 
  private:

@@ -22,9 +22,11 @@ struct NeighborRows {
 
 /// Reference rows taken at a time: the product of 1024 queries with a block is 8 MB.
 inline constexpr std::int64_t kNeighborBlock = 2048;
+/// Query rows taken at a time by `max_cosine`: with a block of references, 64 MB.
+inline constexpr std::int64_t kQueryBlock = 8192;
 
-/// The largest cosine of each query with any reference (DESIGN 3.3), in blocks of references, so
-/// that the matrix of all pairs never exists.
+/// The largest cosine of each query with any reference (DESIGN 3.3), in blocks of both, so that
+/// the matrix of all pairs never exists.
 /// @param queries [Q, C] float32
 /// @param references R >= 1 rows
 /// @return [Q] float32 in [-1, 1]
