@@ -258,7 +258,7 @@ TEST_F(ScoreTest, WrongOptionsAreExplained) {
   refused("--abnormal " + path("cat/test/spot"), 2, "both_nn");
   refused("--roi " + path("absent.png"), 3, "absent.png");
   spill(folder / "file", "x");
-  refused("--out " + path("file"), 3, "in the way");
+  refused("--out " + path("file"), 3, "cannot make the folder");
   refused("--threads 0", 2, "--threads");
   refused("--unknown", 2, "--unknown");
   refused("--backbone " + path("absent.safetensors"), 4, "absent.safetensors");
