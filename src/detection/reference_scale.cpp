@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
 #include <vector>
+
+#include "nagl/image/anomaly_map.h"
 
 namespace nagl {
 namespace {
@@ -37,16 +40,29 @@ ColourScale reference_scale(const Detector& detector, const std::filesystem::pat
   const bool alone = uses_normal(method) && detector.bank().normal_count() == 1;
   at::Tensor scores =
       alone ? mirrored_scores(detector, reference) : left_out_scores(detector.bank(), method);
+  const ImageSize size = detector.options().image_size;
+  const cv::Size network(static_cast<int>(size.width), static_cast<int>(size.height));
+  const std::int64_t patch = detector.backbone().patch();
+  cv::Mat inside;
+  if (!roi.empty()) cv::resize(roi, inside, network, 0, 0, cv::INTER_NEAREST);
+
+  // The peaks of maps, as overlays show maps: smoothing makes them lower than patch scores.
+  std::vector<double> peaks;
+  for (std::int64_t i = 0; i < scores.size(0); ++i) {
+    const cv::Mat map =
+        make_anomaly_map(scores[i].reshape({size.height / patch, size.width / patch}), network);
+    double peak = 0;
+    cv::minMaxLoc(map, nullptr, &peak, nullptr, nullptr, inside);
+    peaks.push_back(peak);
+  }
+  const auto middle = peaks.begin() + static_cast<std::ptrdiff_t>(peaks.size() / 2);
+  std::nth_element(peaks.begin(), middle, peaks.end());
   if (!roi.empty()) scores = scores.index({at::indexing::Slice(), detector.roi_patches(roi)});
-  std::vector<double> hottest;
-  for (std::int64_t i = 0; i < scores.size(0); ++i) hottest.push_back(image_score(scores[i]));
-  const auto middle = hottest.begin() + static_cast<std::ptrdiff_t>(hottest.size() / 2);
-  std::nth_element(hottest.begin(), middle, hottest.end());
 
   ColourScale scale;
   scale.low = scores.median().item<double>();
   scale.good = *middle;
-  const double reach = uses_abnormal(method) ? 2 : 4;
+  const double reach = uses_abnormal(method) ? 2 : 3;
   const double high = scale.low + std::max(reach * (scale.good - scale.low), kNarrowest);
   scale.high = std::min(high, 1.0);
   return scale;

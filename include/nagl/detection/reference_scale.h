@@ -9,8 +9,8 @@ namespace nagl {
 
 /// The colour scale that overlays of one run share. Normal references stand for good pictures, each
 /// scored with itself left out of the bank (of more than 16, 16 spread evenly); a lone reference is
-/// scored mirrored. Their median patch is the low end, the median of their image scores is `good`.
-/// The high end lies four times as far from the low one as `good`, twice for methods that use
+/// scored mirrored. Their median patch is the low end, the median peak of their maps is `good`.
+/// The high end lies three times as far from the low one as `good`, twice for methods that use
 /// abnormal references (whose scores have less room above), and never above 1, the largest score
 /// there is.
 /// @param reference one of the normal references, read only if there is just one
