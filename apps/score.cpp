@@ -328,7 +328,8 @@ int run_score(const ScoreArguments& arguments) {
   auto queries = find_queries(arguments);
   const auto references = find_references(arguments, method);
   cv::Mat shared_roi;  // one for all pictures, the references too
-  if (!arguments.roi.empty() && fs::is_regular_file(arguments.roi)) {
+  std::error_code unknown;
+  if (!arguments.roi.empty() && !fs::is_directory(arguments.roi, unknown)) {
     shared_roi = read_mask(arguments.roi);
   }
   if (!plan.out.empty()) {
