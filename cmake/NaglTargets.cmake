@@ -58,6 +58,6 @@ function(nagl_tests room)
                                                  NAGL_EXECUTABLE="$<TARGET_FILE:nagl>")
     nagl_common_options(${target})
     gtest_discover_tests(${target} TEST_PREFIX ${room}/ DISCOVERY_MODE PRE_TEST
-                         DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900)
+                         DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 PROCESSORS 2)
   endforeach()
 endfunction()
