@@ -93,9 +93,8 @@ class LowValueWarning {
     if (!image.looks_12_bit || count_++ > 0) return;
     progress.clear();
     spdlog::warn(
-        "'{}' is a 16-bit picture without values of 4096 or more and will look dark; if it holds "
-        "12 "
-        "bits, give --bit-depth 12",
+        "'{}' is a 16-bit picture without values of 4096 or more and will look dark; "
+        "if it holds 12 bits, give --bit-depth 12",
         image.path.string());
   }
   void finish() const {

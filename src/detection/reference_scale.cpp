@@ -44,7 +44,13 @@ ColourScale reference_scale(const Detector& detector, const std::filesystem::pat
   const cv::Size network(static_cast<int>(size.width), static_cast<int>(size.height));
   const std::int64_t patch = detector.backbone().patch();
   cv::Mat inside;
-  if (!roi.empty()) cv::resize(roi, inside, network, 0, 0, cv::INTER_NEAREST);
+  at::Tensor counted;  // the patches that count, and in `inside` the pixels that they cover
+  if (!roi.empty()) {
+    counted = detector.roi_patches(roi);
+    const cv::Mat grid(static_cast<int>(size.height / patch), static_cast<int>(size.width / patch),
+                       CV_8U, counted.data_ptr());
+    cv::resize(grid, inside, network, 0, 0, cv::INTER_NEAREST);
+  }
 
   // The peaks of maps, as overlays show maps: smoothing makes them lower than patch scores.
   std::vector<double> peaks;
@@ -57,7 +63,7 @@ ColourScale reference_scale(const Detector& detector, const std::filesystem::pat
   }
   const auto middle = peaks.begin() + static_cast<std::ptrdiff_t>(peaks.size() / 2);
   std::nth_element(peaks.begin(), middle, peaks.end());
-  if (!roi.empty()) scores = scores.index({at::indexing::Slice(), detector.roi_patches(roi)});
+  if (counted.defined()) scores = scores.index({at::indexing::Slice(), counted});
 
   ColourScale scale;
   scale.low = scores.median().item<double>();

@@ -137,7 +137,7 @@ fs::path find_backbone(const fs::path& given) {
     if (fs::exists(candidate, error)) return candidate;
   }
   throw ModelError(
-      "no backbone file found; run scripts/fetch_backbone.py, or name one with --backbone or "
+      "no backbone file found; run scripts/setup.sh, or name one with --backbone or "
       "$NAGL_BACKBONE");
 }
 

@@ -156,7 +156,12 @@ TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
   cv::Mat roi = cv::Mat::zeros(120, 160, CV_8U);
   roi.col(80).setTo(255);  // thinner than a pixel at the network's size
   EXPECT_EQ(own.roi_patches(roi).sum().item<std::int64_t>(), 8);  // one column of patches
-  EXPECT_NE(reference_scale(own, references.normal[0], roi).good, scale.good);
+  const auto limited = reference_scale(own, references.normal[0], roi);
+  EXPECT_NE(limited.good, scale.good);
+  EXPECT_GT(limited.low, 0);
+  EXPECT_LE(limited.good, scale.high);
+  EXPECT_GT(limited.good, 0);
+  EXPECT_GT(limited.high, limited.low);
   references.normal.resize(1);
   const auto lone = detector();
   const auto mirrored = reference_scale(lone, references.normal[0]);
