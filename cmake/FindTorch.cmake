@@ -47,6 +47,9 @@ if(Torch_FOUND AND NOT TARGET Torch::Torch)
   target_compile_options(
     Torch::Torch INTERFACE "SHELL:-idirafter ${TORCH_INCLUDE_DIR}"
                            "SHELL:-idirafter ${TORCH_INCLUDE_DIR}/torch/csrc/api/include")
+  # at::parallel_for is OpenMP code in a header: without the flag it runs on one thread.
+  target_compile_options(Torch::Torch INTERFACE -fopenmp)
+  target_link_options(Torch::Torch INTERFACE -fopenmp)
   foreach(part IN LISTS torch_parts)
     add_library(Torch::${part} SHARED IMPORTED)
     set_target_properties(Torch::${part} PROPERTIES IMPORTED_LOCATION ${TORCH_${part}_LIBRARY})

@@ -1,8 +1,11 @@
 #include "nagl/nn/nearest_neighbor.h"
 
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 #include <vector>
+
+#include "nagl/core/error.h"
 
 namespace nagl {
 namespace {
@@ -31,6 +34,17 @@ at::Tensor to_cosine(const at::Tensor& scaled_maximum, const at::Tensor& queries
 }
 
 }  // namespace
+
+void parse(const std::string& name, ResidualMetric& metric) {
+  if (name != "dot" && name != "cosine") {
+    throw ConfigError("residual metric '" + name + "' is not one of dot, cosine");
+  }
+  metric = name == "dot" ? ResidualMetric::kDot : ResidualMetric::kCosine;
+}
+
+std::string to_string(ResidualMetric metric) {
+  return metric == ResidualMetric::kDot ? "dot" : "cosine";
+}
 
 NeighborRows::NeighborRows(at::Tensor features)
     : rows(std::move(features)), inverse_norm(inverse_norms(rows)) {}
@@ -61,28 +75,35 @@ at::Tensor max_cosine(const at::Tensor& queries, const NeighborRows& references,
 }
 
 NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows& references,
-                                   std::int64_t block) {
-  at::Tensor best, best_dot, index;
+                                   ResidualMetric metric, std::int64_t block) {
+  NearestNeighbors found;
   for_each_block(queries, references, block,
                  [&](at::Tensor products, std::int64_t begin, const at::Tensor& inverse_norm) {
-                   const auto [dot, where] = products.max(1);
-                   const auto here = products.mul_(inverse_norm).amax(1);
-                   if (!best.defined()) {
-                     best = here;
-                     best_dot = dot;
-                     index = where + begin;
+                   NearestNeighbors here;
+                   if (metric == ResidualMetric::kDot) {
+                     std::tie(here.best, here.index) = products.max(1);
+                     here.max_cosine = products.mul_(inverse_norm).amax(1);
+                   } else {
+                     std::tie(here.best, here.index) = products.mul_(inverse_norm).max(1);
+                     here.max_cosine = here.best;
+                   }
+                   here.index += begin;
+                   if (!found.index.defined()) {
+                     found = here;
                      return;
                    }
-                   const auto better = dot > best_dot;
-                   best = at::maximum(best, here);
-                   best_dot = at::where(better, dot, best_dot);
-                   index = at::where(better, where + begin, index);
+                   found.index = at::where(here.best > found.best, here.index, found.index);
+                   found.best = at::maximum(found.best, here.best);
+                   found.max_cosine = at::maximum(found.max_cosine, here.max_cosine);
                  });
-  return {to_cosine(best, queries), index};
+  found.max_cosine = to_cosine(found.max_cosine, queries);
+  return found;
 }
 
-at::Tensor residuals(const at::Tensor& queries, const NeighborRows& references) {
-  return queries - references.rows.index_select(0, nearest_neighbors(queries, references).index);
+at::Tensor residuals(const at::Tensor& queries, const NeighborRows& references,
+                     ResidualMetric metric) {
+  const auto index = nearest_neighbors(queries, references, metric).index;
+  return queries - references.rows.index_select(0, index);
 }
 
 }  // namespace nagl

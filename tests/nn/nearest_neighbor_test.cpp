@@ -31,14 +31,14 @@ TEST(NearestNeighbor, BlocksDoNotChangeTheAnswer) {
   const auto seed = torch::make_generator<at::CPUGeneratorImpl>(3);
   const auto queries = torch::randn({17, 8}, seed);
   const NeighborRows references(torch::randn({101, 8}, seed));
-  const auto whole = nearest_neighbors(queries, references, 1000);
+  const auto whole = nearest_neighbors(queries, references, ResidualMetric::kDot, 1000);
   const auto exact = at::mm(at::div(queries, queries.norm(2, 1, true)),
                             at::div(references.rows, references.rows.norm(2, 1, true)).t())
                          .amax(1);
   EXPECT_LT(max_difference(whole.max_cosine, exact), 1e-6);
   EXPECT_TRUE(whole.index.equal(at::mm(queries, references.rows.t()).argmax(1)));
   for (const std::int64_t block : {1, 7, 50, 101}) {
-    const auto parts = nearest_neighbors(queries, references, block);
+    const auto parts = nearest_neighbors(queries, references, ResidualMetric::kDot, block);
     EXPECT_LT(max_difference(parts.max_cosine, whole.max_cosine), 1e-6) << block;
     EXPECT_TRUE(parts.index.equal(whole.index)) << block;
     EXPECT_LT(max_difference(max_cosine(queries, references, block), whole.max_cosine), 1e-6);

@@ -3,8 +3,19 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <string>
 
 namespace nagl {
+
+/// What a residual's neighbour is nearest by (DESIGN 3.3). They differ when norms differ.
+enum class ResidualMetric {
+  kDot,     ///< largest plain dot product, as the published code has it
+  kCosine,  ///< largest cosine, as the paper writes
+};
+
+/// `dot`, `cosine`. Throws ConfigError on anything else.
+void parse(const std::string& name, ResidualMetric& metric);
+std::string to_string(ResidualMetric metric);
 
 /// Reference rows with the inverse of their norms, so that one product with them gives the plain
 /// dot product and the cosine.
@@ -36,16 +47,20 @@ at::Tensor max_cosine(const at::Tensor& queries, const NeighborRows& references,
 /// What one product with the references gives: the score and the residual's neighbour.
 struct NearestNeighbors {
   at::Tensor max_cosine;  ///< [Q] float32, largest cosine
-  at::Tensor index;       ///< [Q] int64, reference with the largest plain dot product
+  at::Tensor best;        ///< [Q] float32, largest value of the metric: what several sets of
+                          ///< references are compared by
+  at::Tensor index;       ///< [Q] int64, reference with that value
 };
 
 /// @param queries [Q, C] float32
 /// @param references R >= 1 rows
 NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows& references,
+                                   ResidualMetric metric = ResidualMetric::kDot,
                                    std::int64_t block = kNeighborBlock);
 
-/// `Res(F, F_n)[i] = F[i] - f_n[argmax_r <F[i], f_n[r]>]` (DESIGN 3.3).
+/// `Res(F, F_n)[i] = F[i] - f_n[nearest r]` (DESIGN 3.3).
 /// @return [Q, C] float32
-at::Tensor residuals(const at::Tensor& queries, const NeighborRows& references);
+at::Tensor residuals(const at::Tensor& queries, const NeighborRows& references,
+                     ResidualMetric metric = ResidualMetric::kDot);
 
 }  // namespace nagl
