@@ -63,6 +63,8 @@ int run(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   int exit_code = kSuccess;
   add_score(app, exit_code);
+  add_train(app, exit_code);
+  add_inspect(app, exit_code);
   add_synth(app, exit_code);
   try {
     app.parse(arguments_of(argc, argv));

@@ -45,11 +45,11 @@ Runtime start_runtime(const RuntimeOptions& options) {
     cv::setNumThreads(options.threads);
   }
   Runtime runtime;
-  runtime.image_size = parse_image_size(options.image_size);
+  runtime.image_size = parse_image_size(options.image_size.value_or(kDefaultImageSize));
   BackboneOptions backbone;
   backbone.layer = options.layer;
   backbone.device = parse_device(options.device);
-  backbone.precision = parse_precision(options.precision);
+  backbone.precision = parse_precision(options.precision.value_or(kDefaultPrecision));
   runtime.backbone = std::make_shared<Backbone>(find_backbone(options.backbone), backbone);
   runtime.backbone->check_image_size(runtime.image_size.height, runtime.image_size.width);
   runtime.batch_size = options.batch_size > 0      ? options.batch_size

@@ -20,7 +20,7 @@ void add_runtime_options(CLI::App& command, RuntimeOptions& options) {
       .add_option("--image-size", options.image_size,
                   "Size at which pictures enter the network, N or HxW, multiples of 14; pictures "
                   "are resized to it whatever their proportions")
-      ->capture_default_str()
+      ->default_str(kDefaultImageSize)
       ->group(kGroup);
   command.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")
       ->capture_default_str()
@@ -28,7 +28,7 @@ void add_runtime_options(CLI::App& command, RuntimeOptions& options) {
   command
       .add_option("--precision", options.precision,
                   "float32, bfloat16 or float16; the lower ones pay on GPUs")
-      ->capture_default_str()
+      ->default_str(kDefaultPrecision)
       ->group(kGroup);
   command.add_option("--threads", options.threads, "CPU threads (default: one a core)")
       ->check(CLI::Range(1, 1024))

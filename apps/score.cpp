@@ -35,6 +35,10 @@ ReferencePaths find_references(const ScoreArguments& arguments, Method method) {
     throw ConfigError("method " + arguments.method +
                       " does not use --abnormal and --masks; give --method both_nn or abnormal_nn");
   }
+  if (uses_head(method) && arguments.abnormal.empty() && arguments.masks.empty()) {
+    spdlog::info("method nagl without --abnormal is normal_nn");
+    return references;
+  }
   if (arguments.abnormal.empty() || arguments.masks.empty()) {
     throw ConfigError("method " + arguments.method +
                       " needs pictures of defects and their masks: give --abnormal and --masks");
@@ -267,13 +271,26 @@ class ScoreRun {
   LowValueWarning& low_values_;
 };
 
+/// The trained head that the method needs.
+std::optional<TrainedHead> load_model(const ScoreArguments& arguments, Method method) {
+  if (uses_head(method) == arguments.model.empty()) {
+    throw ConfigError(arguments.model.empty()
+                          ? "method nagl needs --model, the model.safetensors of nagl train"
+                          : "--model is for --method nagl");
+  }
+  if (arguments.model.empty()) return std::nullopt;
+  return load_head(arguments.model, parse_device(arguments.runtime.device));
+}
+
 ReferenceBank encode_references(const Runtime& runtime, const ReferencePaths& references,
-                                const DetectorOptions& options, LowValueWarning& low_values) {
+                                const DetectorOptions& options,
+                                const std::optional<TrainedHead>& head,
+                                LowValueWarning& low_values) {
   Progress progress("encoding references", static_cast<std::int64_t>(references.normal.size() +
                                                                      references.abnormal.size()));
   std::int64_t done = 0;
   return make_reference_bank(*runtime.backbone, references, options, runtime.batch_size,
-                             [&](const Image& image) {
+                             head ? &*head : nullptr, [&](const Image& image) {
                                low_values.see(image, progress);
                                progress.update(++done);
                              });
@@ -283,6 +300,7 @@ Json describe_run(const ScoreArguments& arguments, const Runtime& runtime,
                   const ReferencePaths& references, const std::optional<ColourScale>& scale) {
   Json run = describe_runtime(runtime);
   run["method"] = arguments.method;
+  if (!arguments.model.empty()) run["model"] = arguments.model.string();
   run["bit_depth"] = arguments.decode.bit_depth;
   if (!arguments.roi.empty()) run["roi"] = arguments.roi.string();
   run["map_format"] = arguments.map_format;
@@ -337,7 +355,10 @@ int run_score(const ScoreArguments& arguments) {
     plan.check_writable();
   }
 
-  const Runtime runtime = start_runtime(arguments.runtime);
+  const auto head = load_model(arguments, method);
+  RuntimeOptions runtime_options = arguments.runtime;
+  if (head && !runtime_options.layer) runtime_options.layer = head->origin.layer;
+  const Runtime runtime = start_runtime(runtime_options);
   spdlog::info("backbone {}", runtime.backbone->describe());
   DetectorOptions options;
   options.method = method;
@@ -345,7 +366,7 @@ int run_score(const ScoreArguments& arguments) {
   options.decode = arguments.decode;
   LowValueWarning low_values;
   const Detector detector(runtime.backbone,
-                          encode_references(runtime, references, options, low_values), options);
+                          encode_references(runtime, references, options, head, low_values), options);
   std::optional<ColourScale> scale;
   if (arguments.scale == "references" && !plan.out.empty() && plan.overlays) {
     scale = reference_scale(detector, references.normal.front(), shared_roi);

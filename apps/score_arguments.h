@@ -12,7 +12,7 @@ namespace nagl::apps {
 /// What `nagl score` was asked to do.
 struct ScoreArguments {
   std::vector<std::filesystem::path> normal, abnormal, queries;
-  std::filesystem::path masks, roi, out;
+  std::filesystem::path masks, roi, out, model;
   std::size_t normal_shots = 0, abnormal_shots = 0;  ///< 0: all
   std::string method = "normal_nn";
   std::string scale = "references";

@@ -11,7 +11,9 @@ void add_score(CLI::App& app, int& exit_code) {
       "overlay.\n\n"
       "  nagl score --normal good/ --out result/ new/\n"
       "  nagl score --normal good/ --abnormal bad/ --masks bad_masks/ --method both_nn "
-      "new/a.png\n");
+      "new/a.png\n"
+      "  nagl score --normal good/ --abnormal bad/ --masks bad_masks/ --method nagl --model "
+      "runs/source/model.safetensors new/\n");
   command->add_option("query", arguments->queries, "Pictures, or folders of them (recursively)")
       ->required();
 
@@ -48,8 +50,13 @@ void add_score(CLI::App& app, int& exit_code) {
   command
       ->add_option(
           "--method", arguments->method,
-          "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: both")
+          "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: both; nagl: "
+          "both, with a model that nagl train made")
       ->capture_default_str()
+      ->group(kScoring);
+  command
+      ->add_option("--model", arguments->model,
+                   "The model.safetensors of a training, for --method nagl; --layer follows it")
       ->group(kScoring);
   command
       ->add_option("--roi", arguments->roi,

@@ -61,8 +61,8 @@ void AtomicFile::write(const void* data, std::size_t size) {
   }
 }
 
-void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) fail_to_write(path_);
+void AtomicFile::commit(bool flush) {
+  if (flush && ::fsync(descriptor_) != 0) fail_to_write(path_);
   const int descriptor = descriptor_;
   descriptor_ = -1;
   if (::close(descriptor) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {

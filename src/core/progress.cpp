@@ -23,9 +23,10 @@ std::string format_duration(double seconds) {
                    : fmt::format("{}:{:02}", minutes, rest);
 }
 
-Progress::Progress(std::string what, std::int64_t total)
+Progress::Progress(std::string what, std::int64_t total, std::int64_t done)
     : what_(std::move(what)),
       total_(total),
+      before_(done),
       start_(Clock::now()),
       terminal_(::isatty(STDERR_FILENO) != 0) {}
 
@@ -38,9 +39,9 @@ void Progress::update(std::int64_t done) {
   drawn_ = now;
   visible_ = true;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
-  const double rate = elapsed > 0 ? static_cast<double>(done) / elapsed : 0;
+  const double rate = elapsed > 0 ? static_cast<double>(done - before_) / elapsed : 0;
   std::string line = fmt::format("\r\x1b[K{} {}/{}", what_, done, total_);
-  if (done > 0 && rate > 0) {
+  if (rate > 0) {
     line += fmt::format("  {:.1f}/s  {} left", rate,
                         format_duration(static_cast<double>(total_ - done) / rate));
   }

@@ -86,6 +86,35 @@ Dataset read_mvtec(const fs::path& root) {
   return dataset;
 }
 
+Dataset read_mvtec(const std::vector<fs::path>& roots) {
+  Dataset all;
+  std::map<std::string, std::size_t> names;
+  std::set<fs::path> folders;
+  for (const auto& root : roots) {
+    for (auto& category : read_mvtec(root).categories) {
+      if (!folders.insert(fs::weakly_canonical(category.folder)).second) {
+        throw DataError("category '" + category.folder.string() + "' is named twice; name it once");
+      }
+      ++names[category.name];
+      all.categories.push_back(std::move(category));
+    }
+  }
+  std::set<std::string> unique;
+  for (auto& category : all.categories) {
+    if (names[category.name] > 1) {
+      const fs::path folder = fs::weakly_canonical(category.folder);
+      category.name = folder.parent_path().filename().string() + "/" + category.name;
+    }
+    if (!unique.insert(category.name).second) {
+      throw DataError("two categories are called '" + category.name + "', one of them in '" +
+                      category.folder.string() + "'; rename a folder");
+    }
+  }
+  std::sort(all.categories.begin(), all.categories.end(),
+            [](const Category& a, const Category& b) { return a.name < b.name; });
+  return all;
+}
+
 std::optional<Sample> MvtecLocator::find(const fs::path& picture) {
   const fs::path absolute = fs::absolute(picture).lexically_normal();
   // The category is the nearest folder above that looks like one.

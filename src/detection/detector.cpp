@@ -42,10 +42,13 @@ class BatchEncoder {
 
 ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
                                   const DetectorOptions& options, std::int64_t batch_size,
+                                  const TrainedHead* head,
                                   const std::function<void(const Image&)>& seen) {
   const c10::InferenceMode guard;
   const ImageSize size = options.image_size;
   backbone.check_image_size(size.height, size.width);
+  if (head != nullptr) head->origin.check_equals(origin_of(backbone), head->path);
+  const PatchGrid grid{size.height / backbone.patch(), size.width / backbone.patch()};
   BatchEncoder encoder(backbone, batch_size);
   const auto read = [&](const std::filesystem::path& path) {
     Image image = read_image(path, options.decode);
@@ -54,27 +57,23 @@ ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths
   };
   for (const auto& path : references.normal) encoder.add(preprocess(read(path), size));
   at::Tensor normal = encoder.take();
-  if (!normal.defined()) {
-    const std::int64_t patches = size.height / backbone.patch() * (size.width / backbone.patch());
-    normal = at::empty({0, patches, backbone.width()});
-  }
-  if (references.abnormal.empty()) return ReferenceBank(normal);
+  if (!normal.defined()) normal = at::empty({0, grid.size(), backbone.width()});
 
   std::vector<at::Tensor> masks;
   for (const auto& reference : references.abnormal) {
-    const Image image = read(reference.picture);
-    const cv::Mat mask = read_mask_for(image, reference.mask);
-    masks.push_back(
-        mask_to_patches(resize_mask(mask, size), backbone.patch(), options.mask_alignment));
-    if (!masks.back().any().item<bool>()) {
+    auto input = prepare_masked(read(reference.picture), reference.mask, size, backbone.patch(),
+                                options.mask_alignment);
+    if (!input.patch_mask.any().item<bool>()) {
       throw DataError("the mask '" + reference.mask.string() + "' of '" +
                       reference.picture.string() +
                       "' marks nothing at the network's size; draw the defect, or leave the "
                       "picture out");
     }
-    encoder.add(preprocess(image, size));
+    masks.push_back(input.patch_mask);
+    encoder.add(std::move(input.pixels));
   }
-  return ReferenceBank(normal, encoder.take(), at::stack(masks));
+  return ReferenceBank(normal, encoder.take(), masks.empty() ? at::Tensor() : at::stack(masks),
+                       head != nullptr ? head->head : NaglHead(nullptr), grid);
 }
 
 Detector::Detector(std::shared_ptr<const Backbone> backbone, ReferenceBank bank,

@@ -36,7 +36,7 @@ at::Tensor mirrored_scores(const Detector& detector, const std::filesystem::path
 ColourScale reference_scale(const Detector& detector, const std::filesystem::path& reference,
                             const cv::Mat& roi) {
   const c10::InferenceMode guard;
-  const Method method = detector.options().method;
+  const Method method = detector.bank().effective(detector.options().method);
   const bool alone = uses_normal(method) && detector.bank().normal_count() == 1;
   at::Tensor scores =
       alone ? mirrored_scores(detector, reference) : left_out_scores(detector.bank(), method);

@@ -2,6 +2,8 @@
 
 #include <opencv2/imgproc.hpp>
 
+#include "nagl/core/error.h"
+
 namespace nagl {
 namespace {
 
@@ -9,6 +11,17 @@ constexpr float kMean[3] = {0.485F, 0.456F, 0.406F};
 constexpr float kDeviation[3] = {0.229F, 0.224F, 0.225F};
 
 }  // namespace
+
+void parse(const std::string& name, MaskAlignment& alignment) {
+  if (name != "aligned" && name != "published") {
+    throw ConfigError("'" + name + "' is not one of aligned, published");
+  }
+  alignment = name == "aligned" ? MaskAlignment::kAligned : MaskAlignment::kPublished;
+}
+
+std::string to_string(MaskAlignment alignment) {
+  return alignment == MaskAlignment::kAligned ? "aligned" : "published";
+}
 
 at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size) {
   const cv::Mat packed = rgb.isContinuous() ? rgb : rgb.clone();
@@ -40,6 +53,15 @@ at::Tensor mask_to_patches(const at::Tensor& network_mask, std::int64_t patch,
     mask = at::constant_pad_nd(mask, {1, 0, 1, 0}).slice(0, 0, height).slice(1, 0, width);
   }
   return mask.reshape({height / patch, patch, width / patch, patch}).any(3).any(1).flatten();
+}
+
+MaskedInput prepare_masked(const Image& image, const std::filesystem::path& mask, ImageSize size,
+                           std::int64_t patch, MaskAlignment alignment) {
+  MaskedInput input;
+  input.network_mask = resize_mask(read_mask_for(image, mask), size);
+  input.patch_mask = mask_to_patches(input.network_mask, patch, alignment);
+  input.pixels = preprocess(image, size);
+  return input;
 }
 
 }  // namespace nagl

@@ -111,6 +111,11 @@ at::Tensor Backbone::encode(const at::Tensor& images) const {
   return network_->forward(images.to(device_, scalar_type(precision_)), layer_);
 }
 
+std::string Backbone::name() const {
+  return fmt::format("{} from {}", text_of(provenance_, "architecture"),
+                     text_of(provenance_, "source"));
+}
+
 std::string Backbone::describe() const {
   return fmt::format("{}, layer {}, from {}", text_of(provenance_, "architecture"), layer_,
                      text_of(provenance_, "source"));

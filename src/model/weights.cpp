@@ -17,6 +17,7 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/json.h"
+#include "nagl/core/sha256.h"
 
 namespace nagl {
 namespace {
@@ -78,6 +79,13 @@ std::optional<std::uint64_t> as_size(const Json& value) {
 
 std::string shape_text(at::IntArrayRef shape) {
   return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ", "));
+}
+
+void add_to_checksum(Sha256& sum, const std::string& name, const at::Tensor& tensor) {
+  const at::Tensor stored = tensor.detach().to(at::kCPU).contiguous();
+  sum.update(fmt::format("{}\n{}\n{}\n", name, name_of(stored.scalar_type()),
+                         shape_text(stored.sizes())));
+  sum.update(stored.data_ptr(), stored.nbytes());
 }
 
 }  // namespace
@@ -197,6 +205,12 @@ at::Tensor WeightsFile::read(const std::string& name) const {
   return tensor;
 }
 
+std::string WeightsFile::checksum() const {
+  Sha256 sum;
+  for (const auto& [name, ignored] : entries_) add_to_checksum(sum, name, read(name));
+  return sum.hex();
+}
+
 void WeightsFile::load_into(torch::nn::Module& module) const {
   const torch::NoGradGuard no_grad;
   auto targets = module.named_parameters();
@@ -227,7 +241,7 @@ void WeightsFile::load_into(torch::nn::Module& module) const {
 
 void write_weights(const std::filesystem::path& path,
                    const std::map<std::string, at::Tensor>& tensors,
-                   const std::map<std::string, std::string>& metadata) {
+                   const std::map<std::string, std::string>& metadata, bool flush) {
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
@@ -249,7 +263,20 @@ void write_weights(const std::filesystem::path& path,
     const at::Tensor stored = tensor.detach().to(at::kCPU).contiguous();
     file.write(stored.data_ptr(), static_cast<std::size_t>(stored.nbytes()));
   }
-  file.commit();
+  file.commit(flush);
+}
+
+std::string checksum_of(const std::map<std::string, at::Tensor>& tensors) {
+  Sha256 sum;
+  for (const auto& [name, tensor] : tensors) add_to_checksum(sum, name, tensor);
+  return sum.hex();
+}
+
+std::map<std::string, at::Tensor> state_of(const torch::nn::Module& module) {
+  std::map<std::string, at::Tensor> state;
+  for (const auto& item : module.named_parameters()) state[item.key()] = item.value().detach();
+  for (const auto& item : module.named_buffers()) state[item.key()] = item.value().detach();
+  return state;
 }
 
 }  // namespace nagl

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include "nagl/core/error.h"
+#include "nagl/nn/image_score.h"
 #include "pixel_loss_kernel.h"
 
 namespace nagl {
@@ -11,18 +12,13 @@ namespace {
 /// Patch scores that the image score of the published training averages.
 constexpr std::int64_t kPublishedTop = 20;
 
-/// The mean of the `count` largest of each row.
-at::Tensor mean_of_top(const at::Tensor& scores, std::int64_t count) {
-  return std::get<0>(scores.topk(std::min(count, scores.size(1)), 1)).mean(1);
-}
-
 at::Tensor classification_loss(const at::Tensor& fused, const at::Tensor& labels, LossForm form) {
   if (form == LossForm::kPublished) {
     const auto score = mean_of_top(fused, kPublishedTop);
     const auto logits = at::stack({1 - score, score}, 1);
     return at::cross_entropy_loss(logits, labels.to(at::kLong), {}, at::Reduction::None);
   }
-  const auto score = mean_of_top(fused, std::max<std::int64_t>(1, fused.size(1) / 100));
+  const auto score = image_scores(fused);
   return at::binary_cross_entropy(score, labels.to(score.scalar_type()), {}, at::Reduction::None);
 }
 

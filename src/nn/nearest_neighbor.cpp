@@ -74,8 +74,24 @@ at::Tensor max_cosine(const at::Tensor& queries, const NeighborRows& references,
   return to_cosine(best, queries);
 }
 
+NearestNeighbors merge(const NearestNeighbors& first, const NearestNeighbors& second,
+                       std::int64_t offset) {
+  return {at::maximum(first.max_cosine, second.max_cosine), at::maximum(first.best, second.best),
+          at::where(second.best > first.best, second.index + offset, first.index)};
+}
+
 NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows& references,
                                    ResidualMetric metric, std::int64_t block) {
+  if (queries.size(0) > kQueryBlock) {
+    std::vector<at::Tensor> cosines, bests, indices;
+    for (const auto& part : queries.split(kQueryBlock)) {
+      const auto found = nearest_neighbors(part, references, metric, block);
+      cosines.push_back(found.max_cosine);
+      bests.push_back(found.best);
+      indices.push_back(found.index);
+    }
+    return {at::cat(cosines), at::cat(bests), at::cat(indices)};
+  }
   NearestNeighbors found;
   for_each_block(queries, references, block,
                  [&](at::Tensor products, std::int64_t begin, const at::Tensor& inverse_norm) {
@@ -87,14 +103,7 @@ NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows
                      std::tie(here.best, here.index) = products.mul_(inverse_norm).max(1);
                      here.max_cosine = here.best;
                    }
-                   here.index += begin;
-                   if (!found.index.defined()) {
-                     found = here;
-                     return;
-                   }
-                   found.index = at::where(here.best > found.best, here.index, found.index);
-                   found.best = at::maximum(found.best, here.best);
-                   found.max_cosine = at::maximum(found.max_cosine, here.max_cosine);
+                   found = begin == 0 ? here : merge(found, here, begin);
                  });
   found.max_cosine = to_cosine(found.max_cosine, queries);
   return found;

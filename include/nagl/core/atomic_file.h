@@ -23,7 +23,9 @@ class AtomicFile {
   void write(std::string_view text) { write(text.data(), text.size()); }
 
   /// Flushes, closes and renames. Throws DataError; then the old file is still there.
-  void commit();
+  /// @param flush false for a file that carries its own checksum and can be made again: many small
+  ///        ones are then written much faster, and a power failure may leave one damaged
+  void commit(bool flush = true);
 
  private:
   void discard() noexcept;

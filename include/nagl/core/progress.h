@@ -11,7 +11,8 @@ namespace nagl {
 /// (or the destructor), so that other output starts on a clean line.
 class Progress {
  public:
-  Progress(std::string what, std::int64_t total);
+  /// @param done what was done in an earlier sitting, and does not count for the rate
+  Progress(std::string what, std::int64_t total, std::int64_t done = 0);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -23,7 +24,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   std::string what_;
-  std::int64_t total_;
+  std::int64_t total_, before_;
   Clock::time_point start_;
   Clock::time_point drawn_{};
   bool visible_ = false;

@@ -44,6 +44,11 @@ struct Dataset {
 /// @throws DataError naming the folder if it has no category, or a category has no test pictures
 Dataset read_mvtec(const std::filesystem::path& root);
 
+/// Several such folders as one domain. Categories whose names are the same get the name of the
+/// folder above in front: `board/scratch`.
+/// @throws DataError as above, and if a category is named twice
+Dataset read_mvtec(const std::vector<std::filesystem::path>& roots);
+
 /// Tells from a picture's place in MVTec's layout (`.../test/TYPE/.../x.png`,
 /// `.../train/good/x.png`) its label and mask. Remembers the folders of masks that it has listed.
 class MvtecLocator {

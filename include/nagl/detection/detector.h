@@ -14,6 +14,7 @@
 #include "nagl/image/preprocess.h"
 #include "nagl/model/backbone.h"
 #include "nagl/model/reference_bank.h"
+#include "nagl/model/trained_head.h"
 
 namespace nagl {
 
@@ -46,9 +47,12 @@ struct ReferencePaths {
 
 /// Encodes reference pictures once, `batch_size` at a time; `seen`, where given, is called with
 /// each picture as it was read.
+/// @param head RM and AFL on the backbone's device, for Method::kNagl; null for the others
 /// @throws DataError naming the file if a picture cannot be read, or a mask marks no patch
+/// @throws ModelError if the head belongs to another backbone, layer or width
 ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
                                   const DetectorOptions& options, std::int64_t batch_size,
+                                  const TrainedHead* head = nullptr,
                                   const std::function<void(const Image&)>& seen = {});
 
 /// Pictures in, detections out. Safe to use from several threads.

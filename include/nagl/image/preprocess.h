@@ -2,7 +2,9 @@
 
 #include <torch/torch.h>
 
+#include <filesystem>
 #include <opencv2/core/mat.hpp>
+#include <string>
 
 #include "nagl/image/image.h"
 
@@ -34,6 +36,10 @@ enum class MaskAlignment {
   kPublished,  ///< one pixel up and left, zero outside, as the published code has it
 };
 
+/// `aligned`, `published`. Throws ConfigError on anything else.
+void parse(const std::string& name, MaskAlignment& alignment);
+std::string to_string(MaskAlignment alignment);
+
 /// Resizes a mask to the network's size by nearest neighbour: pixel i shows floor(i x scale), as
 /// the published code has it.
 /// @param mask uint8 [H, W]
@@ -45,5 +51,17 @@ at::Tensor resize_mask(const cv::Mat& mask, ImageSize size);
 /// @return [height/patch * width/patch] bool, row by row.
 at::Tensor mask_to_patches(const at::Tensor& network_mask, std::int64_t patch,
                            MaskAlignment alignment = MaskAlignment::kAligned);
+
+/// A picture of a defect and its mask, as the network takes them.
+struct MaskedInput {
+  at::Tensor pixels;        ///< [3, size.height, size.width] float32
+  at::Tensor network_mask;  ///< [size.height, size.width] uint8, 0 or 1
+  at::Tensor patch_mask;    ///< [N] bool
+};
+
+/// Reads the mask that belongs to `image` (see `read_mask_for`), and prepares both.
+/// @throws DataError as `read_mask_for`
+MaskedInput prepare_masked(const Image& image, const std::filesystem::path& mask, ImageSize size,
+                           std::int64_t patch, MaskAlignment alignment);
 
 }  // namespace nagl

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "nagl/core/device.h"
+#include "nagl/model/weights.h"
 #include "nagl/nn/vision_transformer.h"
 
 namespace nagl {
@@ -39,6 +40,10 @@ class Backbone {
   const std::filesystem::path& path() const { return path_; }
   /// The file's metadata: architecture, source, source_sha256, recommended_layer.
   const std::map<std::string, std::string>& provenance() const { return provenance_; }
+  /// The file's `WeightsFile::checksum`: which weights these are. Reads the file; not cheap.
+  std::string checksum() const { return WeightsFile(path_).checksum(); }
+  /// Architecture and where it came from: `dinov2_vits14 from ...`.
+  std::string name() const;
   /// One line for a person: `dinov2_vits14, layer 7, from ...`.
   std::string describe() const;
 

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "nagl/nn/nagl_head.h"
 #include "nagl/nn/nearest_neighbor.h"
 
 namespace nagl {
@@ -14,14 +16,17 @@ enum class Method {
   kNormalNn,    ///< distance to the nearest normal patch: (1 - c_n) / 2
   kAbnormalNn,  ///< similarity to the nearest known defect patch: (1 + c_a) / 2
   kBothNn,      ///< both: (2 + c_a - c_n) / 4
+  kNagl,        ///< both, with c_a the mean cosine to the anomaly proxies of RM and AFL
 };
 
-/// `normal_nn`, `abnormal_nn`, `both_nn`. Throws ConfigError on anything else.
+/// `normal_nn`, `abnormal_nn`, `both_nn`, `nagl`. Throws ConfigError on anything else.
 Method parse_method(const std::string& name);
 std::string to_string(Method method);
 /// Whether a method looks at normal, or at abnormal, references.
 bool uses_normal(Method method);
 bool uses_abnormal(Method method);
+/// Whether it needs a trained head.
+bool uses_head(Method method);
 
 /// All that depends on the reference pictures alone: tensors in, patch scores out. Immutable after
 /// construction, so safe to use from several threads.
@@ -31,16 +36,19 @@ class ReferenceBank {
   /// @param abnormal [K2, N, C] float32, or undefined
   /// @param patch_mask [K2, N] bool: which abnormal patches show the defect; each row has one set.
   ///        Undefined with `abnormal`.
+  /// @param head RM and AFL, for Method::kNagl; the residual proxies are computed here, once
+  /// @param grid of N patches; needed with a head
   /// @throws std::invalid_argument on shapes that do not fit or an empty row of the mask
   explicit ReferenceBank(const at::Tensor& normal, const at::Tensor& abnormal = {},
-                         const at::Tensor& patch_mask = {});
+                         const at::Tensor& patch_mask = {}, NaglHead head = nullptr,
+                         PatchGrid grid = {});
 
   std::int64_t normal_count() const { return normal_count_; }
   std::int64_t abnormal_count() const { return abnormal_count_; }
 
-  /// @param features [B, N', C] float32
+  /// @param features [B, N', C] float32; for Method::kNagl N' = N, in the same grid
   /// @return scores [B, N'] float32 in [0, 1]
-  /// @throws ConfigError if `method` needs references that the bank does not have
+  /// @throws ConfigError if `method` needs references or a head that the bank does not have
   at::Tensor score(const at::Tensor& features, Method method) const;
 
   /// Scores normal reference `index` as a query against the other normal references (and all
@@ -49,13 +57,30 @@ class ReferenceBank {
   /// @throws ConfigError as `score`, and if `method` uses normal references and there is no other.
   at::Tensor score_left_out(std::int64_t index, Method method) const;
 
-  /// Throws ConfigError if `method` needs references that the bank does not have.
+  /// Throws ConfigError if `method` needs references or a head that the bank does not have.
   void check(Method method) const;
+  /// What `method` comes down to with these references: NAGL without abnormal ones is normal_nn.
+  Method effective(Method method) const;
 
  private:
+  /// Rows `begin` to `end` of the normal features.
+  struct Range {
+    std::int64_t begin, end;
+  };
+  using Ranges = std::vector<Range>;
+
+  at::Tensor score_against(const at::Tensor& features, Method method, const Ranges& ranges) const;
+  NearestNeighbors nearest_normal(const at::Tensor& queries, const Ranges& ranges) const;
+  at::Tensor normal_cosine(const at::Tensor& queries, const Ranges& ranges) const;
+  at::Tensor mine(const Ranges& ranges) const;
+
   std::int64_t normal_count_ = 0, abnormal_count_ = 0, patches_ = 0;
   NeighborRows normal_;    ///< K1 * N rows
   NeighborRows abnormal_;  ///< the masked-in rows of all abnormal references
+  mutable NaglHead head_{nullptr};
+  PatchGrid grid_;
+  at::Tensor abnormal_positions_;  ///< position encoding of the masked-in rows
+  at::Tensor residual_proxies_;    ///< [1, M, C]
 };
 
 /// The image score (DESIGN 3.8): the mean of the top 1 % of patch scores (floor, at least one).

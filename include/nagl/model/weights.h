@@ -39,6 +39,10 @@ class WeightsFile {
   /// One tensor, as stored, on the CPU. @throws ModelError if it is missing or cannot be read.
   at::Tensor read(const std::string& name) const;
 
+  /// SHA-256 over names, types, shapes and bytes of all tensors in the order of their names: equal
+  /// for files of the same weights, whatever their metadata. Reads the whole file.
+  std::string checksum() const;
+
   /// Copies every tensor of the file into the parameter or buffer of that name, converting floating
   /// types. @throws ModelError if a tensor is missing, surplus, of another shape,
   /// not floating or not finite.
@@ -56,9 +60,16 @@ class WeightsFile {
 /// Writes tensors as safetensors, atomically, in the order of their names.
 /// @param tensors any device and strides; float64, float32, float16, bfloat16, int64, int32, uint8
 ///        or bool
+/// @param flush as AtomicFile::commit
 /// @throws DataError naming the file if it cannot be written.
 void write_weights(const std::filesystem::path& path,
                    const std::map<std::string, at::Tensor>& tensors,
-                   const std::map<std::string, std::string>& metadata);
+                   const std::map<std::string, std::string>& metadata, bool flush = true);
+
+/// SHA-256 as `WeightsFile::checksum` gives it for a file of these tensors.
+std::string checksum_of(const std::map<std::string, at::Tensor>& tensors);
+
+/// The parameters and buffers of a module by name, detached.
+std::map<std::string, at::Tensor> state_of(const torch::nn::Module& module);
 
 }  // namespace nagl

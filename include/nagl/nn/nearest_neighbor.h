@@ -33,7 +33,7 @@ struct NeighborRows {
 
 /// Reference rows taken at a time: the product of 1024 queries with a block is 8 MB.
 inline constexpr std::int64_t kNeighborBlock = 2048;
-/// Query rows taken at a time by `max_cosine`: with a block of references, 64 MB.
+/// Query rows taken at a time: with a block of references, 64 MB.
 inline constexpr std::int64_t kQueryBlock = 8192;
 
 /// The largest cosine of each query with any reference (DESIGN 3.3), in blocks of both, so that
@@ -57,6 +57,11 @@ struct NearestNeighbors {
 NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows& references,
                                    ResidualMetric metric = ResidualMetric::kDot,
                                    std::int64_t block = kNeighborBlock);
+
+/// The better of the neighbours among two sets of references, of which the second's rows are counted
+/// from `offset`; the first wins ties.
+NearestNeighbors merge(const NearestNeighbors& first, const NearestNeighbors& second,
+                       std::int64_t offset);
 
 /// `Res(F, F_n)[i] = F[i] - f_n[nearest r]` (DESIGN 3.3).
 /// @return [Q, C] float32

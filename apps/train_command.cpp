@@ -1,0 +1,65 @@
+#include <iostream>
+
+#include "commands.h"
+#include "train_arguments.h"
+
+namespace nagl::apps {
+
+void add_train(CLI::App& app, int& exit_code) {
+  auto arguments = std::make_shared<TrainArguments>();
+  auto* command = app.add_subcommand(
+      "train",
+      "Learn, on a source domain, how to use pictures of defects in domains never seen before. The "
+      "source is one or more categories with defects and masks; the result is a file for `nagl "
+      "score --method nagl --model`.\n\n"
+      "  nagl train --data source/ --out runs/source\n"
+      "  nagl train --data source/ --out runs/p --config configs/published.json --set "
+      "trainer.epochs=5\n"
+      "  nagl train --out runs/source --resume");
+  constexpr const char* kSource = "Source and result";
+  command
+      ->add_option("--data", arguments->data,
+                   "A category in MVTec layout (train/good, test/TYPE, ground_truth/TYPE), or a "
+                   "folder of them; may be repeated. Episodes are drawn from test/")
+      ->allow_extra_args(false)
+      ->group(kSource);
+  command
+      ->add_option("--out", arguments->out,
+                   "Folder of this training: model.safetensors, metrics.csv, curve.svg, run.json, "
+                   "checkpoints")
+      ->required()
+      ->group(kSource);
+  command
+      ->add_option("--store", arguments->store,
+                   "Folder of encoded pictures, which several trainings may share (default: "
+                   "OUT/features)")
+      ->group(kSource);
+  command
+      ->add_flag("--resume", arguments->resume,
+                 "Go on where the training in OUT stopped; its options stand in its run.json")
+      ->group(kSource);
+
+  constexpr const char* kRecipe = "Recipe";
+  command
+      ->add_option("--config", arguments->config,
+                   "JSON file of options that differ from the defaults, e.g. configs/published.json")
+      ->group(kRecipe);
+  command
+      ->add_option("--set", arguments->settings,
+                   "One option as section.key=value, e.g. trainer.epochs=1; may be repeated")
+      ->allow_extra_args(false)
+      ->group(kRecipe);
+  command
+      ->add_flag_callback(
+          "--print-options",
+          [] {
+            std::cout << default_train_options();
+            throw CLI::Success();
+          },
+          "Print all options of --config and --set with their defaults, and exit")
+      ->group(kRecipe);
+  add_runtime_options(*command, arguments->runtime);
+  command->callback([arguments, &exit_code] { exit_code = run_train(*arguments); });
+}
+
+}  // namespace nagl::apps

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "nagl/model/backbone.h"
+#include "nagl/nn/nagl_head.h"
+
+namespace nagl {
+
+/// What a head is trained on, and works with alone: features of this backbone, layer and width.
+struct HeadOrigin {
+  std::string backbone;           ///< in words
+  std::string backbone_checksum;  ///< empty: not known (a converted checkpoint)
+  std::int64_t layer = 0;
+  std::int64_t width = 0;
+
+  /// @throws ModelError naming `file` and both sides unless they are the same
+  void check_equals(const HeadOrigin& other, const std::filesystem::path& file) const;
+};
+
+/// Reads the checksum from the backbone's file; not cheap.
+HeadOrigin origin_of(const Backbone& backbone);
+
+/// Weights of RM and AFL with all that is needed to use them.
+struct TrainedHead {
+  NaglHead head{nullptr};
+  HeadOrigin origin;
+  std::filesystem::path path;
+  std::map<std::string, std::string> metadata;  ///< as in the file: options, provenance
+};
+
+/// The metadata that every file with a head's weights carries.
+std::map<std::string, std::string> head_metadata(const NaglHeadOptions& options,
+                                                 const HeadOrigin& origin);
+
+/// What `head_metadata` wrote. A file that a published checkpoint was converted to names no backbone.
+/// @throws ModelError naming the file on metadata that is missing or makes no sense
+HeadOrigin read_origin(const WeightsFile& file);
+
+/// Loads `model.safetensors`. @throws ModelError naming the file if it is no such file
+TrainedHead load_head(const std::filesystem::path& path, at::Device device);
+
+}  // namespace nagl

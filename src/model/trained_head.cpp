@@ -1,0 +1,114 @@
+#include "nagl/model/trained_head.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+
+#include "nagl/core/error.h"
+
+namespace nagl {
+namespace {
+
+constexpr const char* kKind = "nagl head";
+constexpr const char* kProxies = "learnable_proxies.weight";
+
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& why) {
+  throw ModelError(fmt::format("model '{}': {}", path.string(), why));
+}
+
+std::string text_of(const WeightsFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  return found == file.metadata().end() ? "" : found->second;
+}
+
+std::int64_t number_of(const WeightsFile& file, const std::string& key) {
+  const std::string text = text_of(file, key);
+  std::int64_t value = -1;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (result.ec != std::errc() || result.ptr != text.data() + text.size() || value < 0) {
+    fail(file.path(), fmt::format("its metadata has no valid '{}'; is it a file that nagl train or "
+                                  "scripts/convert_checkpoint.py wrote?",
+                                  key));
+  }
+  return value;
+}
+
+std::string describe(const HeadOrigin& origin) {
+  const std::string checksum = origin.backbone_checksum.empty()
+                                   ? "checksum not known"
+                                   : "checksum " + origin.backbone_checksum.substr(0, 12);
+  return fmt::format("{} ({}), layer {}, width {}", origin.backbone, checksum, origin.layer,
+                     origin.width);
+}
+
+}  // namespace
+
+void HeadOrigin::check_equals(const HeadOrigin& other, const std::filesystem::path& file) const {
+  const bool known = !backbone_checksum.empty() && !other.backbone_checksum.empty();
+  const bool same = layer == other.layer && width == other.width &&
+                    (!known || backbone_checksum == other.backbone_checksum);
+  if (same) return;
+  fail(file, fmt::format("it belongs to {}, but the features are those of {}; give --backbone and "
+                         "--layer to match",
+                         describe(*this), describe(other)));
+}
+
+HeadOrigin origin_of(const Backbone& backbone) {
+  return {backbone.name(), backbone.checksum(), backbone.layer(), backbone.width()};
+}
+
+std::map<std::string, std::string> head_metadata(const NaglHeadOptions& options,
+                                                 const HeadOrigin& origin) {
+  return {{"kind", kKind},
+          {"backbone", origin.backbone},
+          {"backbone_checksum", origin.backbone_checksum},
+          {"layer", std::to_string(origin.layer)},
+          {"width", std::to_string(origin.width)},
+          {"heads", std::to_string(options.heads)},
+          {"residual_metric", to_string(options.residual_metric)}};
+}
+
+HeadOrigin read_origin(const WeightsFile& file) {
+  HeadOrigin origin;
+  origin.backbone = text_of(file, "backbone");
+  if (origin.backbone.empty()) origin.backbone = "a backbone that it does not name";
+  origin.backbone_checksum = text_of(file, "backbone_checksum");
+  origin.layer = number_of(file, "layer");
+  origin.width = number_of(file, "width");
+  return origin;
+}
+
+TrainedHead load_head(const std::filesystem::path& path, at::Device device) {
+  const WeightsFile file(path);
+  if (const auto kind = text_of(file, "kind"); kind != kKind) {
+    fail(path, fmt::format("it is not a trained head (its kind is '{}'); give the "
+                           "model.safetensors that nagl train wrote",
+                           kind.empty() ? "unknown" : kind));
+  }
+  TrainedHead trained;
+  trained.path = path;
+  trained.origin = read_origin(file);
+  trained.metadata = file.metadata();
+  NaglHeadOptions options;
+  const auto& proxies = file.entry(kProxies).shape;
+  if (proxies.size() != 2 || proxies[1] != trained.origin.width) {
+    fail(path, fmt::format("tensor '{}' does not fit its width {}", kProxies, trained.origin.width));
+  }
+  options.width = trained.origin.width;
+  options.proxies = proxies[0];
+  options.heads = number_of(file, "heads");
+  try {
+    parse(text_of(file, "residual_metric"), options.residual_metric);
+    trained.head = NaglHead(options);
+  } catch (const ConfigError& error) {
+    fail(path, error.what());
+  }
+  file.load_into(*trained.head);
+  trained.head->to(device);
+  trained.head->eval();
+  for (auto& parameter : trained.head->parameters()) parameter.set_requires_grad(false);
+  return trained;
+}
+
+}  // namespace nagl

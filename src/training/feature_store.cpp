@@ -1,0 +1,273 @@
+#include "nagl/training/feature_store.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/error.h"
+#include "nagl/core/sha256.h"
+
+namespace nagl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kKind = "nagl features";
+constexpr int kFormatVersion = 1;
+constexpr std::uint64_t kHeaderAllowance = 4096;  // of an entry's file
+constexpr double kDiskReserve = 1.01;             // file systems round up
+
+at::ScalarType scalar_type_of(StoreType type) {
+  return type == StoreType::kFloat16 ? at::kHalf : at::kFloat;
+}
+
+/// A file mapped into memory; copy on write, so that nobody can damage it.
+class Mapping {
+ public:
+  Mapping(const fs::path& path, std::uint64_t expected_size) : size_(expected_size) {
+    const auto fail = [&](const std::string& why) {
+      throw DataError("stored features '" + path.string() + "' " + why +
+                      "; run again, and they are made anew");
+    };
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) fail(std::string("cannot be opened: ") + std::strerror(errno));
+    struct stat status {};
+    const bool same = ::fstat(descriptor, &status) == 0 &&
+                      static_cast<std::uint64_t>(status.st_size) == size_;
+    if (same) {
+      data_ = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, descriptor,
+                     0);
+    }
+    ::close(descriptor);
+    if (!same) fail("changed while they were in use");
+    if (data_ == MAP_FAILED) fail(std::string("cannot be mapped: ") + std::strerror(errno));
+  }
+  ~Mapping() {
+    if (data_ != MAP_FAILED) ::munmap(data_, size_);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  unsigned char* at(std::uint64_t offset) const {
+    return static_cast<unsigned char*>(data_) + offset;
+  }
+
+ private:
+  void* data_ = MAP_FAILED;
+  std::uint64_t size_;
+};
+
+/// Eight pixels a byte, the first in the lowest bit.
+at::Tensor pack_bits(const at::Tensor& mask) {
+  const at::Tensor flat = mask.contiguous().flatten();
+  const auto* bytes = flat.const_data_ptr<std::uint8_t>();
+  at::Tensor packed = at::zeros({(flat.numel() + 7) / 8}, at::kByte);
+  auto* bits = packed.data_ptr<std::uint8_t>();
+  for (std::int64_t i = 0; i < flat.numel(); ++i) {
+    if (bytes[i] != 0) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | 1U << (i % 8));
+  }
+  return packed;
+}
+
+/// The eight pixels of each byte value.
+constexpr auto kUnpacked = [] {
+  std::array<std::array<std::uint8_t, 8>, 256> table{};
+  for (unsigned value = 0; value < 256; ++value) {
+    for (unsigned bit = 0; bit < 8; ++bit) {
+      table[value][bit] = static_cast<std::uint8_t>(value >> bit & 1U);
+    }
+  }
+  return table;
+}();
+
+at::Tensor unpack_bits(const unsigned char* bits, std::int64_t height, std::int64_t width) {
+  const std::int64_t pixels = height * width;
+  at::Tensor mask = at::empty({(pixels + 7) / 8, 8}, at::kByte);
+  auto* bytes = mask.data_ptr<std::uint8_t>();
+  for (std::int64_t i = 0; i < mask.size(0); ++i) {
+    std::memcpy(bytes + 8 * i, kUnpacked[bits[i]].data(), 8);
+  }
+  return mask.flatten().slice(0, 0, pixels).reshape({height, width});
+}
+
+}  // namespace
+
+void parse(const std::string& name, StoreType& type) {
+  if (name != "float16" && name != "float32") {
+    throw ConfigError("'" + name + "' is not one of float16, float32");
+  }
+  type = name == "float16" ? StoreType::kFloat16 : StoreType::kFloat32;
+}
+
+std::string to_string(StoreType type) {
+  return type == StoreType::kFloat16 ? "float16" : "float32";
+}
+
+FeatureStore::FeatureStore(fs::path folder, FeatureFormat format)
+    : folder_(std::move(folder)), format_(std::move(format)) {}
+
+fs::path FeatureStore::path_of(const std::string& key) const {
+  return folder_ / key.substr(0, 2) / (key + ".safetensors");
+}
+
+std::uint64_t FeatureStore::entry_bytes() const {
+  const auto patches = static_cast<std::uint64_t>(format_.grid.size());
+  const auto pixels = static_cast<std::uint64_t>(format_.height() * format_.image_width());
+  const auto element = c10::elementSize(scalar_type_of(format_.type));
+  return patches * static_cast<std::uint64_t>(format_.width) * element + patches + pixels / 8 + 1 +
+         kHeaderAllowance;
+}
+
+std::string FeatureStore::key_of(const SourcePicture& picture) const {
+  const Json key = {{"kind", kKind},
+                    {"version", kFormatVersion},
+                    {"picture", sha256_of_file(picture.path)},
+                    {"mask", picture.mask ? Json(sha256_of_file(*picture.mask)) : Json(nullptr)},
+                    {"category", picture.category},
+                    {"defect", picture.defect},
+                    {"grid", {format_.grid.rows, format_.grid.columns}},
+                    {"patch", format_.patch},
+                    {"width", format_.width},
+                    {"type", to_string(format_.type)},
+                    {"recipe", format_.recipe}};
+  return Sha256().update(dump_json(key)).hex();
+}
+
+FeatureStore::Layout FeatureStore::layout_of(const WeightsFile& file) const {
+  Layout layout;
+  const auto place_of = [&](const std::string& name, at::ScalarType type,
+                            const std::vector<std::int64_t>& shape) {
+    const auto& entry = file.entry(name);
+    if (entry.dtype != type || entry.shape != shape) throw ModelError("'" + name + "' is another");
+    layout.file_size = std::max(layout.file_size, entry.begin + entry.size);
+    return entry.begin;
+  };
+  layout.features = place_of("features", scalar_type_of(format_.type),
+                             {format_.grid.size(), format_.width});
+  if (!file.entries().contains("patch_mask")) return layout;
+  layout.patch_mask = place_of("patch_mask", at::kBool, {format_.grid.size()});
+  layout.network_mask =
+      place_of("network_mask", at::kByte, {(format_.height() * format_.image_width() + 7) / 8});
+  return layout;
+}
+
+bool FeatureStore::check(const std::string& key) {
+  std::error_code error;
+  if (!fs::exists(path_of(key), error)) return false;
+  try {
+    const WeightsFile file(path_of(key));
+    const auto sum = file.metadata().find("checksum");
+    if (sum == file.metadata().end() || sum->second != file.checksum()) return false;
+    entries_[key] = layout_of(file);
+    return true;
+  } catch (const ModelError&) {
+    return false;  // damaged: it will be made anew
+  }
+}
+
+void FeatureStore::put(const std::string& key, const SourcePicture& picture,
+                       const at::Tensor& features, const NetworkInput& input) {
+  std::map<std::string, at::Tensor> tensors;
+  tensors["features"] = features.to(at::kCPU, scalar_type_of(format_.type));
+  if (!at::isfinite(tensors["features"]).all().item<bool>()) {
+    throw ModelError("the features of '" + picture.path.string() +
+                     "' are not finite as " + to_string(format_.type) +
+                     "; try store.type=float32, or fetch the backbone again");
+  }
+  if (input.network_mask.defined()) {
+    tensors["network_mask"] = pack_bits(input.network_mask);
+    tensors["patch_mask"] = input.patch_mask.to(at::kBool);
+  }
+  const fs::path path = path_of(key);
+  write_weights(path, tensors,
+                {{"kind", kKind},
+                 {"checksum", checksum_of(tensors)},
+                 {"picture", picture.path.string()},
+                 {"category", picture.category},
+                 {"defect", picture.defect},
+                 {"image_size",
+                  fmt::format("{}x{}", format_.height(), format_.image_width())},
+                 {"recipe", dump_json(format_.recipe)}},
+                /*flush=*/false);
+  entries_[key] = layout_of(WeightsFile(path));
+}
+
+StoredPicture FeatureStore::get(const std::string& key) const {
+  const Layout& layout = entries_.at(key);
+  const auto mapping = std::make_shared<const Mapping>(path_of(key), layout.file_size);
+  StoredPicture picture;
+  picture.features =
+      at::from_blob(mapping->at(layout.features), {format_.grid.size(), format_.width},
+                    [mapping](void*) {}, scalar_type_of(format_.type));
+  if (layout.patch_mask == 0) {
+    picture.patch_mask = at::zeros({format_.grid.size()}, at::kBool);
+    picture.network_mask = at::zeros({format_.height(), format_.image_width()}, at::kByte);
+  } else {
+    picture.patch_mask =
+        at::from_blob(mapping->at(layout.patch_mask), {format_.grid.size()}, at::kBool).clone();
+    picture.network_mask =
+        unpack_bits(mapping->at(layout.network_mask), format_.height(), format_.image_width());
+  }
+  return picture;
+}
+
+std::vector<std::string> build_feature_store(
+    FeatureStore& store, const std::vector<SourcePicture>& pictures, const Backbone& backbone,
+    std::int64_t batch_size, const std::function<NetworkInput(const SourcePicture&)>& load,
+    const StoreBuildObserver& observer) {
+  const auto total = static_cast<std::int64_t>(pictures.size());
+  const auto stopped = [&] { return observer.stop && observer.stop(); };
+  std::vector<std::string> keys;
+  std::vector<std::size_t> missing;
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    if (stopped()) return {};
+    keys.push_back(store.key_of(pictures[i]));
+    if (!store.check(keys.back())) missing.push_back(i);
+    if (observer.checked) observer.checked(static_cast<std::int64_t>(i) + 1, total);
+  }
+  const std::uint64_t bytes = missing.size() * store.entry_bytes();
+  if (observer.forecast) observer.forecast(static_cast<std::int64_t>(missing.size()), bytes);
+  if (missing.empty()) return keys;
+
+  make_folder(store.folder());
+  std::error_code error;
+  const fs::space_info space = fs::space(store.folder(), error);
+  if (!error && static_cast<double>(space.available) < static_cast<double>(bytes) * kDiskReserve) {
+    throw DataError(fmt::format(
+        "the features of {} pictures need {:.1f} MB in '{}', which has {:.1f} MB left; free some, "
+        "or name another folder",
+        missing.size(), static_cast<double>(bytes) / 1e6, store.folder().string(),
+        static_cast<double>(space.available) / 1e6));
+  }
+  for (std::size_t begin = 0; begin < missing.size();) {
+    if (stopped()) return {};
+    const std::size_t end = std::min(begin + static_cast<std::size_t>(batch_size), missing.size());
+    std::vector<NetworkInput> inputs;
+    std::vector<at::Tensor> pixels;
+    for (std::size_t i = begin; i < end; ++i) {
+      inputs.push_back(load(pictures[missing[i]]));
+      pixels.push_back(inputs.back().pixels);
+    }
+    const at::Tensor features = backbone.encode(at::stack(pixels)).to(at::kCPU);
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto slot = static_cast<std::int64_t>(i - begin);
+      store.put(keys[missing[i]], pictures[missing[i]], features[slot], inputs[i - begin]);
+    }
+    begin = end;
+    if (observer.encoded) {
+      observer.encoded(static_cast<std::int64_t>(end), static_cast<std::int64_t>(missing.size()));
+    }
+  }
+  return keys;
+}
+
+}  // namespace nagl
