@@ -1,8 +1,17 @@
 #include "nagl/training/episode_loader.h"
 
+#include <ATen/Parallel.h>
+
 #include <utility>
 
 namespace nagl {
+namespace {
+
+at::Tensor joined(const std::vector<at::Tensor>& parts) {
+  return parts.size() == 1 ? parts.front() : at::cat(parts);
+}
+
+}  // namespace
 
 EpisodeLoader::EpisodeLoader(const FeatureStore& store, const std::vector<SourcePicture>& pictures,
                              std::vector<std::string> keys, ResidualMetric metric,
@@ -11,20 +20,28 @@ EpisodeLoader::EpisodeLoader(const FeatureStore& store, const std::vector<Source
       pictures_(pictures),
       keys_(std::move(keys)),
       metric_(metric),
-      cache_(cache_bytes),
+      cache_(cache_bytes, store.format().grid.size(), device),
       device_(device) {}
 
-at::Tensor EpisodeLoader::features(std::int64_t index) const {
-  return get(index).features.to(device_).to(at::kFloat);
+bool EpisodeLoader::has_marked_patch(std::int64_t index) const {
+  const StoredPicture stored = get(index);
+  return stored.patch_mask.defined() && stored.patch_mask.any().item<bool>();
 }
 
-bool EpisodeLoader::has_marked_patch(std::int64_t index) const {
-  return get(index).patch_mask.any().item<bool>();
+void EpisodeLoader::for_each(std::span<const Episode> episodes,
+                             const std::function<void(const Episode&, std::int64_t)>& load) const {
+  const auto count = static_cast<std::int64_t>(episodes.size());
+  const std::int64_t at_a_time = device_.is_cpu() ? 1 : count;
+  at::parallel_for(0, count, at_a_time, [&](std::int64_t begin, std::int64_t end) {
+    const torch::NoGradGuard no_grad;  // guards are of one thread
+    for (std::int64_t i = begin; i < end; ++i) load(episodes[static_cast<std::size_t>(i)], i);
+  });
 }
 
 DefectPatches EpisodeLoader::references(std::span<const Episode> episodes) {
   const PatchGrid shape = grid();
-  // Masks stay on the CPU until it is known which patches to keep: that must not wait for a device.
+  const std::int64_t width = store_.format().width;
+  // Which patches to keep is decided on the CPU, without waiting for a device.
   std::vector<at::Tensor> features_of, masks_of;
   for (const auto& episode : episodes) {
     std::vector<at::Tensor> features, masks;
@@ -33,75 +50,72 @@ DefectPatches EpisodeLoader::references(std::span<const Episode> episodes) {
       features.push_back(stored.features);
       masks.push_back(stored.patch_mask);
     }
-    features_of.push_back(features.size() == 1 ? features.front() : at::cat(features));
-    masks_of.push_back(at::cat(masks));
+    features_of.push_back(joined(features));
+    masks_of.push_back(joined(masks));
   }
   const auto mask = at::stack(masks_of);  // [B, K2 * N]
   const PackedTokens packed = pack_masked(mask);
 
   DefectPatches patches;
   patches.mask = packed.mask.to(device_);
-  patches.positions = masked_position_encoding(
-      mask.reshape({mask.size(0), -1, shape.rows, shape.columns}), store_.format().width,
-      packed.index);
-  patches.positions = patches.positions.to(device_);
-  patches.features = at::zeros(patches.positions.sizes(), patches.positions.options());
-  patches.residuals = at::zeros_like(patches.features);
-  for (std::size_t i = 0; i < episodes.size(); ++i) {
-    const auto row = static_cast<std::int64_t>(i);
-    const auto count = packed.mask[row].sum().item<std::int64_t>();
-    const auto kept = features_of[i]
-                          .index_select(0, packed.index[row].slice(0, 0, count))
-                          .to(device_)
-                          .to(at::kFloat);
+  patches.positions =
+      masked_position_encoding(mask.reshape({mask.size(0), -1, shape.rows, shape.columns}), width,
+                               packed.index)
+          .to(device_);
+  patches.features = at::zeros_like(patches.positions);
+  patches.residuals = at::zeros_like(patches.positions);
+  for_each(episodes, [&](const Episode& episode, std::int64_t i) {
+    const auto count = packed.mask[i].sum().item<std::int64_t>();
+    const auto kept = patches.features[i].slice(0, 0, count);
+    const auto index = packed.index[i].slice(0, 0, count);
+    kept.copy_(features_of[static_cast<std::size_t>(i)].index_select(0, index));
     std::vector<at::Tensor> normal;
-    for (const auto picture : episodes[i].normal) normal.push_back(features(picture));
-    const NeighborRows references(normal.size() == 1 ? normal.front() : at::cat(normal));
-    patches.features[row].slice(0, 0, count).copy_(kept);
-    patches.residuals[row].slice(0, 0, count).copy_(residuals(kept, references, metric_));
-  }
+    for (const auto picture : episode.normal) normal.push_back(features(picture));
+    patches.residuals[i].slice(0, 0, count).copy_(
+        residuals(kept, NeighborRows(joined(normal).to(at::kFloat)), metric_));
+  });
   return patches;
 }
 
 QueryPatches EpisodeLoader::queries(std::span<const Episode> episodes) {
-  std::vector<at::Tensor> features_of, residuals_of, cosines;
-  for (const auto& episode : episodes) {
-    const auto query = features(episode.query);
+  const auto batch = static_cast<std::int64_t>(episodes.size());
+  const std::int64_t count = grid().size(), width = store_.format().width;
+  const auto options = at::TensorOptions().device(device_).dtype(at::kFloat);
+  QueryPatches patches;
+  patches.features = at::empty({batch, count, width}, options);
+  patches.residuals = at::empty({batch, count, width}, options);
+  patches.normal_cosine = at::empty({batch, count}, options);
+  patches.grid = grid();
+  for_each(episodes, [&](const Episode& episode, std::int64_t i) {
+    const auto query = patches.features[i];
+    query.copy_(features(episode.query));
     std::vector<at::Tensor> normal;
     NearestNeighbors found;
     for (const auto picture : episode.normal) {
-      normal.push_back(get(picture).features);
+      normal.push_back(features(picture));
       const auto here = cache_.get(episode.query, picture, [&] {
-        return nearest_neighbors(query, NeighborRows(features(picture)), metric_);
+        return nearest_neighbors(query, NeighborRows(normal.back().to(at::kFloat)), metric_);
       });
-      const auto offset = static_cast<std::int64_t>(normal.size() - 1) * grid().size();
+      const auto offset = static_cast<std::int64_t>(normal.size() - 1) * count;
       found = normal.size() == 1 ? here : merge(found, here, offset);
     }
-    const auto rows = normal.size() == 1 ? normal.front() : at::cat(normal);
-    const auto nearest = rows.to(device_).index_select(0, found.index).to(at::kFloat);
-    features_of.push_back(query);
-    residuals_of.push_back(query - nearest);
-    cosines.push_back(found.max_cosine);
-  }
-  QueryPatches patches;
-  patches.features = at::stack(features_of);
-  patches.residuals = at::stack(residuals_of);
-  patches.normal_cosine = at::stack(cosines);
-  patches.grid = grid();
+    patches.residuals[i].copy_(joined(normal).index_select(0, found.index)).sub_(query).neg_();
+    patches.normal_cosine[i].copy_(found.max_cosine);
+  });
   return patches;
 }
 
 at::Tensor EpisodeLoader::labels(std::span<const Episode> episodes) const {
-  at::Tensor labels = at::empty({static_cast<std::int64_t>(episodes.size())}, at::kFloat);
-  for (std::size_t i = 0; i < episodes.size(); ++i) {
-    labels[static_cast<std::int64_t>(i)] = picture(episodes[i].query).anomalous() ? 1.0F : 0.0F;
+  std::vector<float> labels;
+  for (const auto& episode : episodes) {
+    labels.push_back(picture(episode.query).anomalous() ? 1.0F : 0.0F);
   }
-  return labels.to(device_);
+  return torch::tensor(labels).to(device_);
 }
 
 at::Tensor EpisodeLoader::masks(std::span<const Episode> episodes) const {
   std::vector<at::Tensor> masks;
-  for (const auto& episode : episodes) masks.push_back(get(episode.query).network_mask);
+  for (const auto& episode : episodes) masks.push_back(store_.network_mask(get(episode.query)));
   return at::stack(masks).to(device_);
 }
 

@@ -26,11 +26,15 @@ constexpr int kFormatVersion = 1;
 constexpr std::uint64_t kHeaderAllowance = 4096;  // of an entry's file
 constexpr double kDiskReserve = 1.01;             // file systems round up
 
+std::int64_t packed_size(const FeatureFormat& format) {
+  return (format.height() * format.image_width() + 7) / 8;
+}
+
 at::ScalarType scalar_type_of(StoreType type) {
   return type == StoreType::kFloat16 ? at::kHalf : at::kFloat;
 }
 
-/// A file mapped into memory; copy on write, so that nobody can damage it.
+/// A file mapped into memory, read only.
 class Mapping {
  public:
   Mapping(const fs::path& path, std::uint64_t expected_size) : size_(expected_size) {
@@ -44,8 +48,7 @@ class Mapping {
     const bool same = ::fstat(descriptor, &status) == 0 &&
                       static_cast<std::uint64_t>(status.st_size) == size_;
     if (same) {
-      data_ = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_POPULATE, descriptor,
-                     0);
+      data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE | MAP_POPULATE, descriptor, 0);
     }
     ::close(descriptor);
     if (!same) fail("changed while they were in use");
@@ -57,9 +60,8 @@ class Mapping {
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
 
-  unsigned char* at(std::uint64_t offset) const {
-    return static_cast<unsigned char*>(data_) + offset;
-  }
+  /// Not to be written to.
+  void* at(std::uint64_t offset) const { return static_cast<unsigned char*>(data_) + offset; }
 
  private:
   void* data_ = MAP_FAILED;
@@ -89,7 +91,8 @@ constexpr auto kUnpacked = [] {
   return table;
 }();
 
-at::Tensor unpack_bits(const unsigned char* bits, std::int64_t height, std::int64_t width) {
+at::Tensor unpack_bits(const at::Tensor& packed, std::int64_t height, std::int64_t width) {
+  const auto* bits = packed.const_data_ptr<std::uint8_t>();
   const std::int64_t pixels = height * width;
   at::Tensor mask = at::empty({(pixels + 7) / 8, 8}, at::kByte);
   auto* bytes = mask.data_ptr<std::uint8_t>();
@@ -121,10 +124,9 @@ fs::path FeatureStore::path_of(const std::string& key) const {
 
 std::uint64_t FeatureStore::entry_bytes() const {
   const auto patches = static_cast<std::uint64_t>(format_.grid.size());
-  const auto pixels = static_cast<std::uint64_t>(format_.height() * format_.image_width());
   const auto element = c10::elementSize(scalar_type_of(format_.type));
-  return patches * static_cast<std::uint64_t>(format_.width) * element + patches + pixels / 8 + 1 +
-         kHeaderAllowance;
+  return patches * static_cast<std::uint64_t>(format_.width) * element + patches +
+         static_cast<std::uint64_t>(packed_size(format_)) + kHeaderAllowance;
 }
 
 std::string FeatureStore::key_of(const SourcePicture& picture) const {
@@ -156,7 +158,7 @@ FeatureStore::Layout FeatureStore::layout_of(const WeightsFile& file) const {
   if (!file.entries().contains("patch_mask")) return layout;
   layout.patch_mask = place_of("patch_mask", at::kBool, {format_.grid.size()});
   layout.network_mask =
-      place_of("network_mask", at::kByte, {(format_.height() * format_.image_width() + 7) / 8});
+      place_of("network_mask", at::kByte, {packed_size(format_)});
   return layout;
 }
 
@@ -204,20 +206,23 @@ void FeatureStore::put(const std::string& key, const SourcePicture& picture,
 StoredPicture FeatureStore::get(const std::string& key) const {
   const Layout& layout = entries_.at(key);
   const auto mapping = std::make_shared<const Mapping>(path_of(key), layout.file_size);
+  const auto view = [&](std::uint64_t offset, at::IntArrayRef shape, at::ScalarType type) {
+    return at::from_blob(mapping->at(offset), shape, [mapping](void*) {}, type);
+  };
   StoredPicture picture;
-  picture.features =
-      at::from_blob(mapping->at(layout.features), {format_.grid.size(), format_.width},
-                    [mapping](void*) {}, scalar_type_of(format_.type));
-  if (layout.patch_mask == 0) {
-    picture.patch_mask = at::zeros({format_.grid.size()}, at::kBool);
-    picture.network_mask = at::zeros({format_.height(), format_.image_width()}, at::kByte);
-  } else {
-    picture.patch_mask =
-        at::from_blob(mapping->at(layout.patch_mask), {format_.grid.size()}, at::kBool).clone();
-    picture.network_mask =
-        unpack_bits(mapping->at(layout.network_mask), format_.height(), format_.image_width());
+  picture.features = view(layout.features, {format_.grid.size(), format_.width},
+                          scalar_type_of(format_.type));
+  if (layout.patch_mask != 0) {
+    picture.patch_mask = view(layout.patch_mask, {format_.grid.size()}, at::kBool);
+    picture.packed_mask = view(layout.network_mask, {packed_size(format_)}, at::kByte);
   }
   return picture;
+}
+
+at::Tensor FeatureStore::network_mask(const StoredPicture& picture) const {
+  const std::int64_t height = format_.height(), width = format_.image_width();
+  if (!picture.packed_mask.defined()) return at::zeros({height, width}, at::kByte);
+  return unpack_bits(picture.packed_mask, height, width);
 }
 
 std::vector<std::string> build_feature_store(

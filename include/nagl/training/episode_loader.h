@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -46,8 +47,11 @@ class EpisodeLoader {
   StoredPicture get(std::int64_t index) const {
     return store_.get(keys_[static_cast<std::size_t>(index)]);
   }
-  /// [N, C] float32 on the device.
-  at::Tensor features(std::int64_t index) const;
+  /// [N, C] as stored, on the device.
+  at::Tensor features(std::int64_t index) const { return get(index).features.to(device_); }
+  /// Calls `load` for each episode; on the CPU several at a time, each on one thread.
+  void for_each(std::span<const Episode> episodes,
+                const std::function<void(const Episode&, std::int64_t)>& load) const;
 
   const FeatureStore& store_;
   const std::vector<SourcePicture>& pictures_;

@@ -54,11 +54,11 @@ struct NetworkInput {
   at::Tensor patch_mask;    ///< [N] bool; undefined for a good picture
 };
 
-/// An entry of the store. The features are mapped from the file and read only.
+/// An entry of the store, mapped from its file: tensors that must not be written to.
 struct StoredPicture {
-  at::Tensor features;      ///< [N, C] float16 or float32
-  at::Tensor patch_mask;    ///< [N] bool
-  at::Tensor network_mask;  ///< [H, W] uint8, 0 or 1
+  at::Tensor features;     ///< [N, C] float16 or float32
+  at::Tensor patch_mask;   ///< [N] bool; undefined for a good picture
+  at::Tensor packed_mask;  ///< [(H * W + 7) / 8] uint8; undefined for a good picture
 };
 
 /// Patch features and masks of pictures on disk, so that training encodes each picture once. One
@@ -86,6 +86,8 @@ class FeatureStore {
   /// An entry that was checked or put. Thread-safe as long as nothing is checked or put.
   /// @throws DataError naming the file if it has gone or changed its size
   StoredPicture get(const std::string& key) const;
+  /// The mask of an entry at the network's size. @return [H, W] uint8, 0 or 1
+  at::Tensor network_mask(const StoredPicture& picture) const;
 
   /// An upper bound of what an entry takes on disk.
   std::uint64_t entry_bytes() const;
