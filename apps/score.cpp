@@ -365,8 +365,8 @@ int run_score(const ScoreArguments& arguments) {
   options.image_size = runtime.image_size;
   options.decode = arguments.decode;
   LowValueWarning low_values;
-  const Detector detector(runtime.backbone,
-                          encode_references(runtime, references, options, head, low_values), options);
+  const Detector detector(
+      runtime.backbone, encode_references(runtime, references, options, head, low_values), options);
   std::optional<ColourScale> scale;
   if (arguments.scale == "references" && !plan.out.empty() && plan.overlays) {
     scale = reference_scale(detector, references.normal.front(), shared_roi);

@@ -48,10 +48,10 @@ void add_score(CLI::App& app, int& exit_code) {
 
   constexpr const char* kScoring = "Scoring";
   command
-      ->add_option(
-          "--method", arguments->method,
-          "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: both; nagl: "
-          "both, with a model that nagl train made")
+      ->add_option("--method", arguments->method,
+                   "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: "
+                   "both; nagl: "
+                   "both, with a model that nagl train made")
       ->capture_default_str()
       ->group(kScoring);
   command

@@ -64,10 +64,11 @@ void check_unchanged(const TrainOptions& options, const Json& run, const fs::pat
       const Json::json_pointer place(pointer);
       return json.contains(place) ? dump_json(json.at(place)) : "null";
     };
-    throw ConfigError(fmt::format(
-        "the training in '{}' was begun with {} {}, now it is {}; leave it out, or train in another "
-        "folder",
-        out.string(), name, value_in(then), value_in(now)));
+    throw ConfigError(
+        fmt::format("the training in '{}' was begun with {} {}, now it is {}; leave it out, or "
+                    "train in another "
+                    "folder",
+                    out.string(), name, value_in(then), value_in(now)));
   }
 }
 
@@ -81,8 +82,8 @@ std::vector<SourcePicture> list_source(const std::vector<fs::path>& roots) {
         ++unmasked[sample.defect];
         continue;
       }
-      pictures.push_back({category.name, sample.anomalous() ? sample.defect : "", sample.path,
-                          sample.mask});
+      pictures.push_back(
+          {category.name, sample.anomalous() ? sample.defect : "", sample.path, sample.mask});
     }
     for (const auto& [type, count] : unmasked) {
       spdlog::warn("category {}: {} pictures of {} have no mask and are left out", category.name,
@@ -171,10 +172,10 @@ std::string describe(const ValidationMetrics& metrics) {
 }
 
 void log_epoch(const EpochRecord& record, std::int64_t epochs) {
-  const std::string validation =
-      record.validation
-          ? fmt::format("; held out: {}{}", describe(*record.validation), record.best ? ", best" : "")
-          : "";
+  const std::string validation = record.validation
+                                     ? fmt::format("; held out: {}{}", describe(*record.validation),
+                                                   record.best ? ", best" : "")
+                                     : "";
   spdlog::info(
       "epoch {}/{}: loss {:.4f} (classification {:.4f}, focal {:.4f}, Dice {:.4f}), {:.1f} "
       "episodes/s{}",
@@ -249,8 +250,8 @@ class TrainRun {
     described["source"] = describe_source(keys, sampler, split);
     if (earlier_) check_source(*earlier_, described);
 
-    TrainerContext context{loader, sampler, validator.possible() ? &validator : nullptr, folder,
-                           origin, model_metadata(described)};
+    TrainerContext context{loader, sampler, validator.possible() ? &validator : nullptr,
+                           folder, origin,  model_metadata(described)};
     Trainer trainer(options_.trainer, options_.head, std::move(context));
     if (earlier_) resume(trainer);
     write_file(folder.run(), dump_json(described, 2) + "\n");
@@ -301,7 +302,8 @@ class TrainRun {
     spdlog::info("going on with epoch {}, step {}", state.epoch + 1, state.step + 1);
     if (*threads != at::get_num_threads()) {
       spdlog::warn(
-          "the checkpoint was written with {} threads, this run has {}: weights will differ from an "
+          "the checkpoint was written with {} threads, this run has {}: weights will differ from "
+          "an "
           "uninterrupted training's in their last digits; --threads {} avoids that",
           *threads, at::get_num_threads(), *threads);
     }

@@ -41,8 +41,9 @@ void add_train(CLI::App& app, int& exit_code) {
 
   constexpr const char* kRecipe = "Recipe";
   command
-      ->add_option("--config", arguments->config,
-                   "JSON file of options that differ from the defaults, e.g. configs/published.json")
+      ->add_option(
+          "--config", arguments->config,
+          "JSON file of options that differ from the defaults, e.g. configs/published.json")
       ->group(kRecipe);
   command
       ->add_option("--set", arguments->settings,

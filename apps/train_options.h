@@ -17,7 +17,8 @@ namespace nagl::apps {
 struct PictureOptions {
   std::string image_size = kDefaultImageSize;  ///< `N` or `HxW` in pixels, multiples of 14
   std::int64_t bit_depth = 16;                 ///< bits a sample of 16-bit files really holds
-  MaskAlignment mask_alignment = MaskAlignment::kAligned;  ///< `published` repeats a shift of theirs
+  MaskAlignment mask_alignment =
+      MaskAlignment::kAligned;  ///< `published` repeats a shift of theirs
 
   template <typename Self, typename Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -29,8 +30,8 @@ struct PictureOptions {
 
 /// All options of a training, as `--config` and `--set` name them and the run folder keeps them.
 struct TrainOptions {
-  std::vector<std::filesystem::path> data;  ///< categories in MVTec layout, or folders of them
-  std::optional<std::int64_t> layer;        ///< block of the backbone; null: the file's own word
+  std::vector<std::filesystem::path> data;    ///< categories in MVTec layout, or folders of them
+  std::optional<std::int64_t> layer;          ///< block of the backbone; null: the file's own word
   std::string precision = kDefaultPrecision;  ///< of the backbone
   PictureOptions pictures;
   FeatureStoreOptions store;

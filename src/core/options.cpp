@@ -37,8 +37,7 @@ void fail_option(const std::string& name, const std::string& expected, const Jso
 }
 
 void fail_unknown_option(const std::string& name, const std::vector<std::string>& known) {
-  throw ConfigError(
-      fmt::format("unknown option {}; there are: {}", name, fmt::join(known, ", ")));
+  throw ConfigError(fmt::format("unknown option {}; there are: {}", name, fmt::join(known, ", ")));
 }
 
 }  // namespace detail

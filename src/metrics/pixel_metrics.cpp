@@ -83,8 +83,7 @@ std::optional<double> PixelMetrics::pro(double limit) const {
   if (normal_ == 0 || regions_ == 0) return std::nullopt;
   double area = 0, rate = 0, overlap = 0;
   for_each_bin_descending([&](const Bin& bin) {
-    const double next_rate =
-        rate + static_cast<double>(bin.normal) / static_cast<double>(normal_);
+    const double next_rate = rate + static_cast<double>(bin.normal) / static_cast<double>(normal_);
     const double next_overlap = overlap + bin.region / static_cast<double>(regions_);
     if (rate < limit) {
       // The curve is straight between thresholds; beyond the limit it is cut.

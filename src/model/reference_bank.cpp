@@ -138,7 +138,8 @@ at::Tensor ReferenceBank::score_against(const at::Tensor& features, Method metho
     const auto found = nearest_normal(queries, ranges);
     QueryPatches query;
     query.features = features;
-    query.residuals = (queries - normal_.rows.index_select(0, found.index)).reshape(features.sizes());
+    query.residuals =
+        (queries - normal_.rows.index_select(0, found.index)).reshape(features.sizes());
     query.normal_cosine = by_picture(found.max_cosine);
     query.grid = grid_;
     const bool all = ranges.size() == 1 && ranges[0].end - ranges[0].begin == normal_.size();

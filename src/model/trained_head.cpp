@@ -93,7 +93,8 @@ TrainedHead load_head(const std::filesystem::path& path, at::Device device) {
   NaglHeadOptions options;
   const auto& proxies = file.entry(kProxies).shape;
   if (proxies.size() != 2 || proxies[1] != trained.origin.width) {
-    fail(path, fmt::format("tensor '{}' does not fit its width {}", kProxies, trained.origin.width));
+    fail(path,
+         fmt::format("tensor '{}' does not fit its width {}", kProxies, trained.origin.width));
   }
   options.width = trained.origin.width;
   options.proxies = proxies[0];

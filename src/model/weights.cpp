@@ -83,8 +83,8 @@ std::string shape_text(at::IntArrayRef shape) {
 
 void add_to_checksum(Sha256& sum, const std::string& name, const at::Tensor& tensor) {
   const at::Tensor stored = tensor.detach().to(at::kCPU).contiguous();
-  sum.update(fmt::format("{}\n{}\n{}\n", name, name_of(stored.scalar_type()),
-                         shape_text(stored.sizes())));
+  sum.update(
+      fmt::format("{}\n{}\n{}\n", name, name_of(stored.scalar_type()), shape_text(stored.sizes())));
   sum.update(stored.data_ptr(), stored.nbytes());
 }
 

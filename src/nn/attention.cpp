@@ -45,11 +45,11 @@ at::Tensor MultiheadAttentionImpl::forward(const at::Tensor& query, const at::Te
   const auto projected = at::linear(query, weights[0], in_proj_bias_.slice(0, 0, width_))
                              .reshape({batch * queries, heads_, depth})
                              .transpose(0, 1);  // [H, B M, d]
-  const auto folded = at::bmm(projected * (1 / std::sqrt(static_cast<double>(depth))),
-                              by_head(weights[1]))
-                          .reshape({heads_, batch, queries, width_})
-                          .transpose(0, 1)
-                          .reshape({batch, heads_ * queries, width_});
+  const auto folded =
+      at::bmm(projected * (1 / std::sqrt(static_cast<double>(depth))), by_head(weights[1]))
+          .reshape({heads_, batch, queries, width_})
+          .transpose(0, 1)
+          .reshape({batch, heads_ * queries, width_});
   auto logits = at::bmm(folded, key.transpose(1, 2));  // [B, H M, R]
   if (additive_mask.defined()) logits = logits + additive_mask.unsqueeze(1);
 

@@ -52,8 +52,7 @@ class FusedPixelLosses : public torch::autograd::Function<FusedPixelLosses> {
         const float* map = values.const_data_ptr<float>() + i * channels * patches;
         const std::uint8_t* mask = marks.const_data_ptr<std::uint8_t>() + i * pixels;
         PixelLossTerms terms;
-        terms.focal_gradient =
-            focal_gradient.data_ptr<float>() + i * channels * patches + learnt;
+        terms.focal_gradient = focal_gradient.data_ptr<float>() + i * channels * patches + learnt;
         terms.dice_gradient = dice_gradient.data_ptr<float>() + i * channels * patches + learnt;
         if (form == LossForm::kPublished) {
           published_pixel_loss(shape, map, map + patches, mask, terms);
@@ -103,11 +102,10 @@ EpisodeLosses episode_losses(const PatchScores& scores, PatchGrid grid, const at
   const auto as_map = [&](const at::Tensor& values) {
     return values.reshape({-1, 1, grid.rows, grid.columns});
   };
-  const auto maps = form == LossForm::kPublished
-                        ? at::cat({as_map(scores.normal_similarity),
-                                   as_map(scores.abnormal_similarity)},
-                                  1)
-                        : as_map(scores.fused);
+  const auto maps =
+      form == LossForm::kPublished
+          ? at::cat({as_map(scores.normal_similarity), as_map(scores.abnormal_similarity)}, 1)
+          : as_map(scores.fused);
   const auto pixel = pixel_losses(maps, masks, form);
   return {classification_loss(scores.fused, labels, form), pixel.focal, pixel.dice};
 }

@@ -32,7 +32,8 @@ NaglHeadImpl::NaglHeadImpl(const NaglHeadOptions& options) : options_(options) {
   options.check();
   mining_ = ResidualMining(options.width, options.heads, options.proxies);
   learning_ = AnomalyFeatureLearning(options.width, options.heads);
-  // Their parts are registered here, not they themselves: the published names have no level between.
+  // Their parts are registered here, not they themselves: the published names have no level
+  // between.
   for (const auto& child : mining_->named_children()) register_module(child.key(), child.value());
   for (const auto& child : learning_->named_children()) register_module(child.key(), child.value());
 }

@@ -44,8 +44,7 @@ NAGL_INLINE float log_positive(float x) {
   constexpr std::int32_t kSqrtHalf = 0x3F3504F3;
   const std::int32_t shifted = std::bit_cast<std::int32_t>(x) - kSqrtHalf;
   const std::int32_t exponent = shifted >> 23;
-  const float mantissa =
-      std::bit_cast<float>((shifted & 0x007FFFFF) + kSqrtHalf);
+  const float mantissa = std::bit_cast<float>((shifted & 0x007FFFFF) + kSqrtHalf);
   const float s = (mantissa - 1) / (mantissa + 1), t = s * s;
   float p = 1.0F / 9;
   p = p * t + 1.0F / 7;
@@ -146,10 +145,7 @@ struct ColumnSums {
   std::vector<float> focal, probability, overlap, marked;
 
   explicit ColumnSums(std::int64_t width)
-      : focal(static_cast<std::size_t>(width)),
-        probability(focal),
-        overlap(focal),
-        marked(focal) {}
+      : focal(static_cast<std::size_t>(width)), probability(focal), overlap(focal), marked(focal) {}
 
   static double total(const std::vector<float>& sums) {
     return std::accumulate(sums.begin(), sums.end(), 0.0);
@@ -192,8 +188,7 @@ NAGL_SIMD void published_row(RowOf normal, RowOf abnormal, float weight, const s
     const Sigmoid s0 = sigmoid(-sign * x0), s1 = sigmoid(sign * x1);
     const float w1 = (1 - kAlpha) + m * (2 * kAlpha - 1), w0 = 1 - w1;
     const float miss0 = 1 - s0.probability, miss1 = 1 - s1.probability;
-    to.focal[x] +=
-        w0 * miss0 * miss0 * s0.cross_entropy + w1 * miss1 * miss1 * s1.cross_entropy;
+    to.focal[x] += w0 * miss0 * miss0 * s0.cross_entropy + w1 * miss1 * miss1 * s1.cross_entropy;
     to.d_focal[x] = -sign * w1 * miss1 * miss1 * (2 * s1.probability * s1.cross_entropy + miss1);
     const float difference = x1 - x0;
     const float e = exp_negative(-std::abs(difference)), inverse = 1 / (1 + e);

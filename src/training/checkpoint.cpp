@@ -11,7 +11,9 @@ constexpr const char* kKind = "nagl checkpoint";
 constexpr const char* kLosses = "losses";
 
 std::string model_name(const std::string& parameter) { return "model." + parameter; }
-std::string mean_name(const std::string& parameter) { return "optimizer." + parameter + ".exp_avg"; }
+std::string mean_name(const std::string& parameter) {
+  return "optimizer." + parameter + ".exp_avg";
+}
 std::string square_name(const std::string& parameter) {
   return "optimizer." + parameter + ".exp_avg_sq";
 }
@@ -35,14 +37,10 @@ const torch::optim::AdamWParamState* state_for(torch::optim::AdamW& optimizer,
 }  // namespace
 
 Json to_json(const EpochRecord& record) {
-  Json json = {{"epoch", record.epoch},
-               {"learning_rate", record.learning_rate},
-               {"loss", record.loss},
-               {"classification", record.classification},
-               {"focal", record.focal},
-               {"dice", record.dice},
-               {"seconds", record.seconds},
-               {"episodes_per_second", record.episodes_per_second}};
+  Json json = {{"epoch", record.epoch},     {"learning_rate", record.learning_rate},
+               {"loss", record.loss},       {"classification", record.classification},
+               {"focal", record.focal},     {"dice", record.dice},
+               {"seconds", record.seconds}, {"episodes_per_second", record.episodes_per_second}};
   if (record.validation) {
     json["validation"] = to_json(*record.validation);
     json["best"] = record.best;

@@ -71,8 +71,9 @@ DefectPatches EpisodeLoader::references(std::span<const Episode> episodes) {
     kept.copy_(features_of[static_cast<std::size_t>(i)].index_select(0, index));
     std::vector<at::Tensor> normal;
     for (const auto picture : episode.normal) normal.push_back(features(picture));
-    patches.residuals[i].slice(0, 0, count).copy_(
-        residuals(kept, NeighborRows(joined(normal).to(at::kFloat)), metric_));
+    patches.residuals[i]
+        .slice(0, 0, count)
+        .copy_(residuals(kept, NeighborRows(joined(normal).to(at::kFloat)), metric_));
   });
   return patches;
 }

@@ -14,8 +14,7 @@ namespace {
 constexpr std::int64_t kMostShots = 1024;
 
 const auto& one_of(Random& random, const auto& values) {
-  return values[static_cast<std::size_t>(
-      random.integer(static_cast<std::int64_t>(values.size())))];
+  return values[static_cast<std::size_t>(random.integer(static_cast<std::int64_t>(values.size())))];
 }
 
 /// `count` distinct members of `from`.
@@ -51,9 +50,9 @@ std::string to_string(QueryDefect query_defect) {
 void EpisodeOptions::check() const {
   const auto in_range = [](std::int64_t shots) { return shots >= 1 && shots <= kMostShots; };
   if (normal_shots.empty() || !std::all_of(normal_shots.begin(), normal_shots.end(), in_range)) {
-    throw ConfigError(fmt::format(
-        "episodes.normal_shots needs one or more values in 1..{}, e.g. [1] or [1,2,4]",
-        kMostShots));
+    throw ConfigError(
+        fmt::format("episodes.normal_shots needs one or more values in 1..{}, e.g. [1] or [1,2,4]",
+                    kMostShots));
   }
   if (!in_range(abnormal_shots)) {
     throw ConfigError(
@@ -81,15 +80,15 @@ std::vector<CategoryPictures> usable_categories(std::vector<CategoryPictures> ca
     std::erase_if(category.defects, [&](const CategoryPictures::Defect& defect) {
       const auto count = static_cast<std::int64_t>(defect.pictures.size());
       if (count > options.abnormal_shots) return false;
-      skipped.push_back(fmt::format(
-          "category {}: defect type {} is left out: {} pictures with a mask, {} needed",
-          category.name, defect.type, count, options.abnormal_shots + 1));
+      skipped.push_back(
+          fmt::format("category {}: defect type {} is left out: {} pictures with a mask, {} needed",
+                      category.name, defect.type, count, options.abnormal_shots + 1));
       return true;
     });
     if (category.defects.empty()) {
-      skipped.push_back(fmt::format(
-          "category {} is left out: no defect type with {} pictures that have a mask",
-          category.name, options.abnormal_shots + 1));
+      skipped.push_back(
+          fmt::format("category {} is left out: no defect type with {} pictures that have a mask",
+                      category.name, options.abnormal_shots + 1));
       continue;
     }
     usable.push_back(std::move(category));

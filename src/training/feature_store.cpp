@@ -45,8 +45,8 @@ class Mapping {
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) fail(std::string("cannot be opened: ") + std::strerror(errno));
     struct stat status {};
-    const bool same = ::fstat(descriptor, &status) == 0 &&
-                      static_cast<std::uint64_t>(status.st_size) == size_;
+    const bool same =
+        ::fstat(descriptor, &status) == 0 && static_cast<std::uint64_t>(status.st_size) == size_;
     if (same) {
       data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE | MAP_POPULATE, descriptor, 0);
     }
@@ -153,12 +153,11 @@ FeatureStore::Layout FeatureStore::layout_of(const WeightsFile& file) const {
     layout.file_size = std::max(layout.file_size, entry.begin + entry.size);
     return entry.begin;
   };
-  layout.features = place_of("features", scalar_type_of(format_.type),
-                             {format_.grid.size(), format_.width});
+  layout.features =
+      place_of("features", scalar_type_of(format_.type), {format_.grid.size(), format_.width});
   if (!file.entries().contains("patch_mask")) return layout;
   layout.patch_mask = place_of("patch_mask", at::kBool, {format_.grid.size()});
-  layout.network_mask =
-      place_of("network_mask", at::kByte, {packed_size(format_)});
+  layout.network_mask = place_of("network_mask", at::kByte, {packed_size(format_)});
   return layout;
 }
 
@@ -181,8 +180,8 @@ void FeatureStore::put(const std::string& key, const SourcePicture& picture,
   std::map<std::string, at::Tensor> tensors;
   tensors["features"] = features.to(at::kCPU, scalar_type_of(format_.type));
   if (!at::isfinite(tensors["features"]).all().item<bool>()) {
-    throw ModelError("the features of '" + picture.path.string() +
-                     "' are not finite as " + to_string(format_.type) +
+    throw ModelError("the features of '" + picture.path.string() + "' are not finite as " +
+                     to_string(format_.type) +
                      "; try store.type=float32, or fetch the backbone again");
   }
   if (input.network_mask.defined()) {
@@ -196,8 +195,7 @@ void FeatureStore::put(const std::string& key, const SourcePicture& picture,
                  {"picture", picture.path.string()},
                  {"category", picture.category},
                  {"defect", picture.defect},
-                 {"image_size",
-                  fmt::format("{}x{}", format_.height(), format_.image_width())},
+                 {"image_size", fmt::format("{}x{}", format_.height(), format_.image_width())},
                  {"recipe", dump_json(format_.recipe)}},
                 /*flush=*/false);
   entries_[key] = layout_of(WeightsFile(path));
@@ -207,11 +205,12 @@ StoredPicture FeatureStore::get(const std::string& key) const {
   const Layout& layout = entries_.at(key);
   const auto mapping = std::make_shared<const Mapping>(path_of(key), layout.file_size);
   const auto view = [&](std::uint64_t offset, at::IntArrayRef shape, at::ScalarType type) {
-    return at::from_blob(mapping->at(offset), shape, [mapping](void*) {}, type);
+    return at::from_blob(
+        mapping->at(offset), shape, [mapping](void*) {}, type);
   };
   StoredPicture picture;
-  picture.features = view(layout.features, {format_.grid.size(), format_.width},
-                          scalar_type_of(format_.type));
+  picture.features =
+      view(layout.features, {format_.grid.size(), format_.width}, scalar_type_of(format_.type));
   if (layout.patch_mask != 0) {
     picture.patch_mask = view(layout.patch_mask, {format_.grid.size()}, at::kBool);
     picture.packed_mask = view(layout.network_mask, {packed_size(format_)}, at::kByte);

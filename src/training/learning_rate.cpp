@@ -38,7 +38,8 @@ double learning_rate(const LearningRateOptions& options, std::int64_t epoch, std
   const auto done = static_cast<double>(epoch * steps + step);
   const auto warm_up = static_cast<double>(steps), total = static_cast<double>(epochs * steps);
   if (done < warm_up) return options.rate * (done + 1) / warm_up;
-  return options.rate * 0.5 * (1 + std::cos(std::numbers::pi * (done - warm_up) / (total - warm_up)));
+  return options.rate * 0.5 *
+         (1 + std::cos(std::numbers::pi * (done - warm_up) / (total - warm_up)));
 }
 
 }  // namespace nagl

@@ -8,8 +8,8 @@ constexpr std::uint64_t kBytesPerPatch = 2 * sizeof(float) + sizeof(std::int32_t
 }  // namespace
 
 NeighborCache::NeighborCache(std::uint64_t bytes, std::int64_t patches, at::Device device)
-    : capacity_(static_cast<std::int64_t>(
-          bytes / (static_cast<std::uint64_t>(patches) * kBytesPerPatch))) {
+    : capacity_(static_cast<std::int64_t>(bytes /
+                                          (static_cast<std::uint64_t>(patches) * kBytesPerPatch))) {
   const auto floats = at::TensorOptions().device(device).dtype(at::kFloat);
   max_cosine_ = at::empty({capacity_, patches}, floats);
   best_ = at::empty({capacity_, patches}, floats);

@@ -46,8 +46,8 @@ SourceSplit hold_out_category(const std::vector<SourcePicture>& pictures,
     const bool held_out = pictures[static_cast<std::size_t>(i)].category == category;
     (held_out ? split.validation : split.training).push_back(i);
   }
-  split.description = fmt::format("category {} is held out ({} pictures)", category,
-                                  split.validation.size());
+  split.description =
+      fmt::format("category {} is held out ({} pictures)", category, split.validation.size());
   return split;
 }
 

@@ -176,10 +176,10 @@ void Trainer::look_at_losses() {
       const auto finite = [](float value) { return std::isfinite(value); };
       if (!std::all_of(terms.begin(), terms.end(), finite)) {
         const auto episodes = episodes_of(first_waiting_);
-        fail_not_finite(fmt::format(
-            "the loss is not finite at epoch {}, step {}, episode {} ({})", state_.epoch + 1,
-            first_waiting_ + 1, slot + 1,
-            describe(episodes[static_cast<std::size_t>(slot)], context_.loader)));
+        fail_not_finite(
+            fmt::format("the loss is not finite at epoch {}, step {}, episode {} ({})",
+                        state_.epoch + 1, first_waiting_ + 1, slot + 1,
+                        describe(episodes[static_cast<std::size_t>(slot)], context_.loader)));
       }
       state_.losses.push_back(terms);
     }

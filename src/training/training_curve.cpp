@@ -62,9 +62,9 @@ std::string panel(const std::string& title, double top, const std::vector<EpochR
   const auto ticks = std::llround((axis.high - axis.low) / axis.step);
   for (std::int64_t i = 0; i <= ticks; ++i) {
     const double value = axis.low + static_cast<double>(i) * axis.step;
-    svg += fmt::format(
-        "<line x1='{0:.1f}' x2='{1:.1f}' y1='{2:.1f}' y2='{2:.1f}' stroke='#ddd'/>\n", kLeft,
-        kLeft + plot_width, y_of(value));
+    svg +=
+        fmt::format("<line x1='{0:.1f}' x2='{1:.1f}' y1='{2:.1f}' y2='{2:.1f}' stroke='#ddd'/>\n",
+                    kLeft, kLeft + plot_width, y_of(value));
     svg += text_at(kLeft - 8, y_of(value) + 4, "end", fmt::format("{:.6g}", value));
   }
   const std::int64_t every = std::max<std::int64_t>(1, (history.back().epoch + 9) / 10);
@@ -80,15 +80,14 @@ std::string panel(const std::string& title, double top, const std::vector<EpochR
       points += fmt::format("{:.1f},{:.1f} ", x_of(static_cast<double>(record.epoch)),
                             y_of(line.value(record)));
     }
-    svg += fmt::format(
-        "<polyline points='{}' fill='none' stroke='{}' stroke-width='2'/>\n", points, line.colour);
+    svg += fmt::format("<polyline points='{}' fill='none' stroke='{}' stroke-width='2'/>\n", points,
+                       line.colour);
     if (history.size() == 1) {  // a line of one point is not seen
       svg += fmt::format("<circle cx='{:.1f}' cy='{:.1f}' r='3' fill='{}'/>\n", x_of(1),
                          y_of(line.value(history.front())), line.colour);
     }
-    svg += text_at(kLeft + plot_width + 12, label_y,
-                   "start", fmt::format("{} {:.4f}", line.name, line.value(history.back())),
-                   line.colour);
+    svg += text_at(kLeft + plot_width + 12, label_y, "start",
+                   fmt::format("{} {:.4f}", line.name, line.value(history.back())), line.colour);
     label_y += 18;
   }
   return svg;
@@ -98,29 +97,29 @@ std::string panel(const std::string& title, double top, const std::vector<EpochR
 
 void write_curve(const std::filesystem::path& path, const std::vector<EpochRecord>& history) {
   if (history.empty()) return;
-  std::string panels = panel("Training loss (mean over the epoch's episodes)", 0, history,
-                             {{"total", "#111", [](const auto& r) { return r.loss; }},
-                              {"classification", "#1f77b4",
-                               [](const auto& r) { return r.classification; }},
-                              {"focal", "#d62728", [](const auto& r) { return r.focal; }},
-                              {"Dice", "#2ca02c", [](const auto& r) { return r.dice; }}});
+  std::string panels =
+      panel("Training loss (mean over the epoch's episodes)", 0, history,
+            {{"total", "#111", [](const auto& r) { return r.loss; }},
+             {"classification", "#1f77b4", [](const auto& r) { return r.classification; }},
+             {"focal", "#d62728", [](const auto& r) { return r.focal; }},
+             {"Dice", "#2ca02c", [](const auto& r) { return r.dice; }}});
   double height = kPanelHeight;
   const bool validated = std::all_of(history.begin(), history.end(), [](const EpochRecord& record) {
     return record.validation.has_value();
   });
   if (validated) {
-    panels += panel(
-        "Validation on held-out source pictures", height, history,
-        {{"image AUROC", "#1f77b4", [](const auto& r) { return r.validation->image_auroc; }},
-         {"pixel AUROC", "#d62728", [](const auto& r) { return r.validation->pixel_auroc; }},
-         {"PRO", "#2ca02c", [](const auto& r) { return r.validation->pro; }}});
+    panels +=
+        panel("Validation on held-out source pictures", height, history,
+              {{"image AUROC", "#1f77b4", [](const auto& r) { return r.validation->image_auroc; }},
+               {"pixel AUROC", "#d62728", [](const auto& r) { return r.validation->pixel_auroc; }},
+               {"PRO", "#2ca02c", [](const auto& r) { return r.validation->pro; }}});
     height += kPanelHeight;
   }
-  write_file(path,
-             fmt::format("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {0} {1}' width='{0}' "
-                         "height='{1}' font-family='sans-serif' font-size='12'>\n"
-                         "<rect width='100%' height='100%' fill='white'/>\n{2}</svg>\n",
-                         kWidth, height, panels));
+  write_file(
+      path, fmt::format("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {0} {1}' width='{0}' "
+                        "height='{1}' font-family='sans-serif' font-size='12'>\n"
+                        "<rect width='100%' height='100%' fill='white'/>\n{2}</svg>\n",
+                        kWidth, height, panels));
 }
 
 }  // namespace nagl

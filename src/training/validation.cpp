@@ -50,9 +50,9 @@ void ValidationOptions::check() const {
     throw ConfigError(fmt::format("validation.draws {} is not in 1..100", draws));
   }
   if (!category.empty() && hold_out != HoldOut::kAuto && hold_out != HoldOut::kCategory) {
-    throw ConfigError(fmt::format(
-        "validation.category '{}' needs validation.hold_out=category, which is {}", category,
-        to_string(hold_out)));
+    throw ConfigError(
+        fmt::format("validation.category '{}' needs validation.hold_out=category, which is {}",
+                    category, to_string(hold_out)));
   }
 }
 

@@ -87,8 +87,8 @@ double exact_pro(const std::vector<std::vector<float>>& maps, const std::vector<
     const double rate = false_positives / normal;
     overlap /= regions;
     if (rate > limit) {
-      const double at = last_overlap + (limit - last_rate) / (rate - last_rate) *
-                                           (overlap - last_overlap);
+      const double at =
+          last_overlap + (limit - last_rate) / (rate - last_rate) * (overlap - last_overlap);
       return (area + (limit - last_rate) * (last_overlap + at) / 2) / limit;
     }
     area += (rate - last_rate) * (last_overlap + overlap) / 2;

@@ -72,8 +72,7 @@ TEST_P(GoldenEpisodeTest, golden) {
   expect_near(residual_proxies, "residual_proxies");
   const auto anomaly_proxies = head->learn(residual_proxies, query);
   expect_near(anomaly_proxies, "anomaly_proxies");
-  const auto scores =
-      fuse(query.normal_cosine, mean_cosine(query.features, anomaly_proxies));
+  const auto scores = fuse(query.normal_cosine, mean_cosine(query.features, anomaly_proxies));
   expect_near(scores.normal_similarity, "s_n");
   expect_near(scores.abnormal_similarity, "s_a");
   expect_near(scores.fused, "a_score");

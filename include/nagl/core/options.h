@@ -26,7 +26,9 @@ namespace nagl {
 /// and can then be written as JSON, read from it, and set by `section.key=value`. A field may be an
 /// options struct itself, a number, bool, string, path, enum, or an optional or a vector of those.
 template <typename T>
-concept OptionStruct = requires(T& value) { T::fields(value, [](const char*, auto&) {}); };
+concept OptionStruct = requires(T& value) {
+  T::fields(value, [](const char*, auto&) {});
+};
 
 template <typename T>
 Json option_to_json(const std::optional<T>& value);
@@ -38,9 +40,8 @@ template <typename T>
 Json option_to_json(const T& value) {
   if constexpr (OptionStruct<T>) {
     Json object = Json::object();
-    T::fields(value, [&](const char* name, const auto& field) {
-      object[name] = option_to_json(field);
-    });
+    T::fields(value,
+              [&](const char* name, const auto& field) { object[name] = option_to_json(field); });
     return object;
   } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
     return value.string();
@@ -124,8 +125,8 @@ void option_from_json(T& target, const Json& value, const std::string& name) {
                       (std::is_unsigned_v<T> || !value.is_number_unsigned() ||
                        std::in_range<T>(value.get<std::uint64_t>()));
     if (!fits) {
-      detail::fail_option(name, std::is_signed_v<T> ? "a whole number" : "a whole number, 0 or more",
-                          value);
+      detail::fail_option(
+          name, std::is_signed_v<T> ? "a whole number" : "a whole number, 0 or more", value);
     }
     target = value.get<T>();
   } else if constexpr (std::is_floating_point_v<T>) {

@@ -36,7 +36,8 @@ struct TrainedHead {
 std::map<std::string, std::string> head_metadata(const NaglHeadOptions& options,
                                                  const HeadOrigin& origin);
 
-/// What `head_metadata` wrote. A file that a published checkpoint was converted to names no backbone.
+/// What `head_metadata` wrote. A file that a published checkpoint was converted to names no
+/// backbone.
 /// @throws ModelError naming the file on metadata that is missing or makes no sense
 HeadOrigin read_origin(const WeightsFile& file);
 

@@ -45,8 +45,8 @@ struct PixelLosses {
 };
 
 /// One fused pass over the pixels on the CPU in float32, which also yields the analytic gradient;
-/// elsewhere `pixel_losses_by_operators`. The gradient flows into the last channel alone: the normal
-/// similarity comes from frozen features.
+/// elsewhere `pixel_losses_by_operators`. The gradient flows into the last channel alone: the
+/// normal similarity comes from frozen features.
 ///
 /// @param maps `published`: [B, 2, rows, columns], normal and abnormal similarity; `paper`:
 ///        [B, 1, rows, columns], the fused score

@@ -13,7 +13,7 @@ namespace nagl {
 
 /// Shape of the learnt part, and the residual that it takes.
 struct NaglHeadOptions {
-  std::int64_t width = 384;  ///< channels C of a patch feature; follows from the backbone
+  std::int64_t width = 384;   ///< channels C of a patch feature; follows from the backbone
   std::int64_t proxies = 25;  ///< learnable proxies M (the paper's section 4.1)
   std::int64_t heads = 4;     ///< attention heads; must divide the width
   /// What the residual's neighbour is nearest by (DESIGN 3.3).

@@ -58,8 +58,8 @@ NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows
                                    ResidualMetric metric = ResidualMetric::kDot,
                                    std::int64_t block = kNeighborBlock);
 
-/// The better of the neighbours among two sets of references, of which the second's rows are counted
-/// from `offset`; the first wins ties.
+/// The better of the neighbours among two sets of references, of which the second's rows are
+/// counted from `offset`; the first wins ties.
 NearestNeighbors merge(const NearestNeighbors& first, const NearestNeighbors& second,
                        std::int64_t offset);
 

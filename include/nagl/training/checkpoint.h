@@ -18,12 +18,12 @@ namespace nagl {
 
 /// The mean losses of one epoch, and its validation.
 struct EpochRecord {
-  std::int64_t epoch = 0;  ///< from 1
+  std::int64_t epoch = 0;    ///< from 1
   double learning_rate = 0;  ///< of its last step
   double loss = 0, classification = 0, focal = 0, dice = 0;
   std::optional<ValidationMetrics> validation;
-  bool best = false;     ///< the best validation so far
-  double seconds = 0;    ///< with validation; of the last sitting, if it was interrupted
+  bool best = false;               ///< the best validation so far
+  double seconds = 0;              ///< with validation; of the last sitting, if it was interrupted
   double episodes_per_second = 0;  ///< without validation
 };
 

@@ -36,8 +36,8 @@ struct FeatureStoreOptions {
 /// What all entries of a store have in common.
 struct FeatureFormat {
   PatchGrid grid;
-  std::int64_t width = 384;   ///< channels C
-  std::int64_t patch = 14;    ///< pixels; pictures are grid.rows * patch high at the network
+  std::int64_t width = 384;  ///< channels C
+  std::int64_t patch = 14;   ///< pixels; pictures are grid.rows * patch high at the network
   StoreType type = StoreType::kFloat16;
   /// All that features depend on beside the picture: backbone checksum, layer, precision,
   /// preprocessing version, ... Part of every key.
@@ -64,8 +64,8 @@ struct StoredPicture {
 /// Patch features and masks of pictures on disk, so that training encodes each picture once. One
 /// safetensors file a picture, named by a key: the SHA-256 of the picture's and the mask's content,
 /// the label and the format. Files appear whole, carry a checksum, and are memory-mapped when read,
-/// so memory grows with the store by no more than some 300 bytes a picture. Several runs may share a
-/// folder.
+/// so memory grows with the store by no more than some 300 bytes a picture. Several runs may share
+/// a folder.
 class FeatureStore {
  public:
   FeatureStore(std::filesystem::path folder, FeatureFormat format);

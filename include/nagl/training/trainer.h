@@ -31,8 +31,8 @@ struct TrainerOptions {
   LearningRateOptions learning_rate;
   double beta1 = 0.9, beta2 = 0.999;  ///< AdamW's (Loshchilov and Hutter, 2019)
   double weight_decay = 0.01;
-  double gradient_clip = 0;  ///< largest norm of a step's gradient; 0: any
-  std::uint64_t seed = 0;    ///< of initial weights, episodes and what is held out
+  double gradient_clip = 0;              ///< largest norm of a step's gradient; 0: any
+  std::uint64_t seed = 0;                ///< of initial weights, episodes and what is held out
   std::int64_t neighbor_cache_mb = 512;  ///< memory for neighbours that episodes share
 
   /// Throws ConfigError on a value out of range.
