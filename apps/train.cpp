@@ -72,6 +72,13 @@ void check_unchanged(const TrainOptions& options, const Json& run, const fs::pat
   }
 }
 
+/// Refuses, before any work, to go on with another backbone, layer or width.
+void check_checkpoint(const RunFolder& folder, const HeadOrigin& origin) {
+  std::error_code error;
+  if (!fs::exists(folder.checkpoint(), error)) return;
+  read_origin(WeightsFile(folder.checkpoint())).check_equals(origin, folder.checkpoint());
+}
+
 /// The pictures that episodes are made of: the test split (DESIGN 3.10).
 std::vector<SourcePicture> list_source(const std::vector<fs::path>& roots) {
   std::vector<SourcePicture> pictures;
@@ -217,11 +224,14 @@ class TrainRun {
     options_.layer = runtime.backbone->layer();
     options_.head.width = runtime.backbone->width();
     options_.head.check();
-    if (earlier_) check_unchanged(options_, *earlier_, arguments_.out);
+    const HeadOrigin origin = origin_of(*runtime.backbone);
+    if (earlier_) {
+      check_checkpoint(folder, origin);
+      check_unchanged(options_, *earlier_, arguments_.out);
+    }
 
     catch_interrupts();
     keep_freed_memory();
-    const HeadOrigin origin = origin_of(*runtime.backbone);
     FeatureStore store(arguments_.store.empty() ? folder.features() : arguments_.store,
                        format_of(runtime, options_, origin));
     const auto keys = encode_source(store, pictures_, runtime, options_.pictures);

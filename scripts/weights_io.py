@@ -1,4 +1,4 @@
-"""Weight files as numpy arrays: safetensors in and out, PyTorch checkpoints in.
+"""Weight files as numpy arrays: safetensors and PyTorch checkpoints, in and out.
 
 Nothing here needs torch. A PyTorch checkpoint is a zip archive with a pickle and raw storages;
 the pickle is read by an unpickler that knows the few names a state dict needs and refuses every
@@ -20,7 +20,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, BinaryIO, Iterator, Mapping, NamedTuple
+from typing import Any, BinaryIO, Iterable, Iterator, Mapping, NamedTuple
 
 import numpy as np
 
@@ -179,6 +179,20 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     return tensors, header.metadata
 
 
+def tensors_checksum(path: Path) -> str:
+    """SHA-256 over names, types, shapes and bytes of all tensors in the order of their names.
+
+    Equal for files of the same weights, whatever their metadata; `nagl inspect` shows it too.
+    """
+    header = read_safetensors_header(path)
+    data = path.read_bytes()
+    digest = hashlib.sha256()
+    for name, entry in sorted(header.tensors.items()):
+        digest.update(f"{name}\n{entry.dtype}\n{list(entry.shape)}\n".encode())
+        digest.update(data[entry.begin : entry.end])
+    return digest.hexdigest()
+
+
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
@@ -244,6 +258,65 @@ def read_torch_checkpoint(path: Path) -> Any:
         raise DataError(
             f"{path} is not a readable PyTorch checkpoint ({_reason(error)})"
         ) from error
+
+
+def write_torch_checkpoint(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes float32 arrays as `torch.save` does a state dict; the file appears whole or not at all.
+
+    `torch.load` reads it, with weights_only too.
+    """
+    items, archive_bytes = [], io.BytesIO()
+    with zipfile.ZipFile(archive_bytes, "w", zipfile.ZIP_STORED) as archive:
+        for index, (name, array) in enumerate(tensors.items()):
+            values = np.ascontiguousarray(array, "<f4")
+            items.append(_op_text(name) + _op_tensor(str(index), values))
+            archive.writestr(f"archive/data/{index}", values.tobytes())
+        content = b"\x80\x02" + _op_global("collections", "OrderedDict") + b")R"  # OrderedDict()
+        content += b"(" + b"".join(items) + b"u."  # its items, all at once
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/byteorder", b"little")
+        archive.writestr("archive/version", b"3\n")
+    with atomic_file(path) as file:
+        file.write(archive_bytes.getbuffer())
+
+
+def _op_global(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+def _op_text(text: str) -> bytes:
+    encoded = text.encode("utf-8")
+    return b"X" + struct.pack("<I", len(encoded)) + encoded
+
+
+def _op_tuple(values: Iterable[bytes]) -> bytes:
+    return b"(" + b"".join(values) + b"t"
+
+
+def _op_count(value: int) -> bytes:
+    return b"J" + struct.pack("<i", value)
+
+
+def _op_tensor(key: str, array: np.ndarray) -> bytes:
+    """Opcodes of torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())."""
+    storage = _op_tuple(
+        (
+            _op_text("storage"),
+            _op_global("torch", "FloatStorage"),
+            _op_text(key),
+            _op_text("cpu"),
+            _op_count(array.size),
+        )
+    )
+    arguments = (
+        storage + b"Q",  # by reference: the reader fetches it from the archive
+        _op_count(0),
+        _op_tuple(map(_op_count, array.shape)),
+        _op_tuple(_op_count(stride // array.itemsize) for stride in array.strides),
+        b"\x89",  # False: no gradient
+        _op_global("collections", "OrderedDict") + b")R",  # no hooks
+    )
+    return _op_global("torch._utils", "_rebuild_tensor_v2") + _op_tuple(arguments) + b"R"
 
 
 def _reason(error: Exception) -> str:
