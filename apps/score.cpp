@@ -80,12 +80,14 @@ void check_inputs_are_safe(const ScoreArguments& arguments, const OutputPlan& pl
   std::vector<fs::path> files = references.normal;
   for (const auto& reference : references.abnormal) {
     files.push_back(reference.picture);
-    files.push_back(reference.mask);
+    files.insert(files.end(), reference.masks.begin(), reference.masks.end());
   }
   for (const auto& query : queries) {
     files.push_back(query.file.path);
     if (query.roi) files.push_back(*query.roi);
-    if (query.known && query.known->mask) files.push_back(*query.known->mask);
+    if (query.known) {
+      files.insert(files.end(), query.known->masks.begin(), query.known->masks.end());
+    }
   }
   plan.check_keeps(files, queries);
 }
@@ -232,9 +234,9 @@ class ScoreRun {
     content.caption = fmt::format("score {:.4f}", detection.image_score);
     const auto& known = item.planned->known;
     if (known) content.caption += "   label " + known->defect;
-    if (known && known->mask) {
+    if (known && !known->masks.empty()) {
       try {
-        content.truth = read_mask_for(item.query.image, *known->mask);
+        content.truth = read_masks_for(item.query.image, known->masks);
       } catch (const DataError& error) {
         spdlog::warn("drawn without its true mask: {}", error.what());
       }
@@ -312,7 +314,7 @@ Json describe_run(const ScoreArguments& arguments, const Runtime& runtime,
   run["abnormal"] = Json::array();
   for (const auto& reference : references.abnormal) {
     run["abnormal"].push_back(
-        {{"picture", reference.picture.string()}, {"mask", reference.mask.string()}});
+        {{"picture", reference.picture.string()}, {"mask", reference.masks.front().string()}});
   }
   return run;
 }

@@ -6,7 +6,7 @@
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
-#include "nagl/metrics/auroc.h"
+#include "nagl/metrics/ranking_metrics.h"
 
 namespace nagl::apps {
 namespace {

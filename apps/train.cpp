@@ -82,15 +82,15 @@ void check_checkpoint(const RunFolder& folder, const HeadOrigin& origin) {
 /// The pictures that episodes are made of: the test split (DESIGN 3.10).
 std::vector<SourcePicture> list_source(const std::vector<fs::path>& roots) {
   std::vector<SourcePicture> pictures;
-  for (const auto& category : read_mvtec(roots).categories) {
+  for (const auto& category : read_dataset(roots).categories) {
     std::map<std::string, std::int64_t> unmasked;
     for (const auto& sample : category.test) {
-      if (sample.anomalous() && !sample.mask) {
+      if (sample.anomalous() && sample.masks.empty()) {
         ++unmasked[sample.defect];
         continue;
       }
       pictures.push_back(
-          {category.name, sample.anomalous() ? sample.defect : "", sample.path, sample.mask});
+          {category.name, sample.anomalous() ? sample.defect : "", sample.path, sample.masks});
     }
     for (const auto& [type, count] : unmasked) {
       spdlog::warn("category {}: {} pictures of {} have no mask and are left out", category.name,
@@ -105,8 +105,8 @@ NetworkInput load_picture(const SourcePicture& picture, ImageSize size, std::int
   DecodeOptions decode;
   decode.bit_depth = static_cast<int>(options.bit_depth);
   const Image image = read_image(picture.path, decode);
-  if (!picture.mask) return {preprocess(image, size), {}, {}};
-  auto input = prepare_masked(image, *picture.mask, size, patch, options.mask_alignment);
+  if (picture.masks.empty()) return {preprocess(image, size), {}, {}};
+  auto input = prepare_masked(image, picture.masks, size, patch, options.mask_alignment);
   return {input.pixels, input.network_mask, input.patch_mask};
 }
 

@@ -1,56 +1,43 @@
 #include <algorithm>
 #include <iterator>
-#include <set>
 
 #include "nagl/core/error.h"
-#include "nagl/dataset/dataset.h"
-#include "nagl/dataset/pictures.h"
+#include "readers.h"
 
 namespace nagl {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool is_folder(const fs::path& path) {
-  std::error_code error;
-  return fs::is_directory(path, error);
+/// The folder of good pictures in `split`: `good`, or BTAD's `ok`; empty if there is none.
+fs::path good_folder(const fs::path& split) {
+  if (!is_folder(split)) return {};
+  for (const auto& folder : sorted_folders(split)) {
+    if (is_good_name(folder.filename().string())) return folder;
+  }
+  return {};
 }
 
 bool is_category(const fs::path& folder) {
-  return is_folder(folder / "test") && is_folder(folder / "train" / kGood);
+  return is_folder(folder / "test") && !good_folder(folder / "train").empty();
 }
 
-std::vector<fs::path> sorted_folders(const fs::path& folder) {
-  std::vector<fs::path> folders;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (is_folder(entry.path()) && !entry.path().filename().string().starts_with('.')) {
-      folders.push_back(entry.path());
-    }
-  }
-  if (error) throw DataError("cannot list '" + folder.string() + "': " + error.message());
-  std::sort(folders.begin(), folders.end());
-  return folders;
-}
-
-std::optional<StemIndex> masks_of(const fs::path& category, const std::string& type) {
-  const fs::path folder = category / "ground_truth" / type;
-  if (type == kGood || !is_folder(folder)) return std::nullopt;
-  return StemIndex(folder);
+std::string type_of(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  return is_good_name(name) ? kGood : name;
 }
 
 Category read_category(const fs::path& folder) {
   Category category;
   category.folder = folder;
-  category.name = fs::weakly_canonical(folder).filename().string();
-  for (const auto& file : list_pictures(folder / "train" / kGood)) {
-    category.train.push_back({file.path, kGood, std::nullopt});
-  }
+  category.name = name_of(folder);
+  category.train = good_samples(good_folder(folder / "train"));
   for (const auto& type_folder : sorted_folders(folder / "test")) {
-    const std::string type = type_folder.filename().string();
-    const auto masks = masks_of(folder, type);
+    const std::string type = type_of(type_folder);
+    MvtecMasks masks(folder, type_folder.filename().string());
     for (const auto& file : list_pictures(type_folder)) {
-      category.test.push_back({file.path, type, masks ? masks->find(file) : std::nullopt});
+      category.test.push_back(
+          {file.path, type, type == kGood ? std::vector<fs::path>() : masks.find(file)});
     }
   }
   if (category.test.empty()) {
@@ -61,58 +48,33 @@ Category read_category(const fs::path& folder) {
 
 }  // namespace
 
-std::vector<std::string> Category::defects() const {
-  std::set<std::string> types;
-  for (const auto& sample : test) {
-    if (sample.anomalous()) types.insert(sample.defect);
+MvtecMasks::MvtecMasks(const fs::path& category, const std::string& type)
+    : folder_(category / "ground_truth" / type) {}
+
+std::vector<fs::path> MvtecMasks::find(const PictureFile& picture) {
+  if (!is_folder(folder_)) return {};
+  std::vector<fs::path> masks;
+  if (const fs::path own = folder_ / picture.path.stem(); is_folder(own)) {
+    for (const auto& file : list_pictures(own)) masks.push_back(file.path);
+    return masks;
   }
-  return {types.begin(), types.end()};
+  if (!index_) index_.emplace(folder_);
+  if (auto mask = index_->find(picture)) masks.push_back(std::move(*mask));
+  return masks;
 }
 
-Dataset read_mvtec(const fs::path& root) {
-  if (!is_folder(root)) throw DataError("'" + root.string() + "' is not a folder");
-  Dataset dataset;
-  if (is_category(root)) {
-    dataset.categories.push_back(read_category(root));
-    return dataset;
+bool is_mvtec(const fs::path& root) { return !category_folders(root, is_category).empty(); }
+
+std::vector<Category> read_mvtec(const fs::path& root) {
+  std::vector<Category> categories;
+  for (const auto& folder : category_folders(root, is_category)) {
+    categories.push_back(read_category(folder));
   }
-  for (const auto& folder : sorted_folders(root)) {
-    if (is_category(folder)) dataset.categories.push_back(read_category(folder));
-  }
-  if (dataset.categories.empty()) {
+  if (categories.empty()) {
     throw DataError("'" + root.string() +
                     "' holds no category in MVTec layout (train/good and test/ side by side)");
   }
-  return dataset;
-}
-
-Dataset read_mvtec(const std::vector<fs::path>& roots) {
-  Dataset all;
-  std::map<std::string, std::size_t> names;
-  std::set<fs::path> folders;
-  for (const auto& root : roots) {
-    for (auto& category : read_mvtec(root).categories) {
-      if (!folders.insert(fs::weakly_canonical(category.folder)).second) {
-        throw DataError("category '" + category.folder.string() + "' is named twice; name it once");
-      }
-      ++names[category.name];
-      all.categories.push_back(std::move(category));
-    }
-  }
-  std::set<std::string> unique;
-  for (auto& category : all.categories) {
-    if (names[category.name] > 1) {
-      const fs::path folder = fs::weakly_canonical(category.folder);
-      category.name = folder.parent_path().filename().string() + "/" + category.name;
-    }
-    if (!unique.insert(category.name).second) {
-      throw DataError("two categories are called '" + category.name + "', one of them in '" +
-                      category.folder.string() + "'; rename a folder");
-    }
-  }
-  std::sort(all.categories.begin(), all.categories.end(),
-            [](const Category& a, const Category& b) { return a.name < b.name; });
-  return all;
+  return categories;
 }
 
 std::optional<Sample> MvtecLocator::find(const fs::path& picture) {
@@ -127,15 +89,17 @@ std::optional<Sample> MvtecLocator::find(const fs::path& picture) {
   auto part = place.begin();
   const std::string split = (part++)->string();
   if (part == place.end() || std::next(part) == place.end()) return std::nullopt;
-  const std::string type = part->string();
+  const fs::path folder = category / split / *part;
+  const std::string type = type_of(folder);
   if (split != "test" && !(split == "train" && type == kGood)) return std::nullopt;
 
-  Sample sample{picture, type, std::nullopt};
+  Sample sample{picture, type, {}};
   if (!sample.anomalous()) return sample;
-  const fs::path folder = category / split / type;
   auto known = masks_.find(folder);
-  if (known == masks_.end()) known = masks_.emplace(folder, masks_of(category, type)).first;
-  if (known->second) sample.mask = known->second->find({absolute, folder});
+  if (known == masks_.end()) {
+    known = masks_.emplace(folder, MvtecMasks(category, folder.filename().string())).first;
+  }
+  sample.masks = known->second.find({absolute, folder});
   return sample;
 }
 

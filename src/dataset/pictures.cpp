@@ -112,29 +112,32 @@ std::vector<MaskedPicture> pair_with_masks(const std::vector<PictureFile>& pictu
       throw DataError("'" + picture.path.string() + "' has no mask in '" + masks.string() +
                       "' (looked for its stem, with or without _mask)");
     }
-    pairs.push_back({picture.path, *mask});
+    pairs.push_back({picture.path, {*mask}});
   }
   return pairs;
 }
 
-StemIndex::StemIndex(const fs::path& folder) : folder_(folder), files_(list_pictures(folder)) {}
+StemIndex::StemIndex(const fs::path& folder) : folder_(folder) {
+  for (const auto& file : list_pictures(folder)) {
+    const fs::path key = key_of(file.relative());
+    by_place_.emplace(key, file.path);
+    by_name_.emplace(key.filename(), file.path);
+  }
+}
 
 std::optional<fs::path> StemIndex::find(const PictureFile& picture) const {
-  const fs::path wanted = key_of(picture.relative());
-  const auto only = [&](auto&& matches) -> std::optional<fs::path> {
-    std::optional<fs::path> found;
-    for (const auto& file : files_) {
-      if (!matches(key_of(file.relative()))) continue;
-      if (found) {
-        throw DataError("'" + picture.path.string() + "' could belong to '" + found->string() +
-                        "' or '" + file.path.string() + "'; keep one of them");
-      }
-      found = file.path;
+  const auto only = [&](const auto& index, const fs::path& key) -> std::optional<fs::path> {
+    const auto [first, last] = index.equal_range(key);
+    if (first == last) return std::nullopt;
+    if (std::next(first) != last) {
+      throw DataError("'" + picture.path.string() + "' could belong to '" + first->second.string() +
+                      "' or '" + std::next(first)->second.string() + "'; keep one of them");
     }
-    return found;
+    return first->second;
   };
-  if (auto found = only([&](const fs::path& key) { return key == wanted; })) return found;
-  return only([&](const fs::path& key) { return key.filename() == wanted.filename(); });
+  const fs::path wanted = key_of(picture.relative());
+  if (auto found = only(by_place_, wanted)) return found;
+  return only(by_name_, wanted.filename());
 }
 
 }  // namespace nagl

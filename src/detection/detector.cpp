@@ -61,10 +61,10 @@ ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths
 
   std::vector<at::Tensor> masks;
   for (const auto& reference : references.abnormal) {
-    auto input = prepare_masked(read(reference.picture), reference.mask, size, backbone.patch(),
+    auto input = prepare_masked(read(reference.picture), reference.masks, size, backbone.patch(),
                                 options.mask_alignment);
     if (!input.patch_mask.any().item<bool>()) {
-      throw DataError("the mask '" + reference.mask.string() + "' of '" +
+      throw DataError("the mask '" + reference.masks.front().string() + "' of '" +
                       reference.picture.string() +
                       "' marks nothing at the network's size; draw the defect, or leave the "
                       "picture out");

@@ -158,6 +158,20 @@ cv::Mat read_mask_for(const Image& image, const std::filesystem::path& mask_path
                       "' is " + size_text(wanted) + "; a mask needs the picture's proportions");
 }
 
+cv::Mat read_masks_for(const Image& image, const std::vector<std::filesystem::path>& masks) {
+  cv::Mat all;
+  for (const auto& path : masks) {
+    cv::Mat mask = read_mask_for(image, path);
+    if (all.empty()) {
+      all = mask;
+      continue;
+    }
+    if (mask.size() != all.size()) cv::resize(mask, mask, all.size(), 0, 0, cv::INTER_NEAREST);
+    cv::bitwise_or(all, mask, all);
+  }
+  return all;
+}
+
 bool jpeg_is_complete(const unsigned char* data, std::size_t size) {
   constexpr unsigned char kStartOfImage = 0xD8, kEndOfImage = 0xD9, kStartOfScan = 0xDA;
   const auto stands_alone = [](unsigned char marker) {

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "threshold_sweep.h"
+
 namespace nagl {
 namespace {
 
@@ -18,71 +20,113 @@ std::uint32_t ordered_bits(float value) {
   return bits & 0x80000000U ? ~bits : bits | 0x80000000U;
 }
 
+/// The float whose `ordered_bits` are these.
+float from_ordered_bits(std::uint32_t ordered) {
+  return std::bit_cast<float>(ordered & 0x80000000U ? ordered & 0x7FFFFFFFU : ~ordered);
+}
+
 }  // namespace
 
-PixelMetrics::Bin& PixelMetrics::bin_of(float score) {
-  const std::uint32_t place = ordered_bits(score) >> kDroppedBits;
-  const std::uint32_t block = place >> kBlockBits;
-  if (last_bins_ == nullptr || block != last_block_) {
-    auto& bins = blocks_[block];
-    if (bins.empty()) bins.resize(kBlockSize);
-    last_block_ = block;
-    last_bins_ = &bins;
-  }
-  return (*last_bins_)[place & (kBlockSize - 1)];
+PixelMetrics::Block& PixelMetrics::block_of(std::uint32_t number) {
+  Block& block = blocks_[number];
+  if (block.empty()) block.resize(kBlockSize);
+  return block;
 }
 
 void PixelMetrics::add(std::span<const float> map, std::span<const std::uint8_t> mask,
                        std::int64_t height, std::int64_t width) {
-  const auto pixels = static_cast<std::size_t>(height * width);
-  if (height < 1 || width < 1 || map.size() != pixels || mask.size() != pixels) {
-    throw std::invalid_argument("pixel metrics: map, mask and size do not fit together");
+  add(map, find_regions(mask, height, width));
+}
+
+void PixelMetrics::add(std::span<const float> map, const Regions& regions) {
+  if (map.size() != regions.of_pixel.size()) {
+    throw std::invalid_argument("pixel metrics: map and mask differ in size");
   }
   if (!std::all_of(map.begin(), map.end(), [](float value) { return std::isfinite(value); })) {
     throw std::invalid_argument("pixel metrics: a score is not finite");
   }
-  const Regions regions = find_regions(mask, height, width);
-  for (std::size_t i = 0; i < pixels; ++i) {
-    Bin& bin = bin_of(map[i]);
+  std::vector<double> weights{0};
+  for (std::size_t i = 1; i < regions.sizes.size(); ++i) {
+    weights.push_back(1.0 / static_cast<double>(regions.sizes[i]));
+  }
+  std::uint64_t anomalous = 0;
+  std::uint32_t number = 0;
+  Block* block = nullptr;  // neighbours mostly share it
+  for (std::size_t i = 0; i < map.size(); ++i) {
+    const std::uint32_t place = ordered_bits(map[i]) >> kDroppedBits;
+    if (block == nullptr || place >> kBlockBits != number) {
+      number = place >> kBlockBits;
+      block = &block_of(number);
+    }
+    Bin& bin = (*block)[place & (kBlockSize - 1)];
     const auto region = static_cast<std::size_t>(regions.of_pixel[i]);
     if (region == 0) {
       ++bin.normal;
-      ++normal_;
     } else {
       ++bin.anomalous;
-      ++anomalous_;
-      bin.region += 1.0 / static_cast<double>(regions.sizes[region]);
+      bin.region += weights[region];
+      ++anomalous;
     }
   }
-  regions_ += regions.sizes.size() - 1;
+  anomalous_ += anomalous;
+  normal_ += map.size() - anomalous;
+  regions_ += regions.count();
 }
 
 template <typename Visit>
-void PixelMetrics::for_each_bin_descending(Visit&& visit) const {
+bool PixelMetrics::for_each_bin_descending(Visit&& visit) const {
+  if (normal_ == 0 || anomalous_ == 0) return false;
   for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
-    for (auto bin = block->second.rbegin(); bin != block->second.rend(); ++bin) {
-      if (bin->normal + bin->anomalous > 0) visit(*bin);
+    for (std::uint32_t i = kBlockSize; i-- > 0;) {
+      const Bin& bin = block->second[i];
+      if (bin.normal + bin.anomalous == 0) continue;
+      visit(bin, from_ordered_bits((block->first << kBlockBits | i) << kDroppedBits));
     }
   }
+  return true;
 }
 
+namespace {
+
+ThresholdSweep sweep_over(std::uint64_t normal, std::uint64_t anomalous) {
+  return {static_cast<double>(normal), static_cast<double>(anomalous)};
+}
+
+}  // namespace
+
 std::optional<double> PixelMetrics::auroc() const {
-  if (normal_ == 0 || anomalous_ == 0) return std::nullopt;
-  double wins = 0, above = 0;  // anomalous pixels above the present bin
-  for_each_bin_descending([&](const Bin& bin) {
-    const auto normal = static_cast<double>(bin.normal);
-    const auto anomalous = static_cast<double>(bin.anomalous);
-    wins += normal * (above + 0.5 * anomalous);
-    above += anomalous;
+  ThresholdSweep sweep = sweep_over(normal_, anomalous_);
+  const bool both = for_each_bin_descending([&](const Bin& bin, float) {
+    sweep.lower(static_cast<double>(bin.normal), static_cast<double>(bin.anomalous));
   });
-  return wins / (static_cast<double>(normal_) * static_cast<double>(anomalous_));
+  if (!both) return std::nullopt;
+  return sweep.area();
+}
+
+std::optional<double> PixelMetrics::average_precision() const {
+  ThresholdSweep sweep = sweep_over(normal_, anomalous_);
+  const bool both = for_each_bin_descending([&](const Bin& bin, float) {
+    sweep.lower(static_cast<double>(bin.normal), static_cast<double>(bin.anomalous));
+  });
+  if (!both) return std::nullopt;
+  return sweep.average_precision();
+}
+
+std::optional<BestF1> PixelMetrics::best_f1() const {
+  ThresholdSweep sweep = sweep_over(normal_, anomalous_);
+  BestF1 best;
+  const bool both = for_each_bin_descending([&](const Bin& bin, float edge) {
+    sweep.lower(static_cast<double>(bin.normal), static_cast<double>(bin.anomalous));
+    if (sweep.f1() > best.f1) best = {sweep.f1(), edge};
+  });
+  if (!both) return std::nullopt;
+  return best;
 }
 
 std::optional<double> PixelMetrics::pro(double limit) const {
   if (!(limit > 0 && limit <= 1)) throw std::invalid_argument("PRO needs a limit in (0, 1]");
-  if (normal_ == 0 || regions_ == 0) return std::nullopt;
   double area = 0, rate = 0, overlap = 0;
-  for_each_bin_descending([&](const Bin& bin) {
+  const bool both = for_each_bin_descending([&](const Bin& bin, float) {
     const double next_rate = rate + static_cast<double>(bin.normal) / static_cast<double>(normal_);
     const double next_overlap = overlap + bin.region / static_cast<double>(regions_);
     if (rate < limit) {
@@ -95,10 +139,35 @@ std::optional<double> PixelMetrics::pro(double limit) const {
     rate = next_rate;
     overlap = next_overlap;
   });
+  if (!both) return std::nullopt;
   return area / limit;
 }
 
+std::vector<CurvePoint> PixelMetrics::roc_curve(std::size_t count) const {
+  ThresholdSweep sweep = sweep_over(normal_, anomalous_);
+  std::vector<CurvePoint> curve{{0, 0}};
+  const bool both = for_each_bin_descending([&](const Bin& bin, float) {
+    sweep.lower(static_cast<double>(bin.normal), static_cast<double>(bin.anomalous));
+    curve.push_back({sweep.false_positive_rate(), sweep.recall()});
+  });
+  return both ? thin_curve(curve, count) : std::vector<CurvePoint>();
+}
+
+std::vector<CurvePoint> PixelMetrics::pro_curve(std::size_t count) const {
+  std::vector<CurvePoint> curve{{0, 0}};
+  const bool both = for_each_bin_descending([&](const Bin& bin, float) {
+    const CurvePoint& last = curve.back();
+    curve.push_back(
+        {last.false_alarms + static_cast<double>(bin.normal) / static_cast<double>(normal_),
+         last.hits + bin.region / static_cast<double>(regions_)});
+  });
+  return both ? thin_curve(curve, count) : std::vector<CurvePoint>();
+}
+
 Regions find_regions(std::span<const std::uint8_t> mask, std::int64_t height, std::int64_t width) {
+  if (height < 1 || width < 1 || mask.size() != static_cast<std::size_t>(height * width)) {
+    throw std::invalid_argument("regions: mask and size do not fit together");
+  }
   Regions regions;
   regions.of_pixel.assign(mask.size(), 0);
   regions.sizes.push_back(0);

@@ -127,37 +127,59 @@ at::Tensor ReferenceBank::mine(const Ranges& ranges) const {
   return head_->mine(patches);
 }
 
-at::Tensor ReferenceBank::score_against(const at::Tensor& features, Method method,
-                                        const Ranges& ranges) const {
+std::vector<at::Tensor> ReferenceBank::score_against(const at::Tensor& features,
+                                                     const std::vector<Method>& methods,
+                                                     const Ranges& ranges) const {
   const std::int64_t batch = features.size(0), patches = features.size(1);
   const at::Tensor queries = features.flatten(0, 1);
   const auto by_picture = [&](const at::Tensor& values) {
     return values.reshape({batch, patches});
   };
-  if (effective(method) == Method::kNagl) {
+  bool normal_used = false, abnormal_used = false, head_used = false;
+  for (const Method asked : methods) {
+    const Method method = effective(asked);
+    normal_used |= uses_normal(method);
+    abnormal_used |= uses_abnormal(method) && !uses_head(method);
+    head_used |= uses_head(method);
+  }
+
+  at::Tensor normal, abnormal, learnt;  // cosines, [B, N']
+  if (head_used) {
     const auto found = nearest_normal(queries, ranges);
+    normal = by_picture(found.max_cosine);
     QueryPatches query;
     query.features = features;
     query.residuals =
         (queries - normal_.rows.index_select(0, found.index)).reshape(features.sizes());
-    query.normal_cosine = by_picture(found.max_cosine);
+    query.normal_cosine = normal;
     query.grid = grid_;
     const bool all = ranges.size() == 1 && ranges[0].end - ranges[0].begin == normal_.size();
     const auto proxies = (all ? residual_proxies_ : mine(ranges)).expand({batch, -1, -1});
-    const auto learnt = head_->learn(proxies, query);
-    return combine(query.normal_cosine, mean_cosine(features, learnt));
+    learnt = mean_cosine(features, head_->learn(proxies, query));
+  } else if (normal_used) {
+    normal = by_picture(normal_cosine(queries, ranges));
   }
-  method = effective(method);
-  at::Tensor normal, abnormal;
-  if (uses_normal(method)) normal = normal_cosine(queries, ranges);
-  if (uses_abnormal(method)) abnormal = max_cosine(queries, abnormal_);
-  return by_picture(combine(normal, abnormal));
+  if (abnormal_used) abnormal = by_picture(max_cosine(queries, abnormal_));
+
+  std::vector<at::Tensor> scores;
+  for (const Method asked : methods) {
+    const Method method = effective(asked);
+    scores.push_back(
+        combine(uses_normal(method) ? normal : at::Tensor(),
+                uses_head(method) ? learnt : (uses_abnormal(method) ? abnormal : at::Tensor())));
+  }
+  return scores;
 }
 
 at::Tensor ReferenceBank::score(const at::Tensor& features, Method method) const {
+  return scores(features, {method}).front();
+}
+
+std::vector<at::Tensor> ReferenceBank::scores(const at::Tensor& features,
+                                              const std::vector<Method>& methods) const {
   const c10::InferenceMode guard;
-  check(method);
-  return score_against(features, method, {{0, normal_.size()}});
+  for (const Method method : methods) check(method);
+  return score_against(features, methods, {{0, normal_.size()}});
 }
 
 at::Tensor ReferenceBank::score_left_out(std::int64_t index, Method method) const {
@@ -172,7 +194,7 @@ at::Tensor ReferenceBank::score_left_out(std::int64_t index, Method method) cons
   Ranges others;
   if (begin > 0) others.push_back({0, begin});
   if (end < normal_.size()) others.push_back({end, normal_.size()});
-  return score_against(query, method, others)[0];
+  return score_against(query, {method}, others).front()[0];
 }
 
 double image_score(const at::Tensor& patch_scores) {

@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kKind = "nagl features";
-constexpr int kFormatVersion = 1;
+constexpr int kFormatVersion = 2;
 constexpr std::uint64_t kHeaderAllowance = 4096;  // of an entry's file
 constexpr double kDiskReserve = 1.01;             // file systems round up
 
@@ -130,10 +130,12 @@ std::uint64_t FeatureStore::entry_bytes() const {
 }
 
 std::string FeatureStore::key_of(const SourcePicture& picture) const {
+  Json masks = Json::array();
+  for (const auto& mask : picture.masks) masks.push_back(sha256_of_file(mask));
   const Json key = {{"kind", kKind},
                     {"version", kFormatVersion},
                     {"picture", sha256_of_file(picture.path)},
-                    {"mask", picture.mask ? Json(sha256_of_file(*picture.mask)) : Json(nullptr)},
+                    {"masks", masks},
                     {"category", picture.category},
                     {"defect", picture.defect},
                     {"grid", {format_.grid.rows, format_.grid.columns}},

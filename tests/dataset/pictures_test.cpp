@@ -64,7 +64,7 @@ TEST_F(PicturesTest, ReferencesAreTakenOnceAndInOrder) {
   EXPECT_EQ(names({"good/2.png", "good"}, 2), "21");
   EXPECT_THROW(names({"good"}, 4), DataError);
   const auto pairs = pair_with_masks({{folder / "bad/x.png", folder / "bad"}}, folder / "m");
-  EXPECT_EQ(pairs.at(0).mask, folder / "m/x_mask.png");
+  EXPECT_EQ(pairs.at(0).masks.at(0), folder / "m/x_mask.png");
   EXPECT_NE(message_of<DataError>([&] {
               pair_with_masks(list_pictures(folder / "bad"), folder / "m");
             }).find("bad/y.png"),
@@ -94,7 +94,7 @@ TEST_F(PicturesTest, MvtecLayoutIsRead) {
   touch({"d/nut/train/good/1.png", "d/nut/train/good/0.png", "d/nut/test/good/0.png",
          "d/nut/test/hole/0.png", "d/nut/test/cut/0.png", "d/nut/ground_truth/hole/0_mask.png",
          "d/bolt/train/good/0.png", "d/bolt/test/good/0.png", "d/readme.txt"});
-  const auto dataset = read_mvtec(folder / "d");
+  const auto dataset = read_dataset(folder / "d");
   ASSERT_EQ(dataset.categories.size(), 2U);
   EXPECT_EQ(dataset.categories[0].name, "bolt");
   const auto& nut = dataset.categories[1];
@@ -104,11 +104,11 @@ TEST_F(PicturesTest, MvtecLayoutIsRead) {
   ASSERT_EQ(nut.test.size(), 3U);
   EXPECT_EQ(nut.defects(), (std::vector<std::string>{"cut", "hole"}));
   EXPECT_EQ(nut.test[0].defect, "cut");
-  EXPECT_FALSE(nut.test[0].mask.has_value());
-  EXPECT_EQ(nut.test[2].mask, folder / "d/nut/ground_truth/hole/0_mask.png");
-  EXPECT_EQ(read_mvtec(folder / "d/nut/").categories.at(0).name, "nut");
-  EXPECT_THROW(read_mvtec(folder / "d/nut/train"), DataError);
-  EXPECT_THROW(read_mvtec(folder / "absent"), DataError);
+  EXPECT_TRUE(nut.test[0].masks.empty());
+  EXPECT_EQ(nut.test[2].masks.at(0), folder / "d/nut/ground_truth/hole/0_mask.png");
+  EXPECT_EQ(read_dataset(folder / "d/nut/").categories.at(0).name, "nut");
+  EXPECT_THROW(read_dataset(folder / "d/nut/train"), DataError);
+  EXPECT_THROW(read_dataset(folder / "absent"), DataError);
 }
 
 TEST_F(PicturesTest, APicturesPlaceTellsItsLabel) {
@@ -124,10 +124,10 @@ TEST_F(PicturesTest, APicturesPlaceTellsItsLabel) {
   EXPECT_FALSE(locate_in_mvtec(folder / "nut/test/good/0.png")->anomalous());
   const auto hole = locate_in_mvtec(folder / "nut/test/hole/0.png");
   EXPECT_EQ(hole->defect, "hole");
-  EXPECT_EQ(hole->mask, folder / "nut/ground_truth/hole/0_mask.png");
-  EXPECT_EQ(locate_in_mvtec(folder / "nut/test/cut/0.png")->mask,
+  EXPECT_EQ(hole->masks.at(0), folder / "nut/ground_truth/hole/0_mask.png");
+  EXPECT_EQ(locate_in_mvtec(folder / "nut/test/cut/0.png")->masks.at(0),
             folder / "nut/ground_truth/cut/0.png");
-  EXPECT_EQ(locate_in_mvtec(folder / "nut/test/hole/deep/1.png")->mask,
+  EXPECT_EQ(locate_in_mvtec(folder / "nut/test/hole/deep/1.png")->masks.at(0),
             folder / "nut/ground_truth/hole/deep/1_mask.bmp");
   EXPECT_FALSE(locate_in_mvtec(folder / "other/test/hole/0.png").has_value());
   EXPECT_FALSE(locate_in_mvtec(folder / "nut/ground_truth/cut/0.png").has_value());

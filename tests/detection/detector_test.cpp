@@ -8,7 +8,7 @@
 #include "nagl/dataset/dataset.h"
 #include "nagl/detection/reference_scale.h"
 #include "nagl/image/anomaly_map.h"
-#include "nagl/metrics/auroc.h"
+#include "nagl/metrics/ranking_metrics.h"
 #include "tensors.h"
 
 namespace nagl {
@@ -42,7 +42,7 @@ class DetectorTest : public ::testing::Test {
     cv::rectangle(mask, cv::Rect(100, 30, 30, 30), cv::Scalar(255), -1);
     write_png(folder / "bad_mask.png", mask);
     write_png(folder / "empty_mask.png", cv::Mat::zeros(120, 160, CV_8U));
-    references.abnormal = {{folder / "bad.png", folder / "bad_mask.png"}};
+    references.abnormal = {{folder / "bad.png", {folder / "bad_mask.png"}}};
   }
 
   Detector detector() const {
@@ -119,7 +119,7 @@ TEST_F(DetectorTest, PicturesOfAnyShapeAreScored) {
 }
 
 TEST_F(DetectorTest, BrokenReferencesAreNamed) {
-  references.abnormal[0].mask = folder / "empty_mask.png";
+  references.abnormal[0].masks = {folder / "empty_mask.png"};
   EXPECT_NE(message_of<DataError>([&] { detector(); }).find("empty_mask.png"), std::string::npos);
   references.abnormal.clear();
   options.method = Method::kBothNn;
@@ -171,7 +171,7 @@ TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
 /// Image AUROC in percent over a category's test folder with its first `shots` good pictures.
 double auroc_of(const std::filesystem::path& category_folder, std::int64_t layer, std::size_t shots,
                 const std::filesystem::path& weights) {
-  const Category category = read_mvtec(category_folder).categories.at(0);
+  const Category category = read_dataset(category_folder).categories.at(0);
   BackboneOptions backbone_options;
   backbone_options.layer = layer;
   const auto backbone = std::make_shared<Backbone>(weights, backbone_options);

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "nagl/core/random.h"
-#include "nagl/metrics/auroc.h"
+#include "nagl/metrics/ranking_metrics.h"
 
 namespace nagl {
 namespace {

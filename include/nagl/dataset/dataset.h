@@ -16,8 +16,9 @@ inline constexpr const char* kGood = "good";
 /// One picture of a data set.
 struct Sample {
   std::filesystem::path path;
-  std::string defect = kGood;                 ///< defect type; `good` if there is none
-  std::optional<std::filesystem::path> mask;  ///< ground truth of a defective picture, where known
+  std::string defect = kGood;  ///< defect type; `good` if there is none
+  /// Ground truth of a defective picture, where known; mostly one mask, several in MVTec LOCO.
+  std::vector<std::filesystem::path> masks;
 
   bool anomalous() const { return defect != kGood; }
 };
@@ -26,31 +27,78 @@ struct Sample {
 struct Category {
   std::string name;
   std::filesystem::path folder;
-  std::vector<Sample> train;  ///< good pictures, sorted by path
+  std::vector<Sample> train;  ///< good pictures, sorted by path; empty where there is no such split
   std::vector<Sample> test;   ///< good and defective pictures, sorted by defect type and path
 
   /// Defect types of `test`, sorted, without `good`.
   std::vector<std::string> defects() const;
 };
 
+/// How a data set lies on disk.
+enum class DatasetFormat {
+  kAuto,     ///< whichever of these it is
+  kMvtec,    ///< MVTec AD's (CVPR 2019), as MPDD, BTAD and MVTec LOCO have it too
+  kVisa,     ///< VisA's `split_csv/1cls.csv` (ECCV 2022)
+  kBmad,     ///< BMAD's `test/Ungood/{img,label}` (CVPRW 2024), e.g. BraTS
+  kRealIad,  ///< Real-IAD's JSON files (CVPR 2024)
+  kFolders,  ///< a folder `good` beside one folder a defect type, masks in `masks/` or `TYPE_mask/`
+  kManifest,  ///< a JSON or CSV file that lists pictures
+};
+
+/// `auto`, `mvtec`, `visa`, `bmad`, `real_iad`, `folders`, `manifest`. Throws ConfigError on
+/// anything else.
+void parse(const std::string& name, DatasetFormat& format);
+std::string to_string(DatasetFormat format);
+
 /// A domain: one or more categories, sorted by name.
 struct Dataset {
+  DatasetFormat format = DatasetFormat::kAuto;  ///< what it was read as
   std::vector<Category> categories;
 };
 
-/// Reads MVTec AD's layout (Bergmann et al., CVPR 2019): a category folder with `train/good`,
-/// `test/TYPE` and `ground_truth/TYPE`, or a folder of such folders. Masks are matched by stem,
-/// with or without `_mask`.
-/// @throws DataError naming the folder if it has no category, or a category has no test pictures
-Dataset read_mvtec(const std::filesystem::path& root);
+/// Reads a data set as its authors ship it. Masks are matched by stem, with or without `_mask`,
+/// whatever their extension.
+///
+/// - mvtec: a category folder with `train/good`, `test/TYPE`, `ground_truth/TYPE`, or a folder of
+///   them; `ok` counts as `good` (BTAD); a folder `ground_truth/TYPE/STEM/` holds several masks of
+///   one picture (LOCO).
+/// - visa: the folder that holds `split_csv/1cls.csv`, or that file.
+/// - bmad: `train/good[/img]`, `test/good[/img]`, `test/Ungood[/img]` and `test/Ungood/label`, or a
+///   folder of such folders; `valid` is left alone.
+/// - real_iad: a folder with the JSON files (anywhere in it) and the pictures, or one JSON file.
+/// - folders: `good` (or `normal`, `healthy`, `ok`) beside a folder a defect type, or a folder of
+///   such folders; there is no training split.
+/// - manifest: a CSV file with the columns path, and optionally label, mask, category, type, split;
+///   or a JSON list of objects with these keys (or an object with a list `pictures`). Paths are
+///   relative to the file; several masks are a list, or separated by `;`. `label` is `good` (also
+///   normal, ok, 0) or `defect` (anomaly, bad, 1); `split` is `test`, unless it says `train`.
+///
+/// @throws DataError naming the file or folder if it is none of these, or is not whole
+Dataset read_dataset(const std::filesystem::path& root,
+                     DatasetFormat format = DatasetFormat::kAuto);
 
-/// Several such folders as one domain. Categories whose names are the same get the name of the
+/// Several such data sets as one domain. Categories whose names are the same get the name of the
 /// folder above in front: `board/scratch`.
 /// @throws DataError as above, and if a category is named twice
-Dataset read_mvtec(const std::vector<std::filesystem::path>& roots);
+Dataset read_dataset(const std::vector<std::filesystem::path>& roots,
+                     DatasetFormat format = DatasetFormat::kAuto);
+
+/// The masks of one defect type in MVTec's layout: `ground_truth/TYPE/STEM_mask.png`, or a folder
+/// `ground_truth/TYPE/STEM/` with several (LOCO). Lists the folder once.
+class MvtecMasks {
+ public:
+  MvtecMasks(const std::filesystem::path& category, const std::string& type);
+
+  /// @return empty where there is none @throws DataError if several masks could belong to it
+  std::vector<std::filesystem::path> find(const PictureFile& picture);
+
+ private:
+  std::filesystem::path folder_;
+  std::optional<StemIndex> index_;
+};
 
 /// Tells from a picture's place in MVTec's layout (`.../test/TYPE/.../x.png`,
-/// `.../train/good/x.png`) its label and mask. Remembers the folders of masks that it has listed.
+/// `.../train/good/x.png`) its label and masks. Remembers the folders of masks that it has listed.
 class MvtecLocator {
  public:
   /// @return nothing for a picture that stands elsewhere
@@ -58,7 +106,7 @@ class MvtecLocator {
   std::optional<Sample> find(const std::filesystem::path& picture);
 
  private:
-  std::map<std::filesystem::path, std::optional<StemIndex>> masks_;
+  std::map<std::filesystem::path, MvtecMasks> masks_;  ///< by folder of pictures
 };
 
 }  // namespace nagl

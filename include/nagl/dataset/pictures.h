@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,7 +45,9 @@ class StemIndex {
 
  private:
   std::filesystem::path folder_;
-  std::vector<PictureFile> files_;
+  /// The pictures by their path below the folder and by their name, both up to extension and
+  /// `_mask`.
+  std::multimap<std::filesystem::path, std::filesystem::path> by_place_, by_name_;
 };
 
 /// The reference pictures that `paths` stand for, each once: the first `shots` in the order of

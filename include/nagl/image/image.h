@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <opencv2/core/mat.hpp>
+#include <vector>
 
 namespace nagl {
 
@@ -12,10 +13,11 @@ struct Image {
   bool looks_12_bit = false;   ///< read as 16 bit, but no value reaches 4096: see `bit_depth`
 };
 
-/// A picture of a defect and the mask that says where it is, by path.
+/// A picture of a defect and the masks that say where it is, by path. Mostly there is one; what any
+/// of several marks is marked.
 struct MaskedPicture {
   std::filesystem::path picture;
-  std::filesystem::path mask;
+  std::vector<std::filesystem::path> masks;
 };
 
 /// How `read_image` turns samples into bytes.
@@ -42,6 +44,9 @@ cv::Mat read_mask(const std::filesystem::path& path);
 /// TIFF as stored). Its size may differ from the picture's by a common factor.
 /// @throws DataError naming both files if the proportions differ.
 cv::Mat read_mask_for(const Image& image, const std::filesystem::path& mask_path);
+
+/// What any of several masks of `image` marks, in the size of the first.
+cv::Mat read_masks_for(const Image& image, const std::vector<std::filesystem::path>& masks);
 
 /// Whether JPEG data is whole: its segments lead to an end-of-image marker. (OpenCV decodes half a
 /// file without complaint.) Damage between intact markers is not found.

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <opencv2/core/mat.hpp>
 #include <string>
+#include <vector>
 
 #include "nagl/image/image.h"
 
@@ -59,9 +60,10 @@ struct MaskedInput {
   at::Tensor patch_mask;    ///< [N] bool
 };
 
-/// Reads the mask that belongs to `image` (see `read_mask_for`), and prepares both.
-/// @throws DataError as `read_mask_for`
-MaskedInput prepare_masked(const Image& image, const std::filesystem::path& mask, ImageSize size,
+/// Reads the masks that belong to `image` (see `read_masks_for`), and prepares all.
+/// @throws DataError as `read_masks_for`
+MaskedInput prepare_masked(const Image& image, const std::vector<std::filesystem::path>& masks,
+                           ImageSize size,
                            std::int64_t patch, MaskAlignment alignment);
 
 }  // namespace nagl

@@ -50,6 +50,11 @@ class ReferenceBank {
   /// @return scores [B, N'] float32 in [0, 1]
   /// @throws ConfigError if `method` needs references or a head that the bank does not have
   at::Tensor score(const at::Tensor& features, Method method) const;
+  /// The same for several methods at once, which share what they can: one product with the normal
+  /// features serves all of them.
+  /// @return one [B, N'] tensor a method
+  std::vector<at::Tensor> scores(const at::Tensor& features,
+                                 const std::vector<Method>& methods) const;
 
   /// Scores normal reference `index` as a query against the other normal references (and all
   /// abnormal ones): what a good picture that is not in the bank may be expected to score.
@@ -69,7 +74,9 @@ class ReferenceBank {
   };
   using Ranges = std::vector<Range>;
 
-  at::Tensor score_against(const at::Tensor& features, Method method, const Ranges& ranges) const;
+  std::vector<at::Tensor> score_against(const at::Tensor& features,
+                                        const std::vector<Method>& methods,
+                                        const Ranges& ranges) const;
   NearestNeighbors nearest_normal(const at::Tensor& queries, const Ranges& ranges) const;
   at::Tensor normal_cosine(const at::Tensor& queries, const Ranges& ranges) const;
   at::Tensor mine(const Ranges& ranges) const;

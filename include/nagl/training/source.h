@@ -13,7 +13,7 @@ struct SourcePicture {
   std::string category;
   std::string defect;  ///< defect type; empty for a good picture
   std::filesystem::path path;
-  std::optional<std::filesystem::path> mask;  ///< of the defect
+  std::vector<std::filesystem::path> masks;  ///< of the defect
 
   bool anomalous() const { return !defect.empty(); }
 };

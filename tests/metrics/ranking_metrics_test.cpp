@@ -1,4 +1,4 @@
-#include "nagl/metrics/auroc.h"
+#include "nagl/metrics/ranking_metrics.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,86 @@
+#include "csv.h"
+
+#include <algorithm>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/error.h"
+
+namespace nagl {
+namespace {
+
+constexpr std::size_t kLargestFile = std::size_t{1} << 30;
+
+/// One record's fields; moves `at` behind it and counts its lines.
+std::vector<std::string> next_record(const std::filesystem::path& path, const std::string& text,
+                                     std::size_t& at, std::size_t& line) {
+  std::vector<std::string> fields(1);
+  const std::size_t begun = line;
+  bool quoted = false;
+  for (; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '\n') ++line;
+    if (quoted) {
+      if (c != '"') {
+        fields.back() += c;
+      } else if (at + 1 < text.size() && text[at + 1] == '"') {
+        fields.back() += text[++at];
+      } else {
+        quoted = false;
+      }
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == ',') {
+      fields.emplace_back();
+    } else if (c == '\n') {
+      ++at;
+      return fields;
+    } else if (c != '\r') {
+      fields.back() += c;
+    }
+  }
+  if (quoted) {
+    throw DataError("'" + path.string() + "', line " + std::to_string(begun) +
+                    ": a quotation mark is not closed");
+  }
+  return fields;
+}
+
+bool is_empty(const std::vector<std::string>& fields) {
+  return fields.size() == 1 && fields.front().empty();
+}
+
+}  // namespace
+
+std::string CsvRow::get(const std::string& name) const {
+  const auto found = fields.find(name);
+  return found == fields.end() ? "" : found->second;
+}
+
+std::vector<CsvRow> read_csv(const std::filesystem::path& path,
+                             const std::vector<std::string>& required) {
+  const std::string text = read_file(path, kLargestFile);
+  std::size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0, line = 1;
+  const auto names = next_record(path, text, at, line);
+  for (const auto& name : required) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      throw DataError("'" + path.string() + "' has no column '" + name + "' in its first line");
+    }
+  }
+  std::vector<CsvRow> rows;
+  while (at < text.size()) {
+    CsvRow row;
+    row.line = line;
+    auto fields = next_record(path, text, at, line);
+    if (is_empty(fields)) continue;
+    if (fields.size() != names.size()) {
+      throw DataError("'" + path.string() + "', line " + std::to_string(row.line) + ": " +
+                      std::to_string(fields.size()) + " fields, where the first line has " +
+                      std::to_string(names.size()));
+    }
+    for (std::size_t i = 0; i < names.size(); ++i) row.fields[names[i]] = std::move(fields[i]);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace nagl

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace nagl {
+
+/// A row of a CSV file by the names in its first line, and the line it began on.
+struct CsvRow {
+  std::map<std::string, std::string> fields;
+  std::size_t line = 0;
+
+  /// The field, or an empty text where the file has no such column.
+  std::string get(const std::string& name) const;
+};
+
+/// Reads a CSV file (RFC 4180: commas, fields in double quotes may hold commas, quotes and ends of
+/// lines). A byte-order mark and empty lines are passed over.
+/// @param required columns it must have
+/// @throws DataError naming the file and the line
+std::vector<CsvRow> read_csv(const std::filesystem::path& path,
+                             const std::vector<std::string>& required);
+
+}  // namespace nagl

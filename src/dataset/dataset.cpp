@@ -1,0 +1,211 @@
+#include "nagl/dataset/dataset.h"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "nagl/core/error.h"
+#include "readers.h"
+
+namespace nagl {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// In the order in which they are tried: a layout whose signs are clearer comes first.
+constexpr DatasetReader kReaders[] = {
+    {DatasetFormat::kVisa, "visa", is_visa, read_visa},
+    {DatasetFormat::kBmad, "bmad", is_bmad, read_bmad},
+    {DatasetFormat::kMvtec, "mvtec", is_mvtec, read_mvtec},
+    {DatasetFormat::kRealIad, "real_iad", is_real_iad, read_real_iad},
+    {DatasetFormat::kManifest, "manifest", is_manifest, read_manifest},
+    {DatasetFormat::kFolders, "folders", is_folders, read_folders},
+};
+constexpr const char* kAutoName = "auto";
+constexpr const char* kGoodNames[] = {kGood, "normal", "healthy", "ok"};
+
+const DatasetReader& reader_for(const fs::path& root, DatasetFormat format) {
+  for (const auto& reader : kReaders) {
+    if (format == DatasetFormat::kAuto ? reader.recognises(root) : reader.format == format) {
+      return reader;
+    }
+  }
+  throw DataError(
+      "'" + root.string() +
+      "' has none of the layouts that nagl reads: MVTec AD's (train/good and test/ side by side), "
+      "VisA's (split_csv/1cls.csv), BMAD's (test/Ungood), Real-IAD's JSON, a folder good/ beside "
+      "folders of defects, or a CSV or JSON manifest");
+}
+
+}  // namespace
+
+void parse(const std::string& name, DatasetFormat& format) {
+  format = DatasetFormat::kAuto;
+  if (name == kAutoName) return;
+  std::string known = kAutoName;
+  for (const auto& reader : kReaders) {
+    format = reader.format;
+    if (name == reader.name) return;
+    known += std::string(", ") + reader.name;
+  }
+  throw ConfigError("data set format '" + name + "' is not one of " + known);
+}
+
+std::string to_string(DatasetFormat format) {
+  for (const auto& reader : kReaders) {
+    if (reader.format == format) return reader.name;
+  }
+  return kAutoName;
+}
+
+std::vector<std::string> Category::defects() const {
+  std::set<std::string> types;
+  for (const auto& sample : test) {
+    if (sample.anomalous()) types.insert(sample.defect);
+  }
+  return {types.begin(), types.end()};
+}
+
+Dataset read_dataset(const fs::path& root, DatasetFormat format) {
+  std::error_code error;
+  if (!fs::exists(root, error)) throw DataError("'" + root.string() + "' does not exist");
+  const DatasetReader& reader = reader_for(root, format);
+  Dataset dataset{reader.format, reader.read(root)};
+  std::sort(dataset.categories.begin(), dataset.categories.end(),
+            [](const Category& a, const Category& b) { return a.name < b.name; });
+  return dataset;
+}
+
+Dataset read_dataset(const std::vector<fs::path>& roots, DatasetFormat format) {
+  Dataset all;
+  std::map<std::string, std::size_t> names;
+  std::set<std::pair<fs::path, std::string>> seen;
+  for (const auto& root : roots) {
+    Dataset part = read_dataset(root, format);
+    all.format = part.format;
+    for (auto& category : part.categories) {
+      if (!seen.emplace(fs::weakly_canonical(category.folder), category.name).second) {
+        throw DataError("category '" + category.name + "' in '" + category.folder.string() +
+                        "' is named twice; name it once");
+      }
+      ++names[category.name];
+      all.categories.push_back(std::move(category));
+    }
+  }
+  std::set<std::string> unique;
+  for (auto& category : all.categories) {
+    if (names[category.name] > 1) {
+      const fs::path folder = fs::weakly_canonical(category.folder);
+      category.name = folder.parent_path().filename().string() + "/" + category.name;
+    }
+    if (!unique.insert(category.name).second) {
+      throw DataError("two categories are called '" + category.name + "', one of them in '" +
+                      category.folder.string() + "'; rename a folder");
+    }
+  }
+  std::sort(all.categories.begin(), all.categories.end(),
+            [](const Category& a, const Category& b) { return a.name < b.name; });
+  return all;
+}
+
+bool is_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
+bool is_file(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+bool is_good_name(const std::string& name) {
+  std::string lower = name;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return std::find(std::begin(kGoodNames), std::end(kGoodNames), lower) != std::end(kGoodNames);
+}
+
+std::vector<fs::path> sorted_folders(const fs::path& folder) {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (is_folder(entry.path()) && !entry.path().filename().string().starts_with('.')) {
+      folders.push_back(entry.path());
+    }
+  }
+  if (error) throw DataError("cannot list '" + folder.string() + "': " + error.message());
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+std::vector<fs::path> category_folders(const fs::path& root, bool (*fits)(const fs::path&)) {
+  if (!is_folder(root)) return {};
+  if (fits(root)) return {root};
+  std::vector<fs::path> folders;
+  for (const auto& folder : sorted_folders(root)) {
+    if (fits(folder)) folders.push_back(folder);
+  }
+  return folders;
+}
+
+std::string name_of(const fs::path& folder) {
+  return fs::weakly_canonical(folder).filename().string();
+}
+
+std::vector<Sample> good_samples(const fs::path& folder) {
+  return defect_samples(folder, kGood, std::nullopt);
+}
+
+std::optional<StemIndex> masks_in(const fs::path& folder) {
+  if (!is_folder(folder)) return std::nullopt;
+  return StemIndex(folder);
+}
+
+std::vector<Sample> defect_samples(const fs::path& folder, const std::string& type,
+                                   const std::optional<StemIndex>& masks) {
+  std::vector<Sample> samples;
+  if (!is_folder(folder)) return samples;
+  for (const auto& file : list_pictures(folder)) {
+    Sample sample{file.path, type, {}};
+    if (masks) {
+      if (auto mask = masks->find(file)) sample.masks.push_back(std::move(*mask));
+    }
+    samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+void CategoryCollector::add(const std::string& name, bool train, Sample sample) {
+  Category& category = categories_[name];
+  category.name = name;
+  category.folder = root_;
+  (train ? category.train : category.test).push_back(std::move(sample));
+}
+
+std::vector<Category> CategoryCollector::take(const fs::path& source) {
+  if (categories_.empty()) throw DataError("'" + source.string() + "' lists no pictures");
+  const auto before = [](const Sample& a, const Sample& b) {
+    return std::tie(a.defect, a.path) < std::tie(b.defect, b.path);
+  };
+  std::vector<Category> categories;
+  for (auto& [name, category] : categories_) {
+    if (category.test.empty()) {
+      throw DataError("category '" + name + "' of '" + source.string() +
+                      "' has no pictures to test on");
+    }
+    std::sort(category.train.begin(), category.train.end(), before);
+    std::sort(category.test.begin(), category.test.end(), before);
+    categories.push_back(std::move(category));
+  }
+  return categories;
+}
+
+void check_listed(const fs::path& list, const fs::path& picture) {
+  if (!is_file(picture)) {
+    throw DataError("'" + list.string() + "' lists '" + picture.string() + "', which is not there");
+  }
+}
+
+}  // namespace nagl

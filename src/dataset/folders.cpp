@@ -1,0 +1,76 @@
+#include <algorithm>
+
+#include "nagl/core/error.h"
+#include "readers.h"
+
+namespace nagl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kMaskFolders[] = {"masks", "mask", "ground_truth", "labels", "label"};
+constexpr const char* kMaskSuffixes[] = {"_mask", "_masks", "_label", "_labels"};
+
+bool is_mask_folder(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  const auto is = [&](const char* other) { return name == other; };
+  const auto ends = [&](const char* suffix) { return name.ends_with(suffix); };
+  return std::any_of(std::begin(kMaskFolders), std::end(kMaskFolders), is) ||
+         std::any_of(std::begin(kMaskSuffixes), std::end(kMaskSuffixes), ends);
+}
+
+bool is_category(const fs::path& folder) {
+  if (!is_folder(folder)) return false;
+  const auto folders = sorted_folders(folder);
+  const auto good = [](const fs::path& path) { return is_good_name(path.filename().string()); };
+  return folders.size() > 1 && std::any_of(folders.begin(), folders.end(), good);
+}
+
+/// The masks of a defect type: `TYPE_mask/`, `masks/TYPE/` or `masks/` (and their like).
+std::optional<StemIndex> masks_of(const fs::path& category, const std::string& type) {
+  for (const char* suffix : kMaskSuffixes) {
+    if (auto masks = masks_in(category / (type + suffix))) return masks;
+  }
+  for (const char* name : kMaskFolders) {
+    if (auto masks = masks_in(category / name / type)) return masks;
+    if (auto masks = masks_in(category / name)) return masks;
+  }
+  return std::nullopt;
+}
+
+Category read_category(const fs::path& folder) {
+  Category category;
+  category.folder = folder;
+  category.name = name_of(folder);
+  std::vector<Sample> defective;
+  for (const auto& type_folder : sorted_folders(folder)) {
+    const std::string type = type_folder.filename().string();
+    if (is_good_name(type)) {
+      category.test = good_samples(type_folder);
+    } else if (!is_mask_folder(type_folder)) {
+      const auto samples = defect_samples(type_folder, type, masks_of(folder, type));
+      defective.insert(defective.end(), samples.begin(), samples.end());
+    }
+  }
+  category.test.insert(category.test.end(), defective.begin(), defective.end());
+  return category;
+}
+
+}  // namespace
+
+bool is_folders(const fs::path& root) { return !category_folders(root, is_category).empty(); }
+
+std::vector<Category> read_folders(const fs::path& root) {
+  std::vector<Category> categories;
+  for (const auto& folder : category_folders(root, is_category)) {
+    categories.push_back(read_category(folder));
+  }
+  if (categories.empty()) {
+    throw DataError(
+        "'" + root.string() +
+        "' holds no folder good/ (or normal/, healthy/, ok/) beside folders of defects");
+  }
+  return categories;
+}
+
+}  // namespace nagl

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nagl/dataset/dataset.h"
+
+namespace nagl {
+
+/// One layout: whether something on disk has it, and how it is read.
+struct DatasetReader {
+  DatasetFormat format;
+  const char* name;  ///< as options name it
+  bool (*recognises)(const std::filesystem::path& root);
+  std::vector<Category> (*read)(const std::filesystem::path& root);
+};
+
+bool is_mvtec(const std::filesystem::path& root);
+std::vector<Category> read_mvtec(const std::filesystem::path& root);
+bool is_visa(const std::filesystem::path& root);
+std::vector<Category> read_visa(const std::filesystem::path& root);
+bool is_bmad(const std::filesystem::path& root);
+std::vector<Category> read_bmad(const std::filesystem::path& root);
+bool is_real_iad(const std::filesystem::path& root);
+std::vector<Category> read_real_iad(const std::filesystem::path& root);
+bool is_folders(const std::filesystem::path& root);
+std::vector<Category> read_folders(const std::filesystem::path& root);
+bool is_manifest(const std::filesystem::path& root);
+std::vector<Category> read_manifest(const std::filesystem::path& root);
+
+// What the readers share.
+
+bool is_folder(const std::filesystem::path& path);
+bool is_file(const std::filesystem::path& path);
+/// Whether a folder or label is one of good parts: good, normal, healthy, ok, in any case.
+bool is_good_name(const std::string& name);
+/// The folders in a folder, sorted, without hidden ones. @throws DataError if it cannot be listed
+std::vector<std::filesystem::path> sorted_folders(const std::filesystem::path& folder);
+/// `root` itself if `fits`, else the folders in it that do.
+std::vector<std::filesystem::path> category_folders(const std::filesystem::path& root,
+                                                    bool (*fits)(const std::filesystem::path&));
+/// A folder's own name, also for `.` and `x/`.
+std::string name_of(const std::filesystem::path& folder);
+/// A category with the pictures below `folder` as its good ones, or nothing if it is no folder.
+std::vector<Sample> good_samples(const std::filesystem::path& folder);
+/// The masks in a folder, or nothing if it is no folder.
+std::optional<StemIndex> masks_in(const std::filesystem::path& folder);
+/// The pictures below a folder as samples of a defect type, with their masks where there are some.
+std::vector<Sample> defect_samples(const std::filesystem::path& folder, const std::string& type,
+                                   const std::optional<StemIndex>& masks);
+/// Puts listed samples into categories, sorted as Category wants them.
+class CategoryCollector {
+ public:
+  /// @param root becomes the folder of every category
+  explicit CategoryCollector(std::filesystem::path root) : root_(std::move(root)) {}
+  void add(const std::string& category, bool train, Sample sample);
+  /// @throws DataError naming `source` if there is no category, or one has no test pictures
+  std::vector<Category> take(const std::filesystem::path& source);
+
+ private:
+  std::filesystem::path root_;
+  std::map<std::string, Category> categories_;
+};
+/// Throws DataError naming the list and the picture unless the picture is there.
+void check_listed(const std::filesystem::path& list, const std::filesystem::path& picture);
+
+}  // namespace nagl
