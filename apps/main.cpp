@@ -23,6 +23,8 @@ constexpr const char* kDescription =
     "nagl finds defects in pictures from a handful of good examples, with no training on your "
     "parts.\n\n"
     "  nagl score --normal good/ --out result/ new/    scores every picture below new/\n"
+    "  nagl train --data source/ --out runs/source     learns from defects of another domain\n"
+    "  nagl evaluate --data target/ --out results/     measures it on a benchmark\n"
     "  nagl synth --out demo/                          makes pictures to try it on\n";
 
 constexpr const char* kFooter =
@@ -64,6 +66,7 @@ int run(int argc, char** argv) {
   int exit_code = kSuccess;
   add_score(app, exit_code);
   add_train(app, exit_code);
+  add_evaluate(app, exit_code);
   add_inspect(app, exit_code);
   add_synth(app, exit_code);
   try {

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "exit_code.h"
+#include "experiment_options.h"
 #include "interrupt.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/progress.h"
@@ -16,7 +17,6 @@
 #include "nagl/dataset/dataset.h"
 #include "runtime.h"
 #include "train_arguments.h"
-#include "train_options.h"
 
 namespace nagl::apps {
 namespace {
@@ -37,16 +37,18 @@ Json read_run(const fs::path& path) {
 
 /// Defaults or the run's own options, then the config file, the flags and the settings.
 TrainOptions resolve_options(const TrainArguments& arguments, const std::optional<Json>& run) {
-  TrainOptions options;
+  ExperimentOptions experiment;
+  TrainOptions& options = experiment.training;
   if (run) option_from_json(options, run->at("options"));
-  if (!arguments.config.empty()) option_from_json(options, read_config(arguments.config));
+  if (!arguments.config.empty()) option_from_json(experiment, read_config(arguments.config));
   if (!arguments.data.empty()) options.data = arguments.data;
+  if (arguments.format) parse(*arguments.format, options.format);
   const RuntimeOptions& runtime = arguments.runtime;
   if (runtime.layer) options.layer = runtime.layer;
   if (runtime.image_size) options.pictures.image_size = *runtime.image_size;
   if (runtime.precision) options.precision = *runtime.precision;
   for (const auto& setting : arguments.settings) {
-    option_from_json(options, parse_assignment(setting));
+    option_from_json(experiment, parse_assignment(setting));
   }
   for (auto& root : options.data) root = fs::absolute(root).lexically_normal();
   options.check();
@@ -80,9 +82,9 @@ void check_checkpoint(const RunFolder& folder, const HeadOrigin& origin) {
 }
 
 /// The pictures that episodes are made of: the test split (DESIGN 3.10).
-std::vector<SourcePicture> list_source(const std::vector<fs::path>& roots) {
+std::vector<SourcePicture> list_source(const TrainOptions& options) {
   std::vector<SourcePicture> pictures;
-  for (const auto& category : read_dataset(roots).categories) {
+  for (const auto& category : read_dataset(options.data, options.format).categories) {
     std::map<std::string, std::int64_t> unmasked;
     for (const auto& sample : category.test) {
       if (sample.anomalous() && sample.masks.empty()) {
@@ -213,7 +215,7 @@ class TrainRun {
       : arguments_(arguments), options_(std::move(options)), earlier_(std::move(earlier)) {}
 
   int run() {
-    pictures_ = list_source(options_.data);
+    pictures_ = list_source(options_);
     const RunFolder folder(arguments_.out);
     RuntimeOptions runtime_options = arguments_.runtime;
     runtime_options.layer = options_.layer;
@@ -384,7 +386,7 @@ class TrainRun {
 
 }  // namespace
 
-std::string default_train_options() { return dump_json(option_to_json(TrainOptions()), 2) + "\n"; }
+std::string default_options() { return dump_json(option_to_json(ExperimentOptions()), 2) + "\n"; }
 
 int run_train(const TrainArguments& arguments) {
   const fs::path run_file = arguments.out / "run.json";

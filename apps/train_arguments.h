@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace nagl::apps {
 struct TrainArguments {
   std::vector<std::filesystem::path> data;
   std::filesystem::path out, config, store;
+  std::optional<std::string> format;
   std::vector<std::string> settings;  ///< `section.key=value`
   bool resume = false;
   RuntimeOptions runtime;
@@ -21,6 +23,6 @@ struct TrainArguments {
 int run_train(const TrainArguments& arguments);
 
 /// The options that `--config` and `--set` take with their defaults, as JSON text.
-std::string default_train_options();
+std::string default_options();
 
 }  // namespace nagl::apps

@@ -19,9 +19,14 @@ void add_train(CLI::App& app, int& exit_code) {
   constexpr const char* kSource = "Source and result";
   command
       ->add_option("--data", arguments->data,
-                   "A category in MVTec layout (train/good, test/TYPE, ground_truth/TYPE), or a "
-                   "folder of them; may be repeated. Episodes are drawn from test/")
+                   "A data set, or a category of one (MVTec AD's layout, VisA, BMAD, Real-IAD, "
+                   "plain folders, a manifest); may be repeated. Episodes are drawn from the test "
+                   "split")
       ->allow_extra_args(false)
+      ->group(kSource);
+  command
+      ->add_option("--format", arguments->format,
+                   "auto, mvtec, visa, bmad, real_iad, folders or manifest (default: auto)")
       ->group(kSource);
   command
       ->add_option("--out", arguments->out,
@@ -54,7 +59,7 @@ void add_train(CLI::App& app, int& exit_code) {
       ->add_flag_callback(
           "--print-options",
           [] {
-            std::cout << default_train_options();
+            std::cout << default_options();
             throw CLI::Success();
           },
           "Print all options of --config and --set with their defaults, and exit")

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nagl/core/options.h"
+#include "nagl/dataset/dataset.h"
 #include "nagl/image/preprocess.h"
 #include "nagl/training/trainer.h"
 #include "runtime_options.h"
@@ -30,7 +31,8 @@ struct PictureOptions {
 
 /// All options of a training, as `--config` and `--set` name them and the run folder keeps them.
 struct TrainOptions {
-  std::vector<std::filesystem::path> data;    ///< categories in MVTec layout, or folders of them
+  std::vector<std::filesystem::path> data;  ///< data sets, or categories of them: the source
+  DatasetFormat format = DatasetFormat::kAuto;
   std::optional<std::int64_t> layer;          ///< block of the backbone; null: the file's own word
   std::string precision = kDefaultPrecision;  ///< of the backbone
   PictureOptions pictures;
@@ -52,6 +54,7 @@ struct TrainOptions {
   template <typename Self, typename Visit>
   static void fields(Self& self, Visit&& visit) {
     visit("data", self.data);
+    visit("format", self.format);
     visit("layer", self.layer);
     visit("precision", self.precision);
     visit("pictures", self.pictures);

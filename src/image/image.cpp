@@ -113,6 +113,19 @@ std::string size_text(const cv::Size& size) {
   return std::to_string(size.width) + "x" + std::to_string(size.height);
 }
 
+constexpr int kJpegQuality = 88;
+
+void write_encoded(const std::filesystem::path& path, const cv::Mat& picture,
+                   const std::string& extension, const std::vector<int>& parameters) {
+  cv::Mat stored = picture;
+  if (picture.channels() == 3) cv::cvtColor(picture, stored, cv::COLOR_RGB2BGR);
+  std::vector<unsigned char> bytes;
+  if (!cv::imencode(extension, stored, bytes, parameters)) fail(path, "cannot be encoded");
+  AtomicFile file(path);
+  file.write(bytes.data(), bytes.size());
+  file.commit();
+}
+
 }  // namespace
 
 void DecodeOptions::check() const {
@@ -195,17 +208,11 @@ bool jpeg_is_complete(const unsigned char* data, std::size_t size) {
 }
 
 void write_png(const std::filesystem::path& path, const cv::Mat& picture) {
-  cv::Mat stored;
-  if (picture.channels() == 3) {
-    cv::cvtColor(picture, stored, cv::COLOR_RGB2BGR);
-  } else {
-    stored = picture;
-  }
-  std::vector<unsigned char> bytes;
-  if (!cv::imencode(".png", stored, bytes)) fail(path, "cannot be encoded as PNG");
-  AtomicFile file(path);
-  file.write(bytes.data(), bytes.size());
-  file.commit();
+  write_encoded(path, picture, ".png", {});
+}
+
+void write_jpeg(const std::filesystem::path& path, const cv::Mat& picture) {
+  write_encoded(path, picture, ".jpg", {cv::IMWRITE_JPEG_QUALITY, kJpegQuality});
 }
 
 }  // namespace nagl

@@ -16,6 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFileName = "dinov2_vits14.safetensors";
+constexpr std::string_view kBlocks = "blocks.";
 
 [[noreturn]] void fail(const WeightsFile& file, const std::string& why) {
   throw ModelError(fmt::format("weights file '{}': {}", file.path().string(), why));
@@ -103,6 +104,11 @@ Backbone::Backbone(const fs::path& path, const BackboneOptions& options)
   provenance_ = file.metadata();
   network_ = VisionTransformer(shapes);
   file.load_into(*network_);
+  for (const auto& parameter : network_->named_parameters()) {
+    const bool unused = parameter.key().starts_with(kBlocks) &&
+                        std::atoll(parameter.key().c_str() + kBlocks.size()) > layer_;
+    if (!unused) used_parameters_ += parameter.value().numel();
+  }
   network_->prepare_for_inference(device_, scalar_type(precision_));
 }
 

@@ -37,6 +37,7 @@ Method parse_method(const std::string& name) {
   throw ConfigError("method '" + name + "' is not one of normal_nn, abnormal_nn, both_nn, nagl");
 }
 
+void parse(const std::string& name, Method& method) { method = parse_method(name); }
 std::string to_string(Method method) { return row_of(method).name; }
 bool uses_normal(Method method) { return row_of(method).normal; }
 bool uses_abnormal(Method method) { return row_of(method).abnormal; }

@@ -1,34 +1,15 @@
 #include "nagl/training/run_folder.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "nagl/core/atomic_file.h"
-#include "nagl/core/error.h"
 
 namespace nagl {
 
-RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
-  make_folder(path_);
-  lock_ = ::open((path_ / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0) {
-    throw DataError("cannot write into '" + path_.string() + "': " + std::strerror(errno));
-  }
-  // The system lets go of the lock when the process ends, however it ends.
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(lock_);
-    throw ConfigError("another process is training in '" + path_.string() +
-                      "'; wait for it, or give another folder");
-  }
-}
-
-RunFolder::~RunFolder() { ::close(lock_); }
+RunFolder::RunFolder(std::filesystem::path path)
+    : path_(std::move(path)), lock_(path_, "training") {}
 
 void write_metrics(const std::filesystem::path& path, const std::vector<EpochRecord>& history) {
   std::string text =

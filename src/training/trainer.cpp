@@ -229,6 +229,9 @@ void Trainer::save_head(const std::filesystem::path& path, const EpochRecord& re
   auto metadata = context_.metadata;
   metadata["epoch"] = std::to_string(record.epoch);
   metadata["epochs"] = std::to_string(options_.epochs);
+  double seconds = 0;
+  for (const auto& past : state_.history) seconds += past.seconds;
+  metadata["training_seconds"] = fmt::format("{:.1f}", seconds);
   if (record.validation) metadata["validation"] = dump_json(to_json(*record.validation));
   write_weights(path, state_of(*head_), metadata);
 }

@@ -56,4 +56,7 @@ bool jpeg_is_complete(const unsigned char* data, std::size_t size);
 /// @throws DataError naming the file.
 void write_png(const std::filesystem::path& path, const cv::Mat& picture);
 
+/// Writes uint8 [H, W, 3] RGB as JPEG, atomically. @throws DataError naming the file.
+void write_jpeg(const std::filesystem::path& path, const cv::Mat& picture);
+
 }  // namespace nagl

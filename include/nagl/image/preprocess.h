@@ -63,7 +63,6 @@ struct MaskedInput {
 /// Reads the masks that belong to `image` (see `read_masks_for`), and prepares all.
 /// @throws DataError as `read_masks_for`
 MaskedInput prepare_masked(const Image& image, const std::vector<std::filesystem::path>& masks,
-                           ImageSize size,
-                           std::int64_t patch, MaskAlignment alignment);
+                           ImageSize size, std::int64_t patch, MaskAlignment alignment);
 
 }  // namespace nagl

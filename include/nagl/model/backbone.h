@@ -32,6 +32,8 @@ class Backbone {
   /// @return patch features [B, H/patch * W/patch, C] float32 on the backbone's device
   at::Tensor encode(const at::Tensor& images) const;
 
+  /// Number of parameters of all that is computed: blocks after the layer are not.
+  std::int64_t used_parameters() const { return used_parameters_; }
   std::int64_t layer() const { return layer_; }
   std::int64_t width() const { return network_->options().width; }
   std::int64_t patch() const { return network_->options().patch; }
@@ -54,6 +56,7 @@ class Backbone {
   std::filesystem::path path_;
   std::map<std::string, std::string> provenance_;
   std::int64_t layer_;
+  std::int64_t used_parameters_ = 0;
   at::Device device_;
   Precision precision_;
   mutable VisionTransformer network_{nullptr};

@@ -20,6 +20,7 @@ enum class Method {
 };
 
 /// `normal_nn`, `abnormal_nn`, `both_nn`, `nagl`. Throws ConfigError on anything else.
+void parse(const std::string& name, Method& method);
 Method parse_method(const std::string& name);
 std::string to_string(Method method);
 /// Whether a method looks at normal, or at abnormal, references.

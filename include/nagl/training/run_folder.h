@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "nagl/core/folder_lock.h"
 #include "nagl/training/checkpoint.h"
 
 namespace nagl {
@@ -13,9 +14,6 @@ class RunFolder {
   /// Makes the folder if it is missing.
   /// @throws ConfigError if another process trains in it, DataError if it cannot be written
   explicit RunFolder(std::filesystem::path path);
-  ~RunFolder();
-  RunFolder(const RunFolder&) = delete;
-  RunFolder& operator=(const RunFolder&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path run() const { return path_ / "run.json"; }
@@ -29,7 +27,7 @@ class RunFolder {
 
  private:
   std::filesystem::path path_;
-  int lock_ = -1;
+  FolderLock lock_;
 };
 
 /// `metrics.csv`: one row an epoch; empty cells where there was no validation.

@@ -1,0 +1,95 @@
+#include "example_keeper.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <opencv2/core.hpp>
+#include <set>
+
+#include "nagl/core/error.h"
+#include "nagl/image/anomaly_map.h"
+#include "nagl/image/overlay.h"
+
+namespace nagl {
+namespace {
+
+using Seen = ExampleKeeper::Seen;
+
+/// Keeps the first `count` in the order of `before`.
+template <typename Before>
+void keep(std::vector<Seen>& kept, const Seen& seen, std::size_t count, Before&& before) {
+  kept.insert(std::upper_bound(kept.begin(), kept.end(), seen, before), seen);
+  if (kept.size() > count) kept.pop_back();
+}
+
+bool hotter(const Seen& a, const Seen& b) { return a.score > b.score; }
+bool colder(const Seen& a, const Seen& b) { return a.score < b.score; }
+
+/// A name for a file, of any path or category.
+std::string file_name(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c == '/' || c == '\\'; }, '-');
+  return text;
+}
+
+}  // namespace
+
+void ExampleKeeper::see(const Seen& seen) {
+  if (count_ == 0) return;
+  if (seen.anomalous) {
+    keep(hottest_defects_, seen, count_, hotter);
+    keep(coldest_defects_, seen, count_, colder);
+  } else {
+    keep(hottest_good_, seen, count_, hotter);
+  }
+}
+
+std::vector<Example> ExampleKeeper::draw(const Category& category, const DetectorOptions& detection,
+                                         PatchGrid grid, std::optional<double> threshold,
+                                         const std::filesystem::path& folder) const {
+  std::vector<Seen> chosen = hottest_defects_;
+  for (auto seen = coldest_defects_.rbegin(); seen != coldest_defects_.rend(); ++seen) {
+    chosen.push_back(*seen);
+  }
+  chosen.insert(chosen.end(), hottest_good_.begin(), hottest_good_.end());
+
+  // One scale for all, so that their colours compare: from the usual patch to the hottest one.
+  ColourScale scale{1, 0, 0};
+  double usual_sum = 0;
+  for (const auto& seen : chosen) {
+    usual_sum += seen.patch_scores.median().item<double>();
+    scale.high = std::max(scale.high, seen.patch_scores.max().item<double>());
+  }
+  scale.low = usual_sum / static_cast<double>(std::max<std::size_t>(chosen.size(), 1));
+  scale.good = threshold.value_or(scale.low);
+
+  std::vector<Example> examples;
+  std::set<const Sample*> drawn;
+  for (const auto& seen : chosen) {
+    if (!drawn.insert(seen.sample).second) continue;
+    const bool called = threshold && seen.score >= *threshold;
+    Example example;
+    example.kind =
+        seen.anomalous ? (called ? "found" : "missed") : (called ? "false alarm" : "good");
+    example.path = seen.sample->path.lexically_relative(category.folder);
+    example.defect = seen.sample->defect;
+    example.score = seen.score;
+    example.overlay = std::filesystem::path("overlays") / file_name(category.name) /
+                      (file_name(example.path.string()) + ".jpg");
+    const Image image = read_image(seen.sample->path, detection.decode);
+    OverlayContent content;
+    content.rgb = image.rgb;
+    content.map =
+        make_anomaly_map(seen.patch_scores.reshape({grid.rows, grid.columns}), image.rgb.size());
+    content.scale = scale;
+    if (!seen.sample->masks.empty()) {
+      content.truth = read_masks_for(image, seen.sample->masks);
+    }
+    content.caption = fmt::format("score {:.4f}   {}", seen.score, seen.sample->defect);
+    write_jpeg(folder / example.overlay, draw_overlay(content));
+    examples.push_back(std::move(example));
+  }
+  return examples;
+}
+
+}  // namespace nagl
