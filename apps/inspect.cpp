@@ -8,14 +8,21 @@
 #include <numeric>
 
 #include "commands.h"
+#include "exit_code.h"
+#include "interrupt.h"
+#include "nagl/core/error.h"
 #include "nagl/core/json.h"
+#include "nagl/core/progress.h"
+#include "nagl/dataset/dataset_check.h"
 #include "nagl/model/weights.h"
 
 namespace nagl::apps {
 namespace {
 
 struct InspectArguments {
-  std::filesystem::path file;
+  std::filesystem::path path;
+  std::optional<std::string> format;
+  DecodeOptions decode;
   bool json = false;
 };
 
@@ -69,8 +76,8 @@ void print_indented(const std::string& key, const Json& value, int depth) {
   }
 }
 
-void run_inspect(const InspectArguments& arguments) {
-  const Json described = describe(WeightsFile(arguments.file));
+void print_weights(const InspectArguments& arguments) {
+  const Json described = describe(WeightsFile(arguments.path));
   if (arguments.json) {
     fmt::print(std::cout, "{}\n", dump_json(described, 2));
     return;
@@ -93,18 +100,121 @@ void run_inspect(const InspectArguments& arguments) {
              static_cast<double>(described["bytes"].get<std::uint64_t>()) / 1e6);
 }
 
+Json describe(const CategoryCheck& check) {
+  Json findings = Json::array();
+  for (const auto& finding : check.findings) {
+    findings.push_back(
+        {{"kind", finding.kind}, {"path", finding.path.string()}, {"detail", finding.detail}});
+  }
+  return {{"name", check.name},
+          {"train", check.train},
+          {"test", check.test},
+          {"picture_sizes", check.picture_sizes},
+          {"findings", findings}};
+}
+
+void print_category(const CategoryCheck& check) {
+  std::string types, sizes;
+  for (const auto& [type, count] : check.test) {
+    types += fmt::format("{}{} {}", types.empty() ? "" : ", ", count, type);
+  }
+  constexpr std::size_t kMostSizes = 4;
+  std::size_t shown = 0;
+  for (const auto& [size, count] : check.picture_sizes) {
+    if (shown++ == kMostSizes) {
+      sizes += fmt::format(" and {} more sizes", check.picture_sizes.size() - kMostSizes);
+      break;
+    }
+    sizes += fmt::format("{}{} of {}", sizes.empty() ? "" : ", ", count, size);
+  }
+  fmt::print(std::cout, "{}\n  train {} good; test {}\n  pictures: {}\n", check.name, check.train,
+             types, sizes);
+  for (const auto& finding : check.findings) {
+    fmt::print(std::cout, "  {}: {}: {}\n", finding.kind, finding.path.string(), finding.detail);
+  }
+}
+
+/// Looks through a data set. @return the exit code
+int check_data(const InspectArguments& arguments) {
+  DatasetFormat format = DatasetFormat::kAuto;
+  if (arguments.format) parse(*arguments.format, format);
+  arguments.decode.check();
+  const Dataset dataset = read_dataset(arguments.path, format);
+  catch_interrupts();
+  std::optional<Progress> progress;
+  const auto checks = check_dataset(
+      dataset, arguments.decode,
+      [&](std::int64_t done, std::int64_t total) {
+        if (!progress) progress.emplace("looking at pictures", total);
+        progress->update(done);
+      },
+      interrupted);
+  progress.reset();
+  std::map<std::string, std::int64_t> kinds;
+  for (const auto& check : checks) {
+    for (const auto& finding : check.findings) ++kinds[finding.kind];
+  }
+  if (arguments.json) {
+    Json categories = Json::array();
+    for (const auto& check : checks) categories.push_back(describe(check));
+    fmt::print(std::cout, "{}\n",
+               dump_json({{"path", arguments.path.string()},
+                          {"format", to_string(dataset.format)},
+                          {"categories", categories}},
+                         2));
+  } else {
+    fmt::print(std::cout, "{}: layout {}, {} categories\n\n", arguments.path.string(),
+               to_string(dataset.format), dataset.categories.size());
+    for (const auto& check : checks) print_category(check);
+    std::string summary;
+    for (const auto& [kind, count] : kinds) {
+      summary += fmt::format("{}{} x {}", summary.empty() ? "" : ", ", count, kind);
+    }
+    fmt::print(std::cout, "\n{}\n", summary.empty() ? "nothing to remark" : summary);
+  }
+  if (interrupted()) throw Error("interrupted; what was seen so far is printed");
+  return kinds.contains("broken picture") || kinds.contains("broken mask") ? kDataFailure
+                                                                           : kSuccess;
+}
+
+/// A data set is a folder, or a list of pictures; anything else is taken for a weights file.
+bool is_dataset(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error) || path.extension() == ".csv" ||
+         path.extension() == ".json";
+}
+
 }  // namespace
 
-void add_inspect(CLI::App& app, int&) {
+void add_inspect(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<InspectArguments>();
   auto* command = app.add_subcommand(
       "inspect",
-      "Show what is in a backbone, a trained model, a checkpoint or an entry of a feature store: "
-      "tensors and their shapes, options, and where it came from.\n\n"
-      "  nagl inspect runs/source/model.safetensors");
-  command->add_option("file", arguments->file, "A safetensors file")->required();
+      "Show what is in a file or a data set. Of a backbone, a trained model, a checkpoint or an "
+      "entry of a feature store: tensors and their shapes, options, and where it came from. Of a "
+      "data set: its layout, categories, defect types and picture sizes, missing or empty masks, "
+      "masks of another size, and pictures that stand in train and test.\n\n"
+      "  nagl inspect runs/source/model.safetensors\n"
+      "  nagl inspect mvtec/");
+  command
+      ->add_option("path", arguments->path, "A safetensors file, a data set's folder or manifest")
+      ->required();
+  command->add_option(
+      "--format", arguments->format,
+      "Layout of a data set: auto, mvtec, visa, bmad, real_iad, folders or manifest "
+      "(default: auto)");
+  command
+      ->add_option("--bit-depth", arguments->decode.bit_depth,
+                   "Bits a sample of 16-bit pictures really holds")
+      ->capture_default_str();
   command->add_flag("--json", arguments->json, "Print JSON");
-  command->callback([arguments] { run_inspect(*arguments); });
+  command->callback([arguments, &exit_code] {
+    if (is_dataset(arguments->path)) {
+      exit_code = check_data(*arguments);
+    } else {
+      print_weights(*arguments);
+    }
+  });
 }
 
 }  // namespace nagl::apps

@@ -11,7 +11,7 @@ namespace nagl {
 namespace {
 
 constexpr std::size_t kLargestOverlay = std::size_t{1} << 26;
-constexpr double kSide = 230, kMargin = 40;  // of a chart, in pixels
+constexpr double kSide = 188, kMargin = 38;  // of a chart, in pixels
 constexpr int kBins = 32;
 
 constexpr const char* kStyle = R"css(
@@ -37,7 +37,8 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 3px 18px; margi
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .charts { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 8px; }
 .charts svg { flex: none; }
-.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(350px, 1fr)); gap: 12px; }
+.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(350px, 1fr)); gap: 12px;
+  align-items: start; }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 figure img { width: 100%; display: block; }
 figcaption { padding: 6px 10px; font-size: 13px; overflow-wrap: anywhere; }
@@ -314,10 +315,9 @@ std::string efficiency(const std::vector<CategoryResult>& results, const ReportC
     return pictures > 0 ? fmt::format("{:.1f} ms", 1e3 * seconds / pictures) : "–";
   };
   std::string html =
-      "<table><tr><th>parameters</th><th>training</th><th>pictures encoded</th>"
-      "<th>pictures / s</th><th>backbone</th><th>methods</th><th>maps and metrics</th>"
-      "<th>waiting for files</th><th>maps in all</th></tr><tr>";
-  html += fmt::format("<td>{:.1f} M <small>({:.1f} M backbone, {:.1f} M head)</small></td>",
+      "<table><tr><th>parameters</th><th>training</th><th>pictures</th><th>pictures / s</th>"
+      "<th>backbone</th><th>methods</th><th>maps, metrics</th><th>files</th><th>maps</th></tr><tr>";
+  html += fmt::format("<td>{:.1f} M <small>({:.1f} + {:.1f} head)</small></td>",
                       (context.backbone_parameters + context.head_parameters) / 1e6,
                       context.backbone_parameters / 1e6, context.head_parameters / 1e6);
   html += context.training_hours ? fmt::format("<td>{:.2f} h</td>", *context.training_hours)
@@ -327,7 +327,9 @@ std::string efficiency(const std::vector<CategoryResult>& results, const ReportC
       "<td>{}</td></tr></table>",
       sum.pictures, sum.total > 0 ? pictures / sum.total : 0.0, each(sum.encode), each(sum.score),
       each(sum.measure), each(sum.wait), maps);
-  return html + "<p class='note'>Times a picture, for all methods, shots and seeds together.</p>\n";
+  return html +
+         "<p class='note'>Times a picture, for all methods, shots and seeds together; files: "
+         "waiting for them to be read. Parameters: of what is computed, up to the layer.</p>\n";
 }
 
 std::string headline(const std::vector<SummaryRow>& summary, const std::string& category) {
@@ -355,11 +357,11 @@ std::string html_report(const std::vector<CategoryResult>& results, const Report
     html += fmt::format("<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(value));
   }
   html += fmt::format(
-      "</dl></section>\n<h2>Mean over {} categories</h2><section>{}<p class='note'>"
+      "</dl></section>\n<h2>{}</h2><section>{}<p class='note'>"
       "Percent, mean ± standard deviation over seeds. K1: normal references, K2: "
       "abnormal references. PRO up to a false-positive rate of {}. Bold: the best "
       "with the same references.</p></section>\n",
-      results.size(), metric_table(summary, ""), context.pro_limit);
+      mean_title(results.size()), metric_table(summary, ""), context.pro_limit);
   html += "<h2>Efficiency</h2><section>" + efficiency(results, context) + "</section>\n";
   html += "<h2>Categories</h2>\n";
   for (const auto& result : results) {
@@ -370,7 +372,7 @@ std::string html_report(const std::vector<CategoryResult>& results, const Report
     for (const auto& warning : result.warnings) {
       html += fmt::format("<div class='warning'>{}</div>", escaped(warning));
     }
-    html += metric_table(summary, result.name);
+    if (results.size() > 1) html += metric_table(summary, result.name);
     std::vector<std::string> reasons;
     for (const auto& row : result.rows) {
       for (const auto& metric : row.metrics) {

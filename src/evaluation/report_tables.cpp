@@ -75,6 +75,10 @@ std::string markdown_table(const std::vector<SummaryRow>& summary, const std::st
 
 }  // namespace
 
+std::string mean_title(std::size_t categories) {
+  return categories == 1 ? "Results" : fmt::format("Mean over {} categories", categories);
+}
+
 Json results_json(const std::vector<CategoryResult>& results) {
   Json summary = Json::array(), references = Json::array(), categories = Json::array();
   for (const auto& row : summarize(results)) {
@@ -149,8 +153,8 @@ std::string markdown_tables(const std::vector<CategoryResult>& results,
   }
   text += fmt::format(
       "\nPercent, mean ± standard deviation over seeds; PRO up to a false-positive rate of {}.\n\n"
-      "## Mean over {} categories\n\n",
-      context.pro_limit, results.size());
+      "## {}\n\n",
+      context.pro_limit, mean_title(results.size()));
   text += markdown_table(summary, "");
   for (const auto& result : results) {
     text += fmt::format("\n## {}\n\n{} good and {} anomalous test pictures\n\n", result.name,

@@ -55,8 +55,8 @@ at::Tensor mask_to_patches(const at::Tensor& network_mask, std::int64_t patch,
   return mask.reshape({height / patch, patch, width / patch, patch}).any(3).any(1).flatten();
 }
 
-MaskedInput prepare_masked(const Image& image, const std::vector<std::filesystem::path>& masks, ImageSize size,
-                           std::int64_t patch, MaskAlignment alignment) {
+MaskedInput prepare_masked(const Image& image, const std::vector<std::filesystem::path>& masks,
+                           ImageSize size, std::int64_t patch, MaskAlignment alignment) {
   MaskedInput input;
   input.network_mask = resize_mask(read_masks_for(image, masks), size);
   input.patch_mask = mask_to_patches(input.network_mask, patch, alignment);

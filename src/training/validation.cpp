@@ -7,8 +7,8 @@
 
 #include "nagl/core/error.h"
 #include "nagl/core/random.h"
-#include "nagl/metrics/ranking_metrics.h"
 #include "nagl/metrics/pixel_metrics.h"
+#include "nagl/metrics/ranking_metrics.h"
 #include "nagl/nn/image_score.h"
 
 namespace nagl {

@@ -1,14 +1,11 @@
 #include "nagl/detection/detector.h"
 
-#include <cstdio>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
 #include "nagl/core/error.h"
-#include "nagl/dataset/dataset.h"
 #include "nagl/detection/reference_scale.h"
 #include "nagl/image/anomaly_map.h"
-#include "nagl/metrics/ranking_metrics.h"
 #include "tensors.h"
 
 namespace nagl {
@@ -167,48 +164,6 @@ TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
   const auto mirrored = reference_scale(lone, references.normal[0]);
   EXPECT_GT(mirrored.high, mirrored.low);
 }
-
-/// Image AUROC in percent over a category's test folder with its first `shots` good pictures.
-double auroc_of(const std::filesystem::path& category_folder, std::int64_t layer, std::size_t shots,
-                const std::filesystem::path& weights) {
-  const Category category = read_dataset(category_folder).categories.at(0);
-  BackboneOptions backbone_options;
-  backbone_options.layer = layer;
-  const auto backbone = std::make_shared<Backbone>(weights, backbone_options);
-  const DetectorOptions options;
-  ReferencePaths references;
-  for (std::size_t i = 0; i < shots; ++i) references.normal.push_back(category.train.at(i).path);
-  const Detector detector(backbone, make_reference_bank(*backbone, references, options, 1),
-                          options);
-  std::vector<double> scores;
-  std::vector<std::uint8_t> labels;
-  for (const auto& sample : category.test) {
-    scores.push_back(detector.detect({read_image(sample.path), {}}).image_score);
-    labels.push_back(sample.anomalous());
-  }
-  const double percent = 100 * auroc(scores, labels).value();
-  std::printf("%s: image AUROC %.2f over %zu pictures\n", category.name.c_str(), percent,
-              scores.size());
-  return percent;
-}
-
-class RealDataTest : public ::testing::TestWithParam<std::pair<const char*, double>> {};
-
-TEST_P(RealDataTest, NormalNnReachesTheReferenceImplementation) {
-  NAGL_NEEDS_TEST_DATA(data);
-  NAGL_NEEDS_BACKBONE(weights);
-  NAGL_NEEDS_STAND_IN(weights);
-  const auto& [folder, expected] = GetParam();
-  EXPECT_NEAR(auroc_of(data / "data" / folder, 7, 4, weights), expected, 0.5);
-}
-
-INSTANTIATE_TEST_SUITE_P(Layer7, RealDataTest,
-                         ::testing::Values(std::pair("surface/hazelnut", 100.0),
-                                           std::pair("pcb/group77000", 84.23),
-                                           std::pair("surface/magnetic_tile", 76.09)),
-                         [](const auto& info) {
-                           return std::filesystem::path(info.param.first).filename().string();
-                         });
 
 }  // namespace
 }  // namespace nagl

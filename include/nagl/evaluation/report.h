@@ -20,6 +20,9 @@ struct ReportContext {
   double pro_limit = 0.3;
 };
 
+/// `Mean over 15 categories`, or what it is for one.
+std::string mean_title(std::size_t categories);
+
 /// `results.json` without its context: summary, references, categories.
 Json results_json(const std::vector<CategoryResult>& results);
 

@@ -1,0 +1,114 @@
+#include "nagl/dataset/dataset_check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <opencv2/core.hpp>
+
+#include "nagl/core/error.h"
+#include "nagl/core/sha256.h"
+
+namespace nagl {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string size_text(const cv::Size& size) {
+  return fmt::format("{}x{}", size.width, size.height);
+}
+
+/// Looks at the pictures of one category.
+class CategoryChecker {
+ public:
+  CategoryChecker(const Category& category, const DecodeOptions& decode) : decode_(decode) {
+    result_.name = category.name;
+    result_.train = static_cast<std::int64_t>(category.train.size());
+    for (const auto& sample : category.test) ++result_.test[sample.defect];
+  }
+
+  void look_at(const Sample& sample, bool train) {
+    Image image;
+    try {
+      image = read_image(sample.path, decode_);
+      find_duplicate(sample.path, train);
+    } catch (const DataError& error) {
+      add("broken picture", sample.path, error.what());
+      return;
+    }
+    ++result_.picture_sizes[size_text(image.rgb.size())];
+    if (!sample.anomalous()) return;
+    if (sample.masks.empty()) add("missing mask", sample.path, "its defect has no mask");
+    bool empty = !sample.masks.empty();
+    for (const auto& path : sample.masks) {
+      try {
+        const cv::Mat mask = read_mask(path);
+        if (cv::countNonZero(mask) > 0) empty = false;
+        if (mask.size() != image.rgb.size()) {
+          add("mask of another size", path,
+              fmt::format("it is {}, its picture {}", size_text(mask.size()),
+                          size_text(image.rgb.size())));
+        }
+        read_mask_for(image, path);
+      } catch (const DataError& error) {
+        add("broken mask", path, error.what());
+        empty = false;
+      }
+    }
+    if (empty) add("empty mask", sample.masks.front(), "it marks nothing");
+  }
+
+  const CategoryCheck& result() const { return result_; }
+
+ private:
+  void add(const std::string& kind, const fs::path& path, const std::string& detail) {
+    result_.findings.push_back({kind, path, detail});
+  }
+
+  void find_duplicate(const fs::path& path, bool train) {
+    const std::string sum = sha256_of_file(path);
+    if (train) {
+      trained_.emplace(sum, path);
+    } else if (const auto found = trained_.find(sum); found != trained_.end()) {
+      add("duplicate", path, "the same bytes as '" + found->second.string() + "' in train");
+    }
+  }
+
+  const DecodeOptions& decode_;
+  CategoryCheck result_;
+  std::map<std::string, fs::path> trained_;
+};
+
+}  // namespace
+
+std::int64_t CategoryCheck::count(const std::string& kind) const {
+  return std::count_if(findings.begin(), findings.end(),
+                       [&](const DatasetFinding& finding) { return finding.kind == kind; });
+}
+
+std::vector<CategoryCheck> check_dataset(
+    const Dataset& dataset, const DecodeOptions& decode,
+    const std::function<void(std::int64_t, std::int64_t)>& progress,
+    const std::function<bool()>& stop) {
+  std::int64_t total = 0, done = 0;
+  for (const auto& category : dataset.categories) {
+    total += static_cast<std::int64_t>(category.train.size() + category.test.size());
+  }
+  std::vector<CategoryCheck> checks;
+  for (const auto& category : dataset.categories) {
+    CategoryChecker checker(category, decode);
+    bool stopped = false;
+    for (const auto* samples : {&category.train, &category.test}) {
+      for (const auto& sample : *samples) {
+        stopped = stopped || (stop && stop());
+        if (stopped) break;
+        checker.look_at(sample, samples == &category.train);
+        if (progress) progress(++done, total);
+      }
+    }
+    checks.push_back(checker.result());
+    if (stopped) break;
+  }
+  return checks;
+}
+
+}  // namespace nagl

@@ -1,0 +1,284 @@
+#include "nagl/dataset/dataset.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
+
+#include "nagl/core/error.h"
+#include "nagl/dataset/dataset_check.h"
+#include "nagl/dataset/synthetic.h"
+#include "support.h"
+
+namespace nagl {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::message_of;
+using testing::slurp;
+using testing::spill;
+using testing::TemporaryFolder;
+
+/// Builds data sets in the layouts of their authors from synthetic pictures of one category.
+class DatasetTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    made_ = new TemporaryFolder;
+    SyntheticOptions options;
+    options.size = 64;
+    options.train_good = 2;
+    options.test_good = 2;
+    options.test_defect = 2;
+    write_synthetic_dataset(made_->path(), options);
+  }
+  static void TearDownTestSuite() {
+    delete made_;
+    made_ = nullptr;
+  }
+
+  /// A picture of the synthetic board category: `train/good/000.png`, `test/scratch/001.png`, ...
+  static fs::path made(const std::string& name) { return *made_ / "products/board" / name; }
+  void copy(const std::string& from, const fs::path& to) const {
+    fs::create_directories((folder / to).parent_path());
+    fs::copy_file(made(from), folder / to, fs::copy_options::overwrite_existing);
+  }
+  void copy_mask(const std::string& index, const fs::path& to) const {
+    copy("ground_truth/scratch/" + index + "_mask.png", to);
+  }
+
+  Dataset read(const std::string& name, DatasetFormat expected) const {
+    const Dataset dataset = read_dataset(folder / name);
+    EXPECT_EQ(to_string(dataset.format), to_string(expected));
+    return dataset;
+  }
+  /// What is wrong with the data set, one word a finding.
+  static std::vector<std::string> kinds(const Dataset& dataset) {
+    std::vector<std::string> kinds;
+    for (const auto& check : check_dataset(dataset, {})) {
+      for (const auto& finding : check.findings) kinds.push_back(finding.kind);
+    }
+    return kinds;
+  }
+  /// Two good pictures to refer to, one good and one scratched picture to test on.
+  static void expect_usual(const Category& category, const std::string& name,
+                           const std::string& defect, std::size_t train = 2) {
+    EXPECT_EQ(category.name, name);
+    EXPECT_EQ(category.train.size(), train);
+    ASSERT_EQ(category.test.size(), 2U);
+    const auto bad = std::find_if(category.test.begin(), category.test.end(),
+                                  [](const Sample& sample) { return sample.anomalous(); });
+    ASSERT_NE(bad, category.test.end());
+    EXPECT_EQ(bad->defect, defect);
+    ASSERT_EQ(bad->masks.size(), 1U);
+    EXPECT_TRUE(fs::exists(bad->masks[0])) << bad->masks[0];
+    EXPECT_EQ(category.defects(), std::vector<std::string>{defect});
+  }
+
+  TemporaryFolder folder;
+
+ private:
+  static TemporaryFolder* made_;
+};
+
+TemporaryFolder* DatasetTest::made_ = nullptr;
+
+TEST_F(DatasetTest, Mvtec) {
+  const Dataset dataset = read_dataset(made("..").lexically_normal());
+  EXPECT_EQ(to_string(dataset.format), "mvtec");
+  EXPECT_EQ(dataset.categories.size(), 3U);
+  EXPECT_EQ(kinds(dataset), std::vector<std::string>());
+}
+
+TEST_F(DatasetTest, BtadHasOkAndKoAndMasksOfAnotherFormat) {
+  copy("train/good/000.png", "btad/01/train/ok/0000.png");
+  copy("train/good/001.png", "btad/01/train/ok/0001.png");
+  copy("test/good/000.png", "btad/01/test/ok/0000.png");
+  copy("test/scratch/000.png", "btad/01/test/ko/0000.png");
+  copy_mask("000", "btad/01/ground_truth/ko/0000.bmp");
+  const Dataset dataset = read("btad", DatasetFormat::kMvtec);
+  ASSERT_EQ(dataset.categories.size(), 1U);
+  expect_usual(dataset.categories[0], "01", "ko");
+}
+
+TEST_F(DatasetTest, LocoHasSeveralMasksAPicture) {
+  copy("train/good/000.png", "loco/box/train/good/000.png");
+  copy("test/good/000.png", "loco/box/test/good/000.png");
+  copy("test/scratch/000.png", "loco/box/test/logical_anomalies/000.png");
+  copy_mask("000", "loco/box/ground_truth/logical_anomalies/000/000.png");
+  copy_mask("001", "loco/box/ground_truth/logical_anomalies/000/001.png");
+  const Dataset dataset = read("loco", DatasetFormat::kMvtec);
+  const Sample& sample = dataset.categories.at(0).test.at(1);
+  ASSERT_EQ(sample.masks.size(), 2U);
+  // What any of them marks is marked.
+  const cv::Mat all = read_masks_for(read_image(sample.path), sample.masks);
+  const cv::Mat either = read_mask(sample.masks[0]) | read_mask(sample.masks[1]);
+  EXPECT_EQ(cv::countNonZero(all != either), 0);
+  EXPECT_GT(cv::countNonZero(all), cv::countNonZero(read_mask(sample.masks[0])));
+}
+
+TEST_F(DatasetTest, Visa) {
+  copy("train/good/000.png", "visa/candle/Data/Images/Normal/0000.JPG");
+  copy("train/good/001.png", "visa/candle/Data/Images/Normal/0001.JPG");
+  copy("test/good/000.png", "visa/candle/Data/Images/Normal/0002.JPG");
+  copy("test/scratch/000.png", "visa/candle/Data/Images/Anomaly/000.JPG");
+  copy_mask("000", "visa/candle/Data/Masks/Anomaly/000.png");
+  const std::string lines =
+      "object,split,label,image,mask\n"
+      "candle,train,normal,candle/Data/Images/Normal/0000.JPG,\n"
+      "candle,train,normal,candle/Data/Images/Normal/0001.JPG,\n"
+      "candle,test,normal,candle/Data/Images/Normal/0002.JPG,\n"
+      "candle,test,anomaly,candle/Data/Images/Anomaly/000.JPG,candle/Data/Masks/Anomaly/000.png\n";
+  spill(folder / "visa/split_csv/1cls.csv", lines);
+  expect_usual(read("visa", DatasetFormat::kVisa).categories.at(0), "candle", "anomaly");
+  expect_usual(read("visa/split_csv/1cls.csv", DatasetFormat::kVisa).categories.at(0), "candle",
+               "anomaly");
+  spill(folder / "visa/split_csv/1cls.csv", lines + "candle,test,normal,candle/none.JPG,\n");
+  EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "visa"); }).find("none.JPG"),
+            std::string::npos);
+}
+
+TEST_F(DatasetTest, Bmad) {
+  copy("train/good/000.png", "brain/train/good/img/0.png");
+  copy("train/good/001.png", "brain/train/good/img/1.png");
+  copy("test/good/000.png", "brain/test/good/img/0.png");
+  copy("test/scratch/000.png", "brain/test/Ungood/img/9.png");
+  copy_mask("000", "brain/test/Ungood/label/9.png");
+  copy("test/scratch/001.png", "brain/valid/Ungood/img/7.png");  // left alone
+  copy_mask("001", "brain/valid/Ungood/label/7.png");
+  expect_usual(read("brain", DatasetFormat::kBmad).categories.at(0), "brain", "ungood");
+}
+
+TEST_F(DatasetTest, FoldersOfGoodPicturesAndLesions) {
+  copy("test/good/000.png", "scans/healthy/0.png");
+  copy("test/scratch/000.png", "scans/lesion/0.png");
+  copy_mask("000", "scans/lesion_mask/0.png");
+  const Dataset dataset = read("scans", DatasetFormat::kFolders);
+  expect_usual(dataset.categories.at(0), "scans", "lesion", /*train=*/0);
+  fs::rename(folder / "scans/lesion_mask", folder / "scans/masks");
+  expect_usual(read_dataset(folder / "scans").categories.at(0), "scans", "lesion", 0);
+}
+
+TEST_F(DatasetTest, RealIad) {
+  copy("train/good/000.png", "iad/realiad_1024/cap/OK/S1/a.jpg");
+  copy("train/good/001.png", "iad/realiad_1024/cap/OK/S1/b.jpg");
+  copy("test/good/000.png", "iad/realiad_1024/cap/OK/S2/a.jpg");
+  copy("test/scratch/000.png", "iad/realiad_1024/cap/NG/HS/S3/a.jpg");
+  copy_mask("000", "iad/realiad_1024/cap/NG/HS/S3/a.png");
+  const auto item = [](const char* type, const char* path, nlohmann::json mask) {
+    return nlohmann::json{
+        {"category", "cap"}, {"anomaly_class", type}, {"image_path", path}, {"mask_path", mask}};
+  };
+  const nlohmann::json split = {
+      {"meta", {{"prefix", "cap/"}, {"normal_class", "OK"}, {"pre_transform", false}}},
+      {"train", {item("OK", "OK/S1/a.jpg", nullptr), item("OK", "OK/S1/b.jpg", nullptr)}},
+      {"test",
+       {item("OK", "OK/S2/a.jpg", nullptr), item("HS", "NG/HS/S3/a.jpg", "NG/HS/S3/a.png")}}};
+  spill(folder / "iad/realiad_jsons/realiad_jsons/cap.json", split.dump());
+  expect_usual(read("iad", DatasetFormat::kRealIad).categories.at(0), "cap", "HS");
+  fs::remove(folder / "iad/realiad_1024/cap/NG/HS/S3/a.jpg");
+  EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "iad"); }).find("HS/S3/a.jpg"),
+            std::string::npos);
+}
+
+TEST_F(DatasetTest, Manifests) {
+  copy("train/good/000.png", "own/a b.png");
+  copy("train/good/001.png", "own/c,d.png");
+  copy("test/good/000.png", "own/e.png");
+  copy("test/scratch/000.png", "own/f.png");
+  copy_mask("000", "own/f_mask.png");
+  spill(folder / "own/manifest.csv",
+        "path,label,mask,category,type,split\r\n"
+        "a b.png,good,,lid,,train\r\n"
+        "\"c,d.png\",0,,lid,,train\r\n"
+        "e.png,normal,,lid,,test\r\n"
+        "f.png,anomaly,f_mask.png,lid,dent,\r\n");
+  expect_usual(read("own", DatasetFormat::kManifest).categories.at(0), "lid", "dent");
+
+  spill(folder / "own/list.json",
+        R"({"pictures": [{"path": "a b.png", "label": 0, "split": "train"},
+                         {"path": "c,d.png", "label": false, "split": "train"},
+                         {"path": "e.png", "type": "ok"},
+                         {"path": "f.png", "label": 1, "mask": ["f_mask.png"]}]})");
+  expect_usual(read("own/list.json", DatasetFormat::kManifest).categories.at(0), "own", "defect");
+
+  const auto refuse = [&](const std::string& text, const std::string& word) {
+    spill(folder / "own/bad.csv", text);
+    const std::string message =
+        message_of<DataError>([&] { read_dataset(folder / "own/bad.csv"); });
+    EXPECT_NE(message.find(word), std::string::npos) << message;
+    EXPECT_NE(message.find("bad.csv"), std::string::npos) << message;
+  };
+  refuse("label\ngood\n", "no column 'path'");
+  refuse("path,label\ne.png\n", "line 2");
+  refuse("path,label\nabsent.png,good\n", "absent.png");
+  refuse("path,label\n\"e.png,good\n", "quotation");
+  refuse("path,label,type\ne.png,good,dent\n", "contradict");
+  refuse("path,split\ne.png,test\n", "neither a label nor a type");
+  refuse("path,label,split\nf.png,bad,train\n", "training split");
+  refuse("path,label\n", "no pictures");
+  spill(folder / "own/bad.json", R"([{"file": "e.png"}])");
+  EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "own/bad.json"); }).find("'file'"),
+            std::string::npos);
+}
+
+TEST_F(DatasetTest, WhatHasNoLayoutIsRefusedWithThoseThatThereAre) {
+  spill(folder / "empty/readme.txt", "");
+  const std::string message = message_of<DataError>([&] { read_dataset(folder / "empty"); });
+  for (const char* word : {"empty", "MVTec", "1cls.csv", "Ungood", "Real-IAD", "manifest"}) {
+    EXPECT_NE(message.find(word), std::string::npos) << word;
+  }
+  EXPECT_THROW(read_dataset(folder / "absent"), DataError);
+  DatasetFormat format = DatasetFormat::kAuto;
+  EXPECT_THROW(parse("coco", format), ConfigError);
+  parse("real_iad", format);
+  EXPECT_EQ(format, DatasetFormat::kRealIad);
+  EXPECT_THROW(read_dataset(folder / "empty", DatasetFormat::kVisa), DataError);
+}
+
+TEST_F(DatasetTest, CategoriesOfTheSameNameAreToldApart) {
+  for (const char* root : {"one/board", "two/board"}) {
+    copy("train/good/000.png", fs::path(root) / "train/good/0.png");
+    copy("test/good/000.png", fs::path(root) / "test/good/0.png");
+  }
+  const Dataset both =
+      read_dataset(std::vector<fs::path>{folder / "one", folder / "two"}, DatasetFormat::kAuto);
+  ASSERT_EQ(both.categories.size(), 2U);
+  EXPECT_EQ(both.categories[0].name, "one/board");
+  EXPECT_EQ(both.categories[1].name, "two/board");
+  EXPECT_THROW(read_dataset(std::vector<fs::path>{folder / "one", folder / "one/board"}),
+               DataError);
+}
+
+TEST_F(DatasetTest, TheCheckerFindsWhatIsWrong) {
+  copy("train/good/000.png", "d/cat/train/good/0.png");
+  copy("train/good/000.png", "d/cat/test/good/same.png");  // a duplicate
+  copy("test/scratch/000.png", "d/cat/test/cut/0.png");    // no mask
+  copy("test/scratch/000.png", "d/cat/test/hole/0.png");
+  copy("test/scratch/001.png", "d/cat/test/hole/1.png");
+  copy("test/scratch/001.png", "d/cat/test/hole/2.png");
+  write_png(folder / "d/cat/ground_truth/hole/0_mask.png", cv::Mat::zeros(64, 64, CV_8U));
+  write_png(folder / "d/cat/ground_truth/hole/1_mask.png", cv::Mat(32, 32, CV_8U, cv::Scalar(9)));
+  write_png(folder / "d/cat/ground_truth/hole/2_mask.png", cv::Mat(10, 90, CV_8U, cv::Scalar(9)));
+  const std::string bytes = slurp(folder / "d/cat/test/hole/2.png");
+  spill(folder / "d/cat/test/good/torn.png", bytes.substr(0, bytes.size() / 2));
+
+  const auto checks = check_dataset(read_dataset(folder / "d"), {});
+  ASSERT_EQ(checks.size(), 1U);
+  const CategoryCheck& check = checks[0];
+  EXPECT_EQ(check.name, "cat");
+  EXPECT_EQ(check.train, 1);
+  EXPECT_EQ(check.test,
+            (std::map<std::string, std::int64_t>{{"cut", 1}, {"good", 2}, {"hole", 3}}));
+  EXPECT_EQ(check.picture_sizes, (std::map<std::string, std::int64_t>{{"64x64", 6}}));
+  EXPECT_EQ(check.count("duplicate"), 1);
+  EXPECT_EQ(check.count("missing mask"), 1);
+  EXPECT_EQ(check.count("empty mask"), 1);
+  EXPECT_EQ(check.count("mask of another size"), 2);
+  EXPECT_EQ(check.count("broken mask"), 1);  // other proportions
+  EXPECT_EQ(check.count("broken picture"), 1);
+  EXPECT_EQ(check.findings.size(), 7U);
+}
+
+}  // namespace
+}  // namespace nagl

@@ -1,0 +1,351 @@
+#include "nagl/evaluation/evaluator.h"
+
+#include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "nagl/core/error.h"
+#include "nagl/dataset/synthetic.h"
+#include "nagl/metrics/pixel_metrics.h"
+#include "tensors.h"
+
+namespace nagl {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::message_of;
+using testing::spill;
+using testing::TemporaryFolder;
+
+const MetricValue& value(const EvaluationRow& row, Metric metric) {
+  return row.metrics[static_cast<std::size_t>(metric)];
+}
+
+/// Evaluates small synthetic pictures.
+class EvaluatorTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    NAGL_NEEDS_BACKBONE(weights);
+    BackboneOptions backbone_options;
+    backbone_options.layer = 7;
+    backbone = std::make_shared<Backbone>(weights, backbone_options);
+    SyntheticOptions synthetic;
+    synthetic.size = 80;
+    synthetic.train_good = 4;
+    synthetic.test_good = 4;
+    synthetic.test_defect = 2;
+    write_synthetic_dataset(folder.path(), synthetic);
+    category = read_dataset(folder / "products/board").categories.at(0);
+    detection.image_size = {112, 112};
+    options.seeds = 1;
+    options.methods = {Method::kNormalNn, Method::kAbnormalNn, Method::kBothNn};
+  }
+
+  TrainedHead untrained_head() const {
+    TrainedHead head;
+    head.head = NaglHead(NaglHeadOptions());
+    head.head->initialize(1);
+    head.origin = origin_of(*backbone);
+    return head;
+  }
+  CategoryResult evaluate(std::optional<TrainedHead> head = {}) const {
+    return *Evaluator(backbone, std::move(head), detection, options, 1)
+                .evaluate(category, nullptr, {});
+  }
+
+  TemporaryFolder folder;
+  std::shared_ptr<const Backbone> backbone;
+  Category category;
+  DetectorOptions detection;
+  EvaluationOptions options;
+};
+
+TEST_F(EvaluatorTest, GivesWhatScoringOneByOneGives) {
+  options.normal_shots = {2};
+  const CategoryResult result = evaluate();
+  ASSERT_EQ(result.rows.size(), 3U);
+  const References& references = result.references.at(0);
+  ReferencePaths paths;
+  paths.normal = references.normal;
+  for (const auto& [type, abnormal] : references.abnormal) {
+    for (const auto& path : abnormal) {
+      paths.abnormal.push_back({path, sample_at(category, path).masks});
+    }
+  }
+  for (const auto& row : result.rows) {
+    DetectorOptions own = detection;
+    own.method = row.method;
+    const Detector detector(backbone, make_reference_bank(*backbone, paths, own, 1), own);
+    std::vector<double> scores;
+    std::vector<std::uint8_t> labels;
+    PixelMetrics pixels;
+    for (const auto& query : row.queries) {
+      const Sample& sample = sample_at(category, category.folder / query.path);
+      const Image image = read_image(sample.path);
+      const Detection detection = detector.detect({image, {}});
+      EXPECT_NEAR(query.score, detection.image_score, 1e-5);
+      scores.push_back(detection.image_score);
+      labels.push_back(sample.anomalous());
+      const cv::Mat mask = sample.anomalous() ? read_masks_for(image, sample.masks)
+                                              : cv::Mat::zeros(image.rgb.size(), CV_8U);
+      pixels.add({detection.map.ptr<float>(), detection.map.total()},
+                 {mask.ptr<std::uint8_t>(), mask.total()}, mask.rows, mask.cols);
+    }
+    EXPECT_EQ(row.queries.size(), category.test.size() - 1) << to_string(row.method);
+    EXPECT_NEAR(*value(row, Metric::kImageAuroc).value, *auroc(scores, labels), 1e-9);
+    EXPECT_NEAR(*value(row, Metric::kImageAp).value, *average_precision(scores, labels), 1e-9);
+    EXPECT_NEAR(*value(row, Metric::kImageF1Max).value, best_f1(scores, labels)->f1, 1e-9);
+    EXPECT_NEAR(*value(row, Metric::kPixelAuroc).value, *pixels.auroc(), 1e-4);
+    EXPECT_NEAR(*value(row, Metric::kPixelAp).value, *pixels.average_precision(), 1e-4);
+    EXPECT_NEAR(*value(row, Metric::kPixelF1Max).value, pixels.best_f1()->f1, 1e-4);
+    EXPECT_NEAR(*value(row, Metric::kPro).value, *pixels.pro(), 1e-4);
+  }
+  // All references were encoded once, and every query once.
+  EXPECT_EQ(result.timing.pictures, 2 + 1 + static_cast<std::int64_t>(category.test.size()) - 1);
+}
+
+TEST_F(EvaluatorTest, AllShotsAndSeedsShareOneEncodingOfEachPicture) {
+  options.normal_shots = {1, 3};
+  options.abnormal_shots = {1, kOneOfEach};
+  options.seeds = 2;
+  options.methods.push_back(Method::kNagl);
+  const CategoryResult result = evaluate(untrained_head());
+  EXPECT_EQ(result.rows.size(), 2U * 2 * 2 * 4);
+  EXPECT_LE(result.timing.pictures,
+            static_cast<std::int64_t>(category.train.size() + category.test.size()));
+  // What a setting gives does not depend on which others there are.
+  options.normal_shots = {3};
+  options.abnormal_shots = {kOneOfEach};
+  const CategoryResult alone = evaluate(untrained_head());
+  for (const auto& row : alone.rows) {
+    const auto same = std::find_if(result.rows.begin(), result.rows.end(), [&](const auto& other) {
+      return other.method == row.method && other.seed == row.seed && other.normal_shots == 3 &&
+             other.abnormal_shots == kOneOfEach;
+    });
+    ASSERT_NE(same, result.rows.end());
+    for (std::size_t i = 0; i < kMetricCount; ++i) {
+      EXPECT_NEAR(*row.metrics[i].value, *same->metrics[i].value, 1e-6);
+    }
+  }
+}
+
+TEST_F(EvaluatorTest, NaglWithoutAbnormalReferencesIsNormalNn) {
+  options.methods = {Method::kNormalNn, Method::kNagl};
+  options.abnormal_shots = {0};
+  const CategoryResult result = evaluate(untrained_head());
+  ASSERT_EQ(result.rows.size(), 2U);
+  for (std::size_t i = 0; i < kMetricCount; ++i) {
+    EXPECT_EQ(result.rows[0].metrics[i].value, result.rows[1].metrics[i].value);
+  }
+}
+
+TEST_F(EvaluatorTest, WhatCannotBeMeasuredIsAbsentWithAReason) {
+  const Category whole = category;
+  std::erase_if(category.test, [](const Sample& sample) { return sample.anomalous(); });
+  const auto no_defects = evaluate();
+  for (const auto& row : no_defects.rows) {
+    for (const auto& metric : row.metrics) {
+      EXPECT_FALSE(metric.value.has_value());
+      EXPECT_NE(metric.reason, "");
+    }
+  }
+  category = whole;
+  for (auto& sample : category.test) sample.masks.clear();
+  const auto no_masks = evaluate();
+  ASSERT_EQ(no_masks.rows.size(), 3U);
+  for (const auto& row : no_masks.rows) {
+    if (row.method == Method::kNormalNn) {
+      EXPECT_TRUE(value(row, Metric::kImageAuroc).value.has_value());
+      EXPECT_EQ(value(row, Metric::kPro).reason, "no query has a mask");
+    } else {
+      EXPECT_EQ(value(row, Metric::kImageAuroc).reason, "no picture of a defect has a mask");
+    }
+  }
+  // One defect type alone: `unseen` has no defect left to ask about.
+  category = whole;
+  std::erase_if(category.test, [&](const Sample& sample) {
+    return sample.anomalous() && sample.defect != whole.defects().front();
+  });
+  options.protocol = Protocol::kUnseen;
+  EXPECT_EQ(value(evaluate().rows.at(0), Metric::kImageAuroc).reason, "no anomalous query");
+}
+
+TEST_F(EvaluatorTest, CopiesOfReferencesAreTold) {
+  EXPECT_TRUE(evaluate().warnings.empty());
+  for (const auto& sample : category.train) {
+    const fs::path copy =
+        category.folder / "test/good" / ("copy_" + sample.path.filename().string());
+    fs::copy_file(sample.path, copy);
+    category.test.push_back({copy, kGood, {}});
+  }
+  const auto warnings = evaluate().warnings;
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings[0].find("copy_"), std::string::npos) << warnings[0];
+}
+
+TEST_F(EvaluatorTest, StopsWhenAsked) {
+  EvaluationObserver observer;
+  std::int64_t seen = 0;
+  observer.picture = [&](std::int64_t done, std::int64_t) { seen = done; };
+  observer.stop = [&] { return seen == 3; };
+  EXPECT_FALSE(Evaluator(backbone, {}, detection, options, 1)
+                   .evaluate(category, nullptr, {}, observer)
+                   .has_value());
+  EXPECT_EQ(seen, 3);
+}
+
+TEST_F(EvaluatorTest, ABrokenPictureIsNamed) {
+  spill(category.test.back().path, "no picture");
+  EXPECT_NE(message_of<DataError>([&] {
+              evaluate();
+            }).find(category.test.back().path.filename().string()),
+            std::string::npos);
+}
+
+TEST_F(EvaluatorTest, ResultsSurviveAsJson) {
+  options.examples = 1;
+  const auto result =
+      *Evaluator(backbone, {}, detection, options, 1).evaluate(category, nullptr, folder / "out");
+  EXPECT_EQ(result.examples.size(), 3U);  // best and worst defect, hottest good picture
+  for (const auto& example : result.examples) {
+    EXPECT_FALSE(read_image(folder / "out" / example.overlay).rgb.empty());
+  }
+  const Json json = to_json(result);
+  EXPECT_EQ(to_json(category_result_from_json(json, "x.json")), json);
+  EXPECT_THROW(category_result_from_json(Json::object(), "x.json"), DataError);
+}
+
+TEST_F(EvaluatorTest, RefusesOptionsThatMakeNoSense) {
+  const auto refuse = [&](auto&& change) {
+    EvaluationOptions bad = options;
+    change(bad);
+    EXPECT_THROW(Evaluator(backbone, {}, detection, bad, 1), ConfigError);
+  };
+  refuse([](auto& bad) { bad.methods = {}; });
+  refuse([](auto& bad) { bad.methods = {Method::kNagl}; });  // no head
+  refuse([](auto& bad) { bad.normal_shots = {0}; });
+  refuse([](auto& bad) { bad.normal_shots = {1, 1}; });
+  refuse([](auto& bad) { bad.abnormal_shots = {-2}; });
+  refuse([](auto& bad) { bad.abnormal_shots = {0}; });  // abnormal_nn has nothing to look at
+  refuse([](auto& bad) { bad.seeds = 0; });
+  refuse([](auto& bad) { bad.pro_limit = 0; });
+  TrainedHead other = untrained_head();
+  other.origin.layer = 3;
+  options.methods = {Method::kNagl};
+  EXPECT_THROW(evaluate(other), ModelError);
+}
+
+TEST(Summary, MeansOverCategoriesAndSpreadOverSeeds) {
+  std::vector<CategoryResult> results(2);
+  const double aurocs[2][2] = {{0.8, 0.9}, {0.6, 0.9}};  // category, seed
+  for (std::size_t c = 0; c < 2; ++c) {
+    results[c].name = c == 0 ? "a" : "b";
+    for (std::uint64_t seed = 0; seed < 2; ++seed) {
+      EvaluationRow row;
+      row.category = results[c].name;
+      row.seed = seed;
+      row.normal_shots = row.abnormal_shots = 1;
+      row.metrics[0].value = aurocs[c][seed];
+      if (c == 0) row.metrics[1].value = 0.5;  // the other category has none
+      results[c].rows.push_back(row);
+    }
+  }
+  const auto summary = summarize(results);
+  ASSERT_EQ(summary.size(), 3U);
+  EXPECT_EQ(summary[0].category, "");
+  // The seeds' means are 0.7 and 0.9.
+  EXPECT_NEAR(*summary[0].metrics[0].mean, 0.8, 1e-12);
+  EXPECT_NEAR(*summary[0].metrics[0].deviation, std::sqrt(0.02), 1e-12);
+  EXPECT_EQ(summary[0].metrics[0].categories, 2);
+  EXPECT_NEAR(*summary[0].metrics[1].mean, 0.5, 1e-12);
+  EXPECT_EQ(summary[0].metrics[1].categories, 1);
+  EXPECT_FALSE(summary[0].metrics[2].mean.has_value());
+  EXPECT_EQ(summary[1].category, "a");
+  EXPECT_NEAR(*summary[1].metrics[0].mean, 0.85, 1e-12);
+}
+
+/// The published code's figures, number by number.
+class PublishedFiguresTest : public ::testing::TestWithParam<const char*> {};
+
+/// Its references in the form of ours.
+Json published_references(const fs::path& data, const std::string& domain_and_name) {
+  const Json all = Json::parse(testing::slurp(data / "golden/references_published.json"));
+  Json list = Json::array();
+  for (const auto& choice : all.at(domain_and_name)) {
+    Json abnormal = Json::object();
+    for (const auto& [type, path] : choice.at("abnormal_by_type").items()) abnormal[type] = {path};
+    for (const int shots : {1, 4}) {
+      list.push_back({{"category", fs::path(domain_and_name).filename().string()},
+                      {"seed", choice.at("seed")},
+                      {"normal_shots", shots},
+                      {"abnormal_shots", 1},
+                      {"normal", choice.at("normal_" + std::to_string(shots))},
+                      {"abnormal", abnormal},
+                      {"good_query_type", choice.at("type_for_good_queries")}});
+    }
+  }
+  return list;
+}
+
+TEST_P(PublishedFiguresTest, AreReached) {
+  NAGL_NEEDS_TEST_DATA(data);
+  NAGL_NEEDS_BACKBONE(weights);
+  NAGL_NEEDS_STAND_IN(weights);
+  const std::string place = GetParam();
+  const Category category = read_dataset(data / "data" / place).categories.at(0);
+  const TemporaryFolder folder;
+  spill(folder / "references.json", published_references(data, place).dump());
+  const ReferenceList references(folder / "references.json");
+
+  BackboneOptions backbone_options;
+  backbone_options.layer = 7;
+  const auto backbone = std::make_shared<const Backbone>(weights, backbone_options);
+  EvaluationOptions options;
+  options.protocol = Protocol::kPublished;
+  options.normal_shots = {1, 4};
+  options.methods = {Method::kNormalNn, Method::kAbnormalNn, Method::kBothNn};
+  std::optional<TrainedHead> head;
+  if (place.starts_with("surface")) {  // its head was trained on the other domain
+    options.methods.push_back(Method::kNagl);
+    head.emplace();
+    head->head = NaglHead(NaglHeadOptions());
+    WeightsFile(data / "golden/head_pcb_layer7.safetensors").load_into(*head->head);
+    head->origin = origin_of(*backbone);
+  }
+  const auto result = Evaluator(backbone, head, {}, options, 1).evaluate(category, &references, {});
+  const Json expected = Json::parse(testing::slurp(data / "golden/reference_results.json"))
+                            .at("rows")
+                            .at(category.name);
+  std::size_t compared = 0;
+  for (const auto& row : summarize({*result})) {
+    if (row.category.empty()) continue;
+    const std::string k1 = std::to_string(row.normal_shots);
+    const std::string key = row.method == Method::kNormalNn ? "normal_nn N" + k1
+                            : row.method == Method::kAbnormalNn
+                                ? "abnormal_nn A1"
+                                : to_string(row.method) + " N" + k1 + "+A1";
+    // 0.3 point, or one swapped pair of pictures in one of the three draws where that is more.
+    const double pair = 100.0 / static_cast<double>(result->good * result->anomalous) / 3;
+    const double tolerance = std::max(0.3, pair);
+    const Metric metrics[] = {Metric::kImageAuroc, Metric::kImageAp, Metric::kPixelAuroc,
+                              Metric::kPro};
+    for (std::size_t i = 0; i < 4; ++i) {
+      const double ours = 100 * *row.metrics[static_cast<std::size_t>(metrics[i])].mean;
+      EXPECT_NEAR(ours, expected.at(key).at(i).get<double>(), tolerance)
+          << key << ", " << title_of(metrics[i]);
+      std::printf("%s, %s, %s: %.2f, published %.2f\n", category.name.c_str(), key.c_str(),
+                  title_of(metrics[i]), ours, expected.at(key).at(i).get<double>());
+      ++compared;
+    }
+  }
+  EXPECT_EQ(compared, options.methods.size() * 2 * 4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layer7, PublishedFiguresTest,
+                         ::testing::Values("surface/hazelnut", "surface/magnetic_tile",
+                                           "pcb/group44000", "pcb/group50600", "pcb/group77000",
+                                           "pcb/group90100"),
+                         [](const auto& info) { return fs::path(info.param).filename().string(); });
+
+}  // namespace
+}  // namespace nagl
