@@ -44,16 +44,16 @@ TEST(PixelLosses, PaperFormByHand) {
 }
 
 TEST(PixelLosses, PublishedFormByHand) {
-  // Logits 0 and ln 3: sigmoids 1/2 and 3/4, softmax 1/4 and 3/4.
-  const auto maps = torch::tensor({0.0, std::log(3.0)}).to(at::kFloat).reshape({1, 2, 1, 1});
-  // Marked. Focal: 0.75 * 0.5^2 * ln 2 for "not normal", 0.25 * 0.25^2 * -ln 3/4 for "defect".
-  // Dice: 1 - 1 / (1/4 + 0 + 1) and 1 - (3/2 + 1) / (3/4 + 1 + 1).
+  // Logits ln 2 and ln 4: sigmoids 2/3 and 4/5, softmax 1/3 and 2/3.
+  const auto maps = torch::tensor({std::log(2.0F), std::log(4.0F)}).reshape({1, 2, 1, 1});
+  // Marked. Focal: 0.75 * (2/3)^2 * -ln 1/3 for "not normal", 0.25 * (1/5)^2 * -ln 4/5 for
+  // "defect". Dice: 1 - 1 / (1/3 + 0 + 1) and 1 - (4/3 + 1) / (2/3 + 1 + 1).
   expect_losses(maps, bytes({1}, {1, 1, 1}), LossForm::kPublished,
-                (0.1875 * kLn2 + 0.015625 * -std::log(0.75)) / 2, 0.2 + 0.25 / 2.75);
-  // Not marked. Focal: 0.25 * 0.5^2 * ln 2 and 0.75 * 0.75^2 * -ln 1/4.
-  // Dice: 1 - (1/2 + 1) / (1/4 + 1 + 1) and 1 - 1 / (3/4 + 0 + 1).
+                (std::log(3.0) / 3 - 0.01 * std::log(0.8)) / 2, 1.0 / 4 + 1.0 / 8);
+  // Not marked. Focal: 0.25 * (1/3)^2 * -ln 2/3 and 0.75 * (4/5)^2 * -ln 1/5.
+  // Dice: 1 - (2/3 + 1) / (1/3 + 1 + 1) and 1 - 1 / (2/3 + 0 + 1).
   expect_losses(maps, bytes({0}, {1, 1, 1}), LossForm::kPublished,
-                (0.0625 * kLn2 + 0.421875 * 2 * kLn2) / 2, 0.75 / 2.25 + 0.75 / 1.75);
+                (std::log(1.5) / 36 + 0.48 * std::log(5.0)) / 2, 2.0 / 7 + 2.0 / 5);
   // One marked pixel of two, softmax 1/2 everywhere: each Dice is 1 - (1 + 1) / (1 + 1 + 1). Focal:
   // each pixel has one channel with 0.25 and one with 0.75, the probability is 1/2 throughout.
   expect_losses(torch::zeros({1, 2, 1, 1}), bytes({1, 0}, {1, 1, 2}), LossForm::kPublished,
