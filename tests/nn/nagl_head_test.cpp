@@ -351,6 +351,19 @@ TEST(MeanCosine, ByHand) {
             1e-6);
 }
 
+TEST(MeanCosine, StaysInItsRange) {
+  // Rounded, the cosine of a vector with itself is often a little above 1; scores must not be.
+  const auto random = at::make_generator<at::CPUGeneratorImpl>(1);
+  const auto features = torch::randn({200, 1, 50}, random);
+  EXPECT_EQ(mean_cosine(features, features).max().item<float>(), 1);
+  EXPECT_EQ(mean_cosine(features, -features).min().item<float>(), -1);
+  // A query in the good references and against all proxies: the paper's loss takes 0 as it is.
+  const auto scores = fuse(torch::ones({200, 1}), mean_cosine(features, -features));
+  const auto losses = episode_losses(scores, {1, 1}, torch::zeros({200}),
+                                     at::zeros({200, 2, 2}, at::kByte), LossForm::kPaper);
+  EXPECT_LT(losses.classification.max().item<float>(), 1e-6);
+}
+
 TEST(Fuse, ByHand) {
   const auto scores =
       fuse(torch::tensor({{0.6F, 1.0F, -1.0F}}), torch::tensor({{-0.2F, -1.0F, 1.0F}}));
