@@ -413,6 +413,7 @@ TEST(Trainer, StopsWhereTheLossIsNotFinite) {
         std::pair(4, "epoch 2, step 3, episode 1 (query 'product")}) {
     const TemporaryFolder folder;
     auto options = quick();
+    options.loss = steps_before == 3 ? LossForm::kPublished : LossForm::kPaper;
     ASSERT_FALSE(Sitting(folder.path(), options).run(steps_before));
     const auto checkpoint = slurp(folder / "checkpoint.safetensors");
     const auto last = slurp(folder / "last.safetensors");
@@ -556,6 +557,19 @@ TEST(RunFolder, IsHeldByOne) {
   EXPECT_NO_THROW(RunFolder{path});  // free again
   spill(folder / "file", "x");
   EXPECT_THROW(RunFolder{folder / "file"}, DataError);
+}
+
+TEST(Trainer, RefusesOptionsOutOfRange) {
+  const TemporaryFolder folder;
+  auto options = quick();
+  options.beta1 = 1;
+  EXPECT_THROW(Sitting(folder.path(), options), ConfigError);
+  options = quick();
+  options.learning_rate.rate = -1;
+  EXPECT_THROW(Sitting(folder.path(), options), ConfigError);
+  options = quick();
+  options.epochs = 0;
+  EXPECT_THROW(Sitting(folder.path(), options), ConfigError);
 }
 
 TEST(TrainerOptions, ChecksItsValues) {
