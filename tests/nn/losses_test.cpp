@@ -279,6 +279,33 @@ TEST(EpisodeLosses, ClassificationByHand) {
       std::log(1 + std::exp(-0.5)), 1e-6);
 }
 
+TEST(EpisodeLosses, WhatIsNotANumberStaysInItsEpisode) {
+  for (const auto form : kForms) {
+    PatchScores scores;
+    scores.fused = torch::full({2, 4}, 0.5);
+    scores.fused[0][2] = NAN;
+    scores.abnormal_similarity = scores.fused;
+    scores.normal_similarity = torch::full({2, 4}, 0.5);
+    const auto losses =
+        episode_losses(scores, {2, 2}, torch::ones({2}), at::ones({2, 4, 4}, at::kByte), form);
+    // Said by the classification term; the fused kernel's own terms may hide it.
+    EXPECT_TRUE(std::isnan(losses.classification[0].item<float>())) << to_string(form);
+    for (const auto& term : {losses.classification, losses.focal, losses.dice}) {
+      EXPECT_TRUE(std::isfinite(term[1].item<float>())) << to_string(form);
+    }
+  }
+}
+
+TEST(EpisodeLosses, ACertainAndWrongScoreIsFinite) {
+  auto fused = at::zeros({1, 4}).requires_grad_(true);
+  PatchScores scores{fused, fused, fused};
+  const auto losses = episode_losses(scores, {2, 2}, torch::ones({1}),
+                                     at::ones({1, 4, 4}, at::kByte), LossForm::kPaper);
+  EXPECT_NEAR(losses.classification.item<double>(), -std::log(1e-7), 1e-4);
+  losses.total(1).sum().backward();
+  EXPECT_TRUE(at::isfinite(fused.grad()).all().item<bool>());
+}
+
 TEST(EpisodeLosses, PixelTermsTakeTheMapsOfTheirForm) {
   const auto random = at::make_generator<at::CPUGeneratorImpl>(2);
   PatchScores scores;
