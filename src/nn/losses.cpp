@@ -18,8 +18,12 @@ at::Tensor classification_loss(const at::Tensor& fused, const at::Tensor& labels
     const auto logits = at::stack({1 - score, score}, 1);
     return at::cross_entropy_loss(logits, labels.to(at::kLong), {}, at::Reduction::None);
   }
+  // Not at::binary_cross_entropy: it aborts where a score is not a number (on CUDA the whole
+  // process), before anyone can say of which episode.
   const auto score = image_scores(fused);
-  return at::binary_cross_entropy(score, labels.to(score.scalar_type()), {}, at::Reduction::None);
+  const auto present = labels.to(score.scalar_type());
+  const auto right = present * score + (1 - present) * (1 - score);
+  return -right.clamp_min(kSmallestProbability).log();
 }
 
 /// Weight times (1 - p)^2 times cross-entropy, p the probability given to the truth.

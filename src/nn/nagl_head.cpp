@@ -62,7 +62,7 @@ at::Tensor mean_cosine(const at::Tensor& features, const at::Tensor& proxies) {
   // The mean of cosines with M unit vectors is the dot product with their mean.
   const auto direction = normalized(proxies).mean(1).unsqueeze(2);  // [B, C, 1]
   const auto products = at::bmm(features, direction).squeeze(2);
-  return products / features.norm(2, -1).clamp_min(kSmallestNorm);
+  return (products / features.norm(2, -1).clamp_min(kSmallestNorm)).clamp(-1.0, 1.0);
 }
 
 PatchScores fuse(const at::Tensor& normal_cosine, const at::Tensor& abnormal_cosine) {

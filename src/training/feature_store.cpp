@@ -164,13 +164,16 @@ FeatureStore::Layout FeatureStore::layout_of(const WeightsFile& file) const {
 }
 
 bool FeatureStore::check(const std::string& key) {
+  // Its place is made now even if it is to be put later: among the large tensors of an encoding,
+  // each would pin a hole of an entry's size in the heap.
+  Layout& layout = entries_[key];
   std::error_code error;
   if (!fs::exists(path_of(key), error)) return false;
   try {
     const WeightsFile file(path_of(key));
     const auto sum = file.metadata().find("checksum");
     if (sum == file.metadata().end() || sum->second != file.checksum()) return false;
-    entries_[key] = layout_of(file);
+    layout = layout_of(file);
     return true;
   } catch (const ModelError&) {
     return false;  // damaged: it will be made anew

@@ -25,6 +25,7 @@ double seconds_since(Clock::time_point start) {
 }
 
 torch::optim::AdamW make_optimizer(const NaglHead& head, const TrainerOptions& options) {
+  options.check();  // before Torch does, in its own words
   return torch::optim::AdamW(head->parameters(),
                              torch::optim::AdamWOptions(options.learning_rate.rate)
                                  .betas({options.beta1, options.beta2})
@@ -75,7 +76,6 @@ Trainer::Trainer(const TrainerOptions& options, const NaglHeadOptions& head, Tra
       context_(std::move(context)),
       head_(head),
       optimizer_(make_optimizer(head_, options)) {
-  options.check();
   head_->initialize(options.seed);
   head_->to(context_.loader.device());
   context_.metadata.merge(head_metadata(head, context_.origin));

@@ -81,5 +81,140 @@ TEST(ReferenceBank, golden) {
   EXPECT_LT(max_difference(bank.score(query, Method::kBothNn)[0], (s_a + 1 - s_n) / 2), 1e-5);
 }
 
+constexpr PatchGrid kGrid{3, 4};
+constexpr std::int64_t kWidth = 8;
+
+NaglHead random_head() {
+  NaglHeadOptions options;
+  options.width = kWidth;
+  options.heads = 2;
+  options.proxies = 3;
+  NaglHead head(options);
+  const torch::NoGradGuard no_grad;
+  const auto random = at::make_generator<at::CPUGeneratorImpl>(1);
+  for (auto& parameter : head->parameters()) parameter.normal_(0, 0.4, random);
+  return head;
+}
+
+at::Tensor random_pictures(std::int64_t count, std::uint64_t seed) {
+  return torch::randn({count, kGrid.size(), kWidth},
+                      at::make_generator<at::CPUGeneratorImpl>(seed));
+}
+
+/// Masks of 3 and 7 patches.
+at::Tensor two_masks() {
+  const auto order = torch::rand({2, kGrid.size()}, at::make_generator<at::CPUGeneratorImpl>(9))
+                         .argsort(/*stable=*/true, 1);
+  return order < torch::tensor({3, 7}).unsqueeze(1);
+}
+
+TEST(ReferenceBank, NaglIsTheHeadOnAllTokens) {
+  const auto normal = random_pictures(3, 1), abnormal = random_pictures(2, 2);
+  const auto queries = random_pictures(4, 3);
+  const auto masks = two_masks();
+  auto head = random_head();
+  for (const std::int64_t count : {1, 2}) {
+    const ReferenceBank bank(normal, abnormal.slice(0, 0, count), masks.slice(0, 0, count), head,
+                             kGrid);
+    const auto found = bank.score(queries, Method::kNagl);
+    ASSERT_EQ(found.sizes(), at::IntArrayRef({4, kGrid.size()}));
+
+    const NeighborRows rows(normal.flatten(0, 1));
+    const auto mask = masks.slice(0, 0, count).reshape({1, count, kGrid.rows, kGrid.columns});
+    const auto tokens = abnormal.slice(0, 0, count).flatten(0, 1);
+    const torch::NoGradGuard no_grad;
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const auto nearest = nearest_neighbors(queries[i], rows);
+      const auto scores =
+          head->forward({tokens.unsqueeze(0), residuals(tokens, rows).unsqueeze(0),
+                         masked_position_encoding(mask, kWidth), mask.flatten(1)},
+                        {queries[i].unsqueeze(0), residuals(queries[i], rows).unsqueeze(0),
+                         nearest.max_cosine.unsqueeze(0), kGrid});
+      EXPECT_LT(max_difference(found[i], scores.fused[0]), 1e-5) << count << " " << i;
+    }
+  }
+}
+
+TEST(ReferenceBank, NaglTakesTheHeadsOwnMetric) {
+  const auto normal = random_pictures(2, 1), abnormal = random_pictures(2, 2);
+  auto options = random_head()->options();
+  options.residual_metric = ResidualMetric::kCosine;
+  NaglHead by_cosine(options);
+  const torch::NoGradGuard no_grad;
+  auto weights = random_head()->parameters(), same = by_cosine->parameters();
+  for (std::size_t i = 0; i < same.size(); ++i) same[i].copy_(weights[i]);
+  const ReferenceBank dot(normal, abnormal, two_masks(), random_head(), kGrid);
+  const ReferenceBank cosine(normal, abnormal, two_masks(), by_cosine, kGrid);
+  EXPECT_GT(max_difference(dot.score(random_pictures(1, 3), Method::kNagl),
+                           cosine.score(random_pictures(1, 3), Method::kNagl)),
+            1e-4);
+  // With all normal patches of one length, the metrics agree.
+  const auto unit = normal / normal.norm(2, 2, true);
+  EXPECT_LT(max_difference(ReferenceBank(unit, abnormal, two_masks(), random_head(), kGrid)
+                               .score(random_pictures(1, 3), Method::kNagl),
+                           ReferenceBank(unit, abnormal, two_masks(), by_cosine, kGrid)
+                               .score(random_pictures(1, 3), Method::kNagl)),
+            1e-5);
+}
+
+TEST(ReferenceBank, NaglWithoutAbnormalReferencesIsNormalNn) {
+  const auto normal = random_pictures(2, 1), queries = random_pictures(3, 2);
+  const ReferenceBank bank(normal, {}, {}, random_head(), kGrid);
+  EXPECT_EQ(bank.effective(Method::kNagl), Method::kNormalNn);
+  EXPECT_TRUE(bank.score(queries, Method::kNagl).equal(bank.score(queries, Method::kNormalNn)));
+  EXPECT_TRUE(
+      bank.score_left_out(1, Method::kNagl).equal(bank.score_left_out(1, Method::kNormalNn)));
+  const ReferenceBank full(normal, random_pictures(2, 3), two_masks(), random_head(), kGrid);
+  EXPECT_EQ(full.effective(Method::kNagl), Method::kNagl);
+}
+
+TEST(ReferenceBank, NaglLeavesReferencesOut) {
+  const auto normal = random_pictures(3, 1), abnormal = random_pictures(2, 2);
+  const ReferenceBank bank(normal, abnormal, two_masks(), random_head(), kGrid);
+  for (std::int64_t i = 0; i < 3; ++i) {
+    std::vector<at::Tensor> others;
+    for (std::int64_t k = 0; k < 3; ++k) {
+      if (k != i) others.push_back(normal[k]);
+    }
+    const ReferenceBank without(at::stack(others), abnormal, two_masks(), random_head(), kGrid);
+    EXPECT_LT(max_difference(bank.score_left_out(i, Method::kNagl),
+                             without.score(normal[i].unsqueeze(0), Method::kNagl)[0]),
+              1e-6)
+        << i;
+  }
+}
+
+TEST(ReferenceBank, NaglNeedsAHeadAndAGrid) {
+  const auto normal = random_pictures(2, 1);
+  const ReferenceBank headless(normal, random_pictures(2, 2), two_masks());
+  const auto message = testing::message_of<ConfigError>(
+      [&] { headless.score(random_pictures(1, 3), Method::kNagl); });
+  EXPECT_NE(message.find("--model"), std::string::npos) << message;
+  EXPECT_THROW(ReferenceBank(normal, {}, {}, random_head(), {4, 4}), std::invalid_argument);
+  EXPECT_THROW(ReferenceBank(at::zeros({0, kGrid.size(), kWidth}), random_pictures(2, 2),
+                             two_masks(), random_head(), kGrid)
+                   .check(Method::kNagl),
+               ConfigError);
+}
+
+TEST(ReferenceBank, goldenNagl) {
+  NAGL_NEEDS_TEST_DATA(data);
+  const WeightsFile colour(data / "golden/episode_colour.safetensors");
+  const auto picture_of = [&](const WeightsFile& file, const std::string& name) {
+    return file.read(name).reshape({1, 1024, 384});
+  };
+  NaglHead head((NaglHeadOptions()));
+  WeightsFile(data / "golden/head_pcb_last_layer.safetensors").load_into(*head);
+  const ReferenceBank bank(
+      picture_of(colour, "normal_features"), picture_of(colour, "abnormal_features"),
+      colour.read("patch_mask").reshape({1, 1024}).to(at::kBool), head, {32, 32});
+  for (const std::string name : {"colour", "good"}) {
+    const WeightsFile episode(data / "golden" / ("episode_" + name + ".safetensors"));
+    const auto scores = bank.score(picture_of(episode, "query_features"), Method::kNagl);
+    EXPECT_LT(max_difference(scores.flatten(), episode.read("a_score").flatten()), 1e-4) << name;
+    EXPECT_NEAR(image_score(scores[0]), episode.read("image_score").item<double>(), 1e-4) << name;
+  }
+}
+
 }  // namespace
 }  // namespace nagl

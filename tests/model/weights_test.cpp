@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "nagl/core/error.h"
+#include "nagl/core/sha256.h"
 #include "tensors.h"
 
 namespace nagl {
@@ -63,6 +64,48 @@ TEST(WeightsFile, GivesBackWhatWasWritten) {
     EXPECT_TRUE(read.equal(tensor)) << name;
   }
   EXPECT_NE(message_of<ModelError>([&] { file.read("absent"); }).find("'absent' is missing"),
+            std::string::npos);
+}
+
+TEST(WeightsFile, TheChecksumIsOfNamesTypesShapesAndBytes) {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  const auto sum_of = [&](const std::map<std::string, at::Tensor>& tensors) {
+    write_weights(path, tensors, {});
+    const auto sum = WeightsFile(path).checksum();
+    EXPECT_EQ(checksum_of(tensors), sum);
+    return sum;
+  };
+  // The heading of each tensor, then its bytes: 2.0F is 00 00 00 40.
+  const auto by_hand = Sha256()
+                           .update("a\nF32\n[1, 2]\n")
+                           .update(std::string("\0\0\0\x40\0\0\0\0", 8))
+                           .update("b\nU8\n[]\n")
+                           .update("\7")
+                           .hex();
+  const auto a = torch::tensor({{2.0F, 0.0F}}), b = torch::tensor(7, at::kByte);
+  EXPECT_EQ(sum_of({{"a", a}, {"b", b}}), by_hand);
+  write_weights(path, {{"a", a}, {"b", b}}, {{"another", "metadata"}});
+  EXPECT_EQ(WeightsFile(path).checksum(), by_hand);
+  EXPECT_NE(sum_of({{"a", a}, {"c", b}}), by_hand);
+  EXPECT_NE(sum_of({{"a", a.t()}, {"b", b}}), by_hand);
+  EXPECT_NE(sum_of({{"a", a.view(at::kInt)}, {"b", b}}), by_hand);
+  EXPECT_NE(sum_of({{"a", a + 1}, {"b", b}}), by_hand);
+
+  // Tensors are read in blocks of 65536 bytes; every byte counts, on all sides of their edges.
+  for (const std::int64_t size : {0, 65535, 65536, 65537, 200000}) {
+    auto large = torch::arange(size).remainder(251).to(at::kByte);
+    const auto whole = sum_of({{"large", large}});
+    for (const std::int64_t place : {std::int64_t{0}, std::int64_t{65535}, size - 1}) {
+      if (place < 0 || place >= size) continue;
+      auto changed = large.clone();
+      changed[place] += 1;
+      EXPECT_NE(sum_of({{"large", changed}}), whole) << size << " " << place;
+    }
+  }
+  const WeightsFile file(path);
+  std::filesystem::resize_file(path, 100000);
+  EXPECT_NE(message_of<ModelError>([&] { file.checksum(); }).find("'large' cannot be read"),
             std::string::npos);
 }
 

@@ -75,7 +75,7 @@ TORCH_MODULE(NaglHead);
 /// The mean over proxies of the cosine of each patch with each proxy (DESIGN 3.6).
 /// @param features [B, N, C] float32
 /// @param proxies [B, M, C] float32
-/// @return [B, N] float32
+/// @return [B, N] float32 in [-1, 1]
 at::Tensor mean_cosine(const at::Tensor& features, const at::Tensor& proxies);
 
 /// DESIGN 3.7, from cosines. @param normal_cosine, abnormal_cosine [B, N] float32
