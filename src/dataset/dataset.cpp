@@ -159,7 +159,7 @@ std::vector<Sample> good_samples(const fs::path& folder) {
 }
 
 std::optional<StemIndex> masks_in(const fs::path& folder) {
-  if (!is_folder(folder)) return std::nullopt;
+  if (!holds_pictures(folder)) return std::nullopt;
   return StemIndex(folder);
 }
 

@@ -52,7 +52,7 @@ MvtecMasks::MvtecMasks(const fs::path& category, const std::string& type)
     : folder_(category / "ground_truth" / type) {}
 
 std::vector<fs::path> MvtecMasks::find(const PictureFile& picture) {
-  if (!is_folder(folder_)) return {};
+  if (!index_ && !holds_pictures(folder_)) return {};
   std::vector<fs::path> masks;
   if (const fs::path own = folder_ / picture.path.stem(); is_folder(own)) {
     for (const auto& file : list_pictures(own)) masks.push_back(file.path);

@@ -77,6 +77,17 @@ std::vector<PictureFile> list_pictures(const fs::path& path) {
   return files;
 }
 
+bool holds_pictures(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return false;
+  for (fs::recursive_directory_iterator entry(
+           path, fs::directory_options::follow_directory_symlink, error);
+       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    if (has_picture_extension(entry->path())) return true;
+  }
+  return false;
+}
+
 std::vector<PictureFile> list_pictures(const std::vector<fs::path>& paths) {
   std::vector<PictureFile> all;
   for (const auto& path : paths) {

@@ -45,7 +45,7 @@ std::vector<std::filesystem::path> category_folders(const std::filesystem::path&
 std::string name_of(const std::filesystem::path& folder);
 /// A category with the pictures below `folder` as its good ones, or nothing if it is no folder.
 std::vector<Sample> good_samples(const std::filesystem::path& folder);
-/// The masks in a folder, or nothing if it is no folder.
+/// The masks in a folder, or nothing if there are none.
 std::optional<StemIndex> masks_in(const std::filesystem::path& folder);
 /// The pictures below a folder as samples of a defect type, with their masks where there are some.
 std::vector<Sample> defect_samples(const std::filesystem::path& folder, const std::string& type,

@@ -38,7 +38,7 @@ NetworkInput input_with_mask(const FeatureFormat& format, std::uint64_t seed = 2
 }
 
 const SourcePicture kGood{"screw", "", "good.png", {}};
-const SourcePicture kCrack{"screw", "crack", "crack.png", "crack_mask.png"};
+const SourcePicture kCrack{"screw", "crack", "crack.png", {"crack_mask.png"}};
 
 TEST(FeatureStore, GivesBackWhatWasPut) {
   for (const auto type : {StoreType::kFloat16, StoreType::kFloat32}) {
@@ -90,7 +90,7 @@ TEST(FeatureStore, TheKeyDependsOnAllThatFeaturesDependOn) {
   const TemporaryFolder folder;
   spill(folder / "a.png", "picture");
   spill(folder / "m.png", "mask");
-  const SourcePicture picture{"screw", "crack", folder / "a.png", folder / "m.png"};
+  const SourcePicture picture{"screw", "crack", folder / "a.png", {folder / "m.png"}};
   std::set<std::string> keys;
   const auto key = [&](const SourcePicture& of, const FeatureFormat& format) {
     return FeatureStore(folder.path(), format).key_of(of);
@@ -108,7 +108,7 @@ TEST(FeatureStore, TheKeyDependsOnAllThatFeaturesDependOn) {
   spill(folder / "deep/b.png", "picture");
   spill(folder / "deep/n.png", "mask");
   EXPECT_EQ(FeatureStore(folder / "other", format)
-                .key_of({"screw", "crack", folder / "deep/b.png", folder / "deep/n.png"}),
+                .key_of({"screw", "crack", folder / "deep/b.png", {folder / "deep/n.png"}}),
             first);
 
   auto other = picture;

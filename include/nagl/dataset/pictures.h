@@ -28,6 +28,9 @@ bool has_picture_extension(const std::filesystem::path& path);
 /// exist or the folder has no pictures.
 std::vector<PictureFile> list_pictures(const std::filesystem::path& path);
 
+/// Whether `path` is a folder with a picture anywhere below it.
+bool holds_pictures(const std::filesystem::path& path);
+
 /// Several paths, one after the other.
 std::vector<PictureFile> list_pictures(const std::vector<std::filesystem::path>& paths);
 
