@@ -80,8 +80,8 @@ std::vector<PictureFile> list_pictures(const fs::path& path) {
 bool holds_pictures(const fs::path& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) return false;
-  for (fs::recursive_directory_iterator entry(
-           path, fs::directory_options::follow_directory_symlink, error);
+  for (fs::recursive_directory_iterator entry(path, fs::directory_options::follow_directory_symlink,
+                                              error);
        !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     if (has_picture_extension(entry->path())) return true;
   }
