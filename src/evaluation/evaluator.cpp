@@ -130,9 +130,24 @@ class CategoryRun {
                   : draw_references(category_, options_.protocol, number, normal_shots,
                                     abnormal_shots,
                                     [&](const Sample& sample) { return is_usable(sample); });
+          warn_of_few(setting.references);
           settings_.push_back(std::move(setting));
         }
       }
+    }
+  }
+
+  /// The published slices may run out.
+  void warn_of_few(const References& references) {
+    const auto few = [&](const Paths& paths, std::int64_t wanted, const std::string& what) {
+      if (static_cast<std::int64_t>(paths.size()) >= wanted) return;
+      warnings_.push_back(fmt::format("{} {} references are left for {}", paths.size(), what,
+                                      shots_of(references)));
+    };
+    few(references.normal, references.normal_shots, "normal");
+    if (options_.protocol != Protocol::kPublished) return;
+    for (const auto& [type, paths] : references.abnormal) {
+      few(paths, references.abnormal_shots, "abnormal (" + type + ")");
     }
   }
 
@@ -295,6 +310,11 @@ class CategoryRun {
         const ReferenceBank& used =
             bank != setting.banks.end() ? *bank->second : *setting.banks.begin()->second;
         const auto scores = used.scores(features, setting.methods);
+        if (!at::isfinite(at::stack(scores)).all().item<bool>()) {
+          throw ModelError("the backbone '" + backbone_.path().string() +
+                           "' or the model gives scores that are not finite for '" +
+                           query.sample->path.string() + "'; try --precision float32");
+        }
         for (std::size_t m = 0; m < scores.size(); ++m) {
           jobs.emplace_back(setting.tallies[m].get(), scores[m][0].to(at::kCPU));
         }
