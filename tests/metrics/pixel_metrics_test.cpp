@@ -121,8 +121,45 @@ TEST(PixelMetrics, AgreeWithTheirDefinitions) {
       masks.push_back(mask);
     }
     EXPECT_NEAR(*metrics.auroc(), *auroc(scores, labels), 1e-4) << noise;
+    EXPECT_NEAR(*metrics.average_precision(), *average_precision(scores, labels), 1e-4) << noise;
+    EXPECT_NEAR(metrics.best_f1()->f1, best_f1(scores, labels)->f1, 1e-4) << noise;
     EXPECT_NEAR(*metrics.pro(0.3), exact_pro(maps, masks, kSide, kSide, 0.3), 1e-4) << noise;
+    EXPECT_GT(metrics.roc_curve(50).size(), 10U);
+    EXPECT_LE(metrics.pro_curve(50).size(), 60U);
   }
+}
+
+TEST(PixelMetrics, AgreeOnTiedScores) {
+  Random random(5);
+  Mask mask;
+  std::vector<float> map;
+  std::vector<double> scores;
+  std::vector<std::uint8_t> labels;
+  for (int i = 0; i < 30 * 30; ++i) {
+    mask.push_back(random.uniform() < 0.2);
+    map.push_back(static_cast<float>(random.integer(5)) / 10 + 0.1F * mask.back());
+    scores.push_back(map.back());
+    labels.push_back(mask.back());
+  }
+  PixelMetrics metrics;
+  metrics.add(map, mask, 30, 30);
+  EXPECT_NEAR(*metrics.auroc(), *auroc(scores, labels), 1e-9);
+  EXPECT_NEAR(*metrics.average_precision(), *average_precision(scores, labels), 1e-9);
+  EXPECT_NEAR(metrics.best_f1()->f1, best_f1(scores, labels)->f1, 1e-9);
+  // The threshold is one that gives this F1: a score, up to the width of a bin.
+  EXPECT_NEAR(metrics.best_f1()->threshold, best_f1(scores, labels)->threshold, 1e-5);
+  EXPECT_NEAR(*metrics.pro(0.3), exact_pro({map}, {mask}, 30, 30, 0.3), 1e-9);
+}
+
+TEST(PixelMetrics, KnownRegionsGiveTheSame) {
+  const Mask mask = {1, 0, 0, 1};
+  const std::vector<float> map = {0.4F, 0.3F, 0.2F, 0.1F};
+  PixelMetrics one, two;
+  one.add(map, mask, 2, 2);
+  two.add(map, find_regions(mask, 2, 2));
+  EXPECT_EQ(*one.auroc(), *two.auroc());
+  EXPECT_EQ(*one.pro(), *two.pro());
+  EXPECT_THROW(two.add(std::vector<float>{1}, find_regions(mask, 2, 2)), std::invalid_argument);
 }
 
 TEST(PixelMetrics, TakeNegativeScoresToo) {
