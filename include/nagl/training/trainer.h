@@ -26,7 +26,7 @@ struct TrainerOptions {
   std::int64_t epochs = 20;
   std::int64_t episodes_per_epoch = 500;
   std::int64_t batch_size = 8;  ///< episodes a step
-  LossForm loss = LossForm::kPublished;
+  LossForm loss = LossForm::kPaper;
   double pixel_weight = 1;  ///< lambda: weight of focal and Dice loss beside the classification
   LearningRateOptions learning_rate;
   double beta1 = 0.9, beta2 = 0.999;  ///< AdamW's (Loshchilov and Hutter, 2019)
