@@ -41,7 +41,9 @@ std::int64_t parse_shots(const std::string& text, bool abnormal) {
 /// The config file, then the flags, then the settings.
 ExperimentOptions resolve(const EvaluateArguments& arguments) {
   ExperimentOptions experiment;
-  if (!arguments.config.empty()) option_from_json(experiment, read_config(arguments.config));
+  if (!arguments.recipe.config.empty()) {
+    option_from_json(experiment, read_config(arguments.recipe.config));
+  }
   EvaluateOptions& target = experiment.evaluation;
   EvaluationOptions& options = target.evaluation;
   if (!arguments.data.empty()) target.data = arguments.data;
@@ -62,7 +64,7 @@ ExperimentOptions resolve(const EvaluateArguments& arguments) {
     options.methods.clear();
     for (const auto& name : arguments.methods) options.methods.push_back(parse_method(name));
   }
-  for (const auto& setting : arguments.settings) {
+  for (const auto& setting : arguments.recipe.settings) {
     option_from_json(experiment, parse_assignment(setting));
   }
   if (target.data.empty()) throw ConfigError("nothing to evaluate on; give --data");

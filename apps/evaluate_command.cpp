@@ -1,8 +1,5 @@
-#include <iostream>
-
 #include "commands.h"
 #include "evaluate_arguments.h"
-#include "train_arguments.h"
 
 namespace nagl::apps {
 
@@ -80,26 +77,8 @@ void add_evaluate(CLI::App& app, int& exit_code) {
                    "Use the references that stand in this results.json instead of drawing")
       ->group(kProtocol);
 
-  constexpr const char* kRecipe = "Options in files";
-  command
-      ->add_option("--config", arguments->config,
-                   "JSON file of an experiment, e.g. configs/visa_to_mvtec.json")
-      ->group(kRecipe);
-  command
-      ->add_option("--set", arguments->settings,
-                   "One option as section.key=value, e.g. evaluation.pro_limit=0.05; may be "
-                   "repeated")
-      ->allow_extra_args(false)
-      ->group(kRecipe);
-  command
-      ->add_flag_callback(
-          "--print-options",
-          [] {
-            std::cout << default_options();
-            throw CLI::Success();
-          },
-          "Print all options of --config and --set with their defaults, and exit")
-      ->group(kRecipe);
+  add_recipe_options(*command, arguments->recipe, "configs/visa_to_mvtec.json",
+                     "evaluation.pro_limit=0.05");
   add_runtime_options(*command, arguments->runtime);
   command->callback([arguments, &exit_code] { exit_code = run_evaluate(*arguments); });
 }

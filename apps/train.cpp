@@ -40,14 +40,16 @@ TrainOptions resolve_options(const TrainArguments& arguments, const std::optiona
   ExperimentOptions experiment;
   TrainOptions& options = experiment.training;
   if (run) option_from_json(options, run->at("options"));
-  if (!arguments.config.empty()) option_from_json(experiment, read_config(arguments.config));
+  if (!arguments.recipe.config.empty()) {
+    option_from_json(experiment, read_config(arguments.recipe.config));
+  }
   if (!arguments.data.empty()) options.data = arguments.data;
   if (arguments.format) parse(*arguments.format, options.format);
   const RuntimeOptions& runtime = arguments.runtime;
   if (runtime.layer) options.layer = runtime.layer;
   if (runtime.image_size) options.pictures.image_size = *runtime.image_size;
   if (runtime.precision) options.precision = *runtime.precision;
-  for (const auto& setting : arguments.settings) {
+  for (const auto& setting : arguments.recipe.settings) {
     option_from_json(experiment, parse_assignment(setting));
   }
   for (auto& root : options.data) root = fs::absolute(root).lexically_normal();
@@ -385,8 +387,6 @@ class TrainRun {
 };
 
 }  // namespace
-
-std::string default_options() { return dump_json(option_to_json(ExperimentOptions()), 2) + "\n"; }
 
 int run_train(const TrainArguments& arguments) {
   const fs::path run_file = arguments.out / "run.json";

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "recipe_options.h"
 #include "runtime_options.h"
 
 namespace nagl::apps {
@@ -12,17 +13,14 @@ namespace nagl::apps {
 /// What `nagl train` was asked to do.
 struct TrainArguments {
   std::vector<std::filesystem::path> data;
-  std::filesystem::path out, config, store;
+  std::filesystem::path out, store;
   std::optional<std::string> format;
-  std::vector<std::string> settings;  ///< `section.key=value`
   bool resume = false;
+  RecipeOptions recipe;
   RuntimeOptions runtime;
 };
 
 /// Does it. @return the exit code
 int run_train(const TrainArguments& arguments);
-
-/// The options that `--config` and `--set` take with their defaults, as JSON text.
-std::string default_options();
 
 }  // namespace nagl::apps

@@ -1,5 +1,3 @@
-#include <iostream>
-
 #include "commands.h"
 #include "train_arguments.h"
 
@@ -44,26 +42,7 @@ void add_train(CLI::App& app, int& exit_code) {
                  "Go on where the training in OUT stopped; its options stand in its run.json")
       ->group(kSource);
 
-  constexpr const char* kRecipe = "Recipe";
-  command
-      ->add_option(
-          "--config", arguments->config,
-          "JSON file of options that differ from the defaults, e.g. configs/published.json")
-      ->group(kRecipe);
-  command
-      ->add_option("--set", arguments->settings,
-                   "One option as section.key=value, e.g. trainer.epochs=1; may be repeated")
-      ->allow_extra_args(false)
-      ->group(kRecipe);
-  command
-      ->add_flag_callback(
-          "--print-options",
-          [] {
-            std::cout << default_options();
-            throw CLI::Success();
-          },
-          "Print all options of --config and --set with their defaults, and exit")
-      ->group(kRecipe);
+  add_recipe_options(*command, arguments->recipe, "configs/published.json", "trainer.epochs=1");
   add_runtime_options(*command, arguments->runtime);
   command->callback([arguments, &exit_code] { exit_code = run_train(*arguments); });
 }

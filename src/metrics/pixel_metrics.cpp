@@ -86,41 +86,32 @@ bool PixelMetrics::for_each_bin_descending(Visit&& visit) const {
   return true;
 }
 
-namespace {
-
-ThresholdSweep sweep_over(std::uint64_t normal, std::uint64_t anomalous) {
-  return {static_cast<double>(normal), static_cast<double>(anomalous)};
+template <typename Visit>
+std::optional<ThresholdSweep> PixelMetrics::sweep(Visit&& visit) const {
+  ThresholdSweep state(static_cast<double>(normal_), static_cast<double>(anomalous_));
+  const bool both = for_each_bin_descending([&](const Bin& bin, float edge) {
+    state.lower(static_cast<double>(bin.normal), static_cast<double>(bin.anomalous));
+    visit(state, edge);
+  });
+  return both ? std::optional(state) : std::nullopt;
 }
 
-}  // namespace
-
 std::optional<double> PixelMetrics::auroc() const {
-  ThresholdSweep sweep = sweep_over(normal_, anomalous_);
-  const bool both = for_each_bin_descending([&](const Bin& bin, float) {
-    sweep.lower(static_cast<double>(bin.normal), static_cast<double>(bin.anomalous));
-  });
-  if (!both) return std::nullopt;
-  return sweep.area();
+  const auto all = sweep([](const ThresholdSweep&, float) {});
+  return all ? std::optional(all->area()) : std::nullopt;
 }
 
 std::optional<double> PixelMetrics::average_precision() const {
-  ThresholdSweep sweep = sweep_over(normal_, anomalous_);
-  const bool both = for_each_bin_descending([&](const Bin& bin, float) {
-    sweep.lower(static_cast<double>(bin.normal), static_cast<double>(bin.anomalous));
-  });
-  if (!both) return std::nullopt;
-  return sweep.average_precision();
+  const auto all = sweep([](const ThresholdSweep&, float) {});
+  return all ? std::optional(all->average_precision()) : std::nullopt;
 }
 
 std::optional<BestF1> PixelMetrics::best_f1() const {
-  ThresholdSweep sweep = sweep_over(normal_, anomalous_);
   BestF1 best;
-  const bool both = for_each_bin_descending([&](const Bin& bin, float edge) {
-    sweep.lower(static_cast<double>(bin.normal), static_cast<double>(bin.anomalous));
-    if (sweep.f1() > best.f1) best = {sweep.f1(), edge};
+  const auto all = sweep([&](const ThresholdSweep& state, float edge) {
+    if (state.f1() > best.f1) best = {state.f1(), edge};
   });
-  if (!both) return std::nullopt;
-  return best;
+  return all ? std::optional(best) : std::nullopt;
 }
 
 std::optional<double> PixelMetrics::pro(double limit) const {
@@ -144,13 +135,11 @@ std::optional<double> PixelMetrics::pro(double limit) const {
 }
 
 std::vector<CurvePoint> PixelMetrics::roc_curve(std::size_t count) const {
-  ThresholdSweep sweep = sweep_over(normal_, anomalous_);
   std::vector<CurvePoint> curve{{0, 0}};
-  const bool both = for_each_bin_descending([&](const Bin& bin, float) {
-    sweep.lower(static_cast<double>(bin.normal), static_cast<double>(bin.anomalous));
-    curve.push_back({sweep.false_positive_rate(), sweep.recall()});
+  const auto all = sweep([&](const ThresholdSweep& state, float) {
+    curve.push_back({state.false_positive_rate(), state.recall()});
   });
-  return both ? thin_curve(curve, count) : std::vector<CurvePoint>();
+  return all ? thin_curve(curve, count) : std::vector<CurvePoint>();
 }
 
 std::vector<CurvePoint> PixelMetrics::pro_curve(std::size_t count) const {

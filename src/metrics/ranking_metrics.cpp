@@ -10,84 +10,68 @@
 namespace nagl {
 namespace {
 
-/// Calls `visit(normal, anomalous, score)` for each distinct score, the highest first. @return
-/// whether there are both classes
+/// Lowers a threshold through all distinct scores, the highest first, and calls
+/// `visit(sweep, score)` at each. @return the finished sweep; nothing where a class is absent
 template <typename Visit>
-bool for_each_score_descending(std::span<const double> scores, std::span<const std::uint8_t> labels,
-                               Visit&& visit) {
+std::optional<ThresholdSweep> sweep(std::span<const double> scores,
+                                    std::span<const std::uint8_t> labels, Visit&& visit) {
   if (scores.size() != labels.size()) {
     throw std::invalid_argument("ranking metrics: scores and labels differ in number");
   }
   if (std::any_of(scores.begin(), scores.end(), [](double s) { return std::isnan(s); })) {
     throw std::invalid_argument("ranking metrics: a score is not a number");
   }
-  const auto anomalies = std::count_if(labels.begin(), labels.end(), [](auto l) { return l != 0; });
-  if (anomalies == 0 || static_cast<std::size_t>(anomalies) == labels.size()) return false;
+  const auto anomalies = static_cast<std::size_t>(
+      std::count_if(labels.begin(), labels.end(), [](auto label) { return label != 0; }));
+  if (anomalies == 0 || anomalies == labels.size()) return std::nullopt;
   std::vector<std::size_t> order(scores.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(),
             [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+  ThresholdSweep state(static_cast<double>(labels.size() - anomalies),
+                       static_cast<double>(anomalies));
   for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
     double normal = 0, anomalous = 0;
     for (; end < order.size() && scores[order[end]] == scores[order[begin]]; ++end) {
       (labels[order[end]] != 0 ? anomalous : normal) += 1;
     }
-    visit(normal, anomalous, scores[order[begin]]);
+    state.lower(normal, anomalous);
+    visit(state, scores[order[begin]]);
   }
-  return true;
+  return state;
 }
 
-ThresholdSweep sweep_of(std::span<const std::uint8_t> labels) {
-  const auto anomalies = std::count_if(labels.begin(), labels.end(), [](auto l) { return l != 0; });
-  return {static_cast<double>(labels.size()) - static_cast<double>(anomalies),
-          static_cast<double>(anomalies)};
-}
+void pass_over(const ThresholdSweep&, double) {}
 
 }  // namespace
 
 std::optional<double> auroc(std::span<const double> scores, std::span<const std::uint8_t> labels) {
-  ThresholdSweep sweep = sweep_of(labels);
-  const bool both = for_each_score_descending(
-      scores, labels,
-      [&](double normal, double anomalous, double) { sweep.lower(normal, anomalous); });
-  if (!both) return std::nullopt;
-  return sweep.area();
+  const auto all = sweep(scores, labels, pass_over);
+  return all ? std::optional(all->area()) : std::nullopt;
 }
 
 std::optional<double> average_precision(std::span<const double> scores,
                                         std::span<const std::uint8_t> labels) {
-  ThresholdSweep sweep = sweep_of(labels);
-  const bool both = for_each_score_descending(
-      scores, labels,
-      [&](double normal, double anomalous, double) { sweep.lower(normal, anomalous); });
-  if (!both) return std::nullopt;
-  return sweep.average_precision();
+  const auto all = sweep(scores, labels, pass_over);
+  return all ? std::optional(all->average_precision()) : std::nullopt;
 }
 
 std::optional<BestF1> best_f1(std::span<const double> scores,
                               std::span<const std::uint8_t> labels) {
-  ThresholdSweep sweep = sweep_of(labels);
   BestF1 best;
-  const bool both =
-      for_each_score_descending(scores, labels, [&](double normal, double anomalous, double score) {
-        sweep.lower(normal, anomalous);
-        if (sweep.f1() > best.f1) best = {sweep.f1(), score};
-      });
-  if (!both) return std::nullopt;
-  return best;
+  const auto all = sweep(scores, labels, [&](const ThresholdSweep& state, double score) {
+    if (state.f1() > best.f1) best = {state.f1(), score};
+  });
+  return all ? std::optional(best) : std::nullopt;
 }
 
 std::vector<CurvePoint> roc_curve(std::span<const double> scores,
                                   std::span<const std::uint8_t> labels) {
-  ThresholdSweep sweep = sweep_of(labels);
   std::vector<CurvePoint> curve{{0, 0}};
-  const bool both =
-      for_each_score_descending(scores, labels, [&](double normal, double anomalous, double) {
-        sweep.lower(normal, anomalous);
-        curve.push_back({sweep.false_positive_rate(), sweep.recall()});
-      });
-  if (!both) curve.clear();
-  return curve;
+  const auto all = sweep(scores, labels, [&](const ThresholdSweep& state, double) {
+    curve.push_back({state.false_positive_rate(), state.recall()});
+  });
+  return all ? curve : std::vector<CurvePoint>();
 }
 
 std::vector<CurvePoint> thin_curve(const std::vector<CurvePoint>& curve, std::size_t count) {

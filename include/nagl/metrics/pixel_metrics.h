@@ -10,6 +10,8 @@
 
 namespace nagl {
 
+class ThresholdSweep;
+
 /// The 8-connected regions of a mask.
 struct Regions {
   std::vector<std::int32_t> of_pixel;  ///< [height * width], 0 outside, else the region from 1
@@ -64,6 +66,8 @@ class PixelMetrics {
   /// Calls `visit(bin, its lower edge)`. @return whether there are both classes
   template <typename Visit>
   bool for_each_bin_descending(Visit&& visit) const;
+  template <typename Visit>
+  std::optional<ThresholdSweep> sweep(Visit&& visit) const;
 
   std::map<std::uint32_t, Block> blocks_;  ///< by sign and exponent
   std::uint64_t normal_ = 0, anomalous_ = 0, regions_ = 0;
