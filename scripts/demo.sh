@@ -31,9 +31,12 @@ TEXT
 echo
 echo "2. Learning from the defects of $data/surfaces (woven cloth, brushed metal, leather):"
 echo
-[ -f $model ] || $nagl train --data $data/surfaces --out demo/training --resume \
-  --set trainer.epochs=6 --set validation.hold_out=none
-echo "model: $model"
+if [ -f $model ]; then
+  echo "done before: $model"
+else
+  $nagl train --data $data/surfaces --out demo/training --resume --set trainer.epochs=6 \
+    --set validation.hold_out=none
+fi
 
 echo
 echo "3. Testing that on $data/products, which it has never seen: four good pictures, and one picture"
