@@ -77,8 +77,29 @@ ExperimentOptions resolve(const EvaluateArguments& arguments) {
     if (!target.model.empty()) options.methods.push_back(Method::kNagl);
   }
   options.check();
-  for (auto& root : target.data) root = fs::absolute(root).lexically_normal();
+  for (auto& root : target.data) {
+    root = fs::absolute(root).lexically_normal();
+    if (!root.has_filename()) root = root.parent_path();  // `mvtec/`
+  }
+  if (options.protocol == Protocol::kPublished) {
+    experiment.training.pictures.mask_alignment = MaskAlignment::kPublished;
+  }
   return experiment;
+}
+
+/// Of the paths and sizes of all pictures: whether they are still the same ones.
+std::string files_checksum(const Dataset& dataset) {
+  Sha256 sum;
+  std::error_code error;
+  for (const auto& category : dataset.categories) {
+    for (const auto* samples : {&category.train, &category.test}) {
+      for (const auto& sample : *samples) {
+        sum.update(fmt::format("{}\n{}\n{}\n", sample.path.string(), sample.defect,
+                               fs::file_size(sample.path, error)));
+      }
+    }
+  }
+  return sum.hex();
 }
 
 double parameters_of(const TrainedHead& head) {
@@ -124,6 +145,9 @@ class EvaluateRun {
     detection.mask_alignment = experiment_.training.pictures.mask_alignment;
     const Evaluator evaluator(runtime.backbone, head, detection, target.evaluation,
                               runtime.batch_size);
+    for (const auto& category : dataset.categories) {
+      evaluator.check_references(category, replay ? &*replay : nullptr);
+    }
     const FolderLock lock(arguments_.out, "evaluating");
     Json described = describe(runtime, head, dataset);
     begin(described);
@@ -204,7 +228,9 @@ class EvaluateRun {
       }
       categories[category.name] = {{"train", category.train.size()}, {"test", types}};
     }
-    described["dataset"] = {{"format", to_string(dataset.format)}, {"categories", categories}};
+    described["dataset"] = {{"format", to_string(dataset.format)},
+                            {"checksum", files_checksum(dataset)},
+                            {"categories", categories}};
     return described;
   }
 
@@ -213,13 +239,18 @@ class EvaluateRun {
   /// Starts the folder's record, or checks that it is of this very evaluation.
   void begin(const Json& described) const {
     Json identity = described;
-    for (const char* harmless : {"threads", "batch_size", "device"}) identity.erase(harmless);
+    for (const char* harmless : {"threads", "batch_size"}) identity.erase(harmless);
     identity["backbone"].erase("path");
     if (identity.contains("model")) identity["model"].erase("path");
     identity["options"].erase("model");
     const fs::path record = file("evaluation.json");
     std::error_code error;
     if (!fs::exists(record, error)) {
+      if (fs::exists(file("categories"), error)) {
+        throw ConfigError("'" + arguments_.out.string() +
+                          "' holds categories of an evaluation without its record; give another "
+                          "--out");
+      }
       write_file(record, dump_json(identity, 2) + "\n");
       return;
     }
@@ -243,9 +274,7 @@ class EvaluateRun {
 
   CategoryResult evaluate(const Evaluator& evaluator, const Category& category,
                           const ReferenceList* replay) const {
-    std::string name = category.name;
-    std::replace(name.begin(), name.end(), '/', '-');
-    const fs::path done = arguments_.out / "categories" / (name + ".json");
+    const fs::path done = arguments_.out / "categories" / (file_name_for(category.name) + ".json");
     std::error_code error;
     if (fs::exists(done, error)) {
       const Json json =

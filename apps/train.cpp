@@ -86,7 +86,10 @@ void check_checkpoint(const RunFolder& folder, const HeadOrigin& origin) {
 /// The pictures that episodes are made of: the test split (DESIGN 3.10).
 std::vector<SourcePicture> list_source(const TrainOptions& options) {
   std::vector<SourcePicture> pictures;
-  for (const auto& category : read_dataset(options.data, options.format).categories) {
+  const Dataset dataset = read_dataset(options.data, options.format);
+  spdlog::info("source: {} categories in the layout {}", dataset.categories.size(),
+               to_string(dataset.format));
+  for (const auto& category : dataset.categories) {
     std::map<std::string, std::int64_t> unmasked;
     for (const auto& sample : category.test) {
       if (sample.anomalous() && sample.masks.empty()) {

@@ -114,8 +114,8 @@ def to_safetensors(options: argparse.Namespace) -> str:
         "width": str(width),
         "heads": str(options.heads),
         "residual_metric": "dot",  # as the published code has it
-        "source": options.source.name.encode("utf-8", "replace").decode("utf-8"),
-        "source_sha256": sha256_of(options.source),
+        "checkpoint": options.source.name.encode("utf-8", "replace").decode("utf-8"),
+        "checkpoint_sha256": sha256_of(options.source),
     }
     write_safetensors(options.out, tensors, metadata)
     return f"{proxies} proxies, width {width}, {options.heads} heads, layer {options.layer}"

@@ -22,6 +22,9 @@ Category read_category(const fs::path& folder) {
   category.train = good_samples(pictures_of(folder / "train" / kGood));
   const fs::path ungood = folder / "test" / kUngood;
   category.test = defect_samples(pictures_of(ungood), "ungood", masks_in(ungood / "label"));
+  std::erase_if(category.test, [&](const Sample& sample) {  // where there is no img/ beside it
+    return sample.path.parent_path() == ungood / "label";
+  });
   const auto good = good_samples(pictures_of(folder / "test" / kGood));
   category.test.insert(category.test.begin(), good.begin(), good.end());
   return category;

@@ -151,7 +151,8 @@ std::vector<fs::path> category_folders(const fs::path& root, bool (*fits)(const 
 }
 
 std::string name_of(const fs::path& folder) {
-  return fs::weakly_canonical(folder).filename().string();
+  const fs::path path = fs::absolute(folder).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 std::vector<Sample> good_samples(const fs::path& folder) {
@@ -181,6 +182,7 @@ void CategoryCollector::add(const std::string& name, bool train, Sample sample) 
   Category& category = categories_[name];
   category.name = name;
   category.folder = root_;
+  sample.path = sample.path.lexically_normal();
   (train ? category.train : category.test).push_back(std::move(sample));
 }
 
@@ -191,6 +193,14 @@ std::vector<Category> CategoryCollector::take(const fs::path& source) {
   };
   std::vector<Category> categories;
   for (auto& [name, category] : categories_) {
+    std::set<fs::path> seen;
+    for (const auto* samples : {&category.train, &category.test}) {
+      for (const auto& sample : *samples) {
+        if (seen.insert(sample.path).second) continue;
+        throw DataError("'" + source.string() + "' lists '" + sample.path.string() +
+                        "' twice; list it once, or name one of the files that list it");
+      }
+    }
     if (category.test.empty()) {
       throw DataError("category '" + name + "' of '" + source.string() +
                       "' has no pictures to test on");

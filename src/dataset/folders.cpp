@@ -32,8 +32,11 @@ std::optional<StemIndex> masks_of(const fs::path& category, const std::string& t
     if (auto masks = masks_in(category / (type + suffix))) return masks;
   }
   for (const char* name : kMaskFolders) {
-    if (auto masks = masks_in(category / name / type)) return masks;
-    if (auto masks = masks_in(category / name)) return masks;
+    const fs::path folder = category / name;
+    if (auto masks = masks_in(folder / type)) return masks;
+    // One folder for all types; where there are folders in it, they are other types' own.
+    if (!is_folder(folder) || !sorted_folders(folder).empty()) continue;
+    if (auto masks = masks_in(folder)) return masks;
   }
   return std::nullopt;
 }
@@ -46,7 +49,8 @@ Category read_category(const fs::path& folder) {
   for (const auto& type_folder : sorted_folders(folder)) {
     const std::string type = type_folder.filename().string();
     if (is_good_name(type)) {
-      category.test = good_samples(type_folder);
+      const auto samples = good_samples(type_folder);
+      category.test.insert(category.test.end(), samples.begin(), samples.end());
     } else if (!is_mask_folder(type_folder)) {
       const auto samples = defect_samples(type_folder, type, masks_of(folder, type));
       defective.insert(defective.end(), samples.begin(), samples.end());

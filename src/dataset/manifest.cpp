@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cctype>
+#include <optional>
 #include <sstream>
 
 #include "csv.h"
@@ -44,6 +46,12 @@ std::vector<std::string> split_list(const std::string& text) {
 std::vector<Line> read_lines_of_csv(const fs::path& file) {
   std::vector<Line> lines;
   for (const auto& row : read_csv(file, {"path"})) {
+    for (const auto& [key, ignored] : row.fields) {
+      if (std::find(std::begin(kColumns), std::end(kColumns), key) == std::end(kColumns)) {
+        throw DataError("'" + file.string() + "' has a column '" + key +
+                        "'; known are path, label, mask, category, type and split");
+      }
+    }
     lines.push_back({"line " + std::to_string(row.line), row.get("path"), row.get("label"),
                      row.get("category"), row.get("type"), row.get("split"),
                      split_list(row.get("mask"))});
@@ -90,7 +98,12 @@ std::vector<Line> read_lines_of_json(const fs::path& file) {
               {}};
     const auto mask = item.find("mask");
     if (mask != item.end() && mask->is_array()) {
-      for (const auto& one : *mask) line.masks.push_back(one.get<std::string>());
+      for (const auto& one : *mask) {
+        if (!one.is_string()) {
+          throw DataError("'" + file.string() + "', " + place + ": a mask is not a path");
+        }
+        line.masks.push_back(one.get<std::string>());
+      }
     } else {
       line.masks = split_list(text_of(item, "mask"));
     }
@@ -99,23 +112,43 @@ std::vector<Line> read_lines_of_json(const fs::path& file) {
   return lines;
 }
 
+/// What a label says, in any case; nothing for an unknown word.
+std::optional<bool> is_good_label(const std::string& label) {
+  constexpr const char* kGoodLabels[] = {"0", "0.0", "false"};
+  constexpr const char* kBadLabels[] = {"1",   "1.0",     "true",      "defect",   "defective",
+                                        "bad", "anomaly", "anomalous", "abnormal", "ng"};
+  std::string lower = label;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto among = [&](const auto& words) {
+    return std::find(std::begin(words), std::end(words), lower) != std::end(words);
+  };
+  if (is_good_name(label) || among(kGoodLabels)) return true;
+  return among(kBadLabels) ? std::optional(false) : std::nullopt;
+}
+
 /// The defect type that label and type tell; `good` if there is none.
 std::string defect_of(const Line& line, const fs::path& file) {
   const auto fail = [&](const std::string& why) {
     throw DataError("'" + file.string() + "', " + line.place + ": " + why);
   };
   if (line.label.empty() && line.type.empty()) fail("it has neither a label nor a type");
-  const bool good =
-      line.label.empty() ? is_good_name(line.type) : is_good_name(line.label) || line.label == "0";
-  if (good) {
-    if (!line.type.empty() && !is_good_name(line.type)) {
+  bool good = is_good_name(line.type);
+  if (!line.label.empty()) {
+    const auto said = is_good_label(line.label);
+    if (!said) {
+      fail("label '" + line.label +
+           "' is neither good (normal, ok, 0, false) nor defect (bad, anomaly, 1, true); the kind "
+           "of "
+           "defect goes into type");
+    }
+    if (!line.type.empty() && good != *said) {
       fail("label '" + line.label + "' and type '" + line.type + "' contradict each other");
     }
-    return kGood;
+    good = *said;
   }
-  if (!line.type.empty()) return line.type;
-  const bool plain = line.label == "1" || line.label == "anomaly" || line.label == "bad";
-  return plain ? kUntyped : line.label;
+  if (good) return kGood;
+  return line.type.empty() ? kUntyped : line.type;
 }
 
 }  // namespace

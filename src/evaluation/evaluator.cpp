@@ -63,6 +63,24 @@ std::string shots_of(const References& references) {
                      shots_text(references.abnormal_shots), references.seed);
 }
 
+/// A choice of references for each combination of shots and seed.
+std::vector<References> all_references(const Category& category, const EvaluationOptions& options,
+                                       const ReferenceList* replay,
+                                       const std::function<bool(const Sample&)>& usable) {
+  std::vector<References> all;
+  for (const auto normal_shots : options.normal_shots) {
+    for (const auto abnormal_shots : options.abnormal_shots) {
+      for (std::int64_t i = 0; i < options.seeds; ++i) {
+        const auto seed = static_cast<std::uint64_t>(i);
+        all.push_back(replay != nullptr ? replay->find(category, seed, normal_shots, abnormal_shots)
+                                        : draw_references(category, options.protocol, seed,
+                                                          normal_shots, abnormal_shots, usable));
+      }
+    }
+  }
+  return all;
+}
+
 /// Everything that scoring one category takes.
 class CategoryRun {
  public:
@@ -119,21 +137,11 @@ class CategoryRun {
   }
 
   void choose_references(const ReferenceList* replay) {
-    for (const auto normal_shots : options_.normal_shots) {
-      for (const auto abnormal_shots : options_.abnormal_shots) {
-        for (std::int64_t seed = 0; seed < options_.seeds; ++seed) {
-          Setting setting;
-          const auto number = static_cast<std::uint64_t>(seed);
-          setting.references =
-              replay != nullptr
-                  ? replay->find(category_, number, normal_shots, abnormal_shots)
-                  : draw_references(category_, options_.protocol, number, normal_shots,
-                                    abnormal_shots,
-                                    [&](const Sample& sample) { return is_usable(sample); });
-          warn_of_few(setting.references);
-          settings_.push_back(std::move(setting));
-        }
-      }
+    for (auto& references : all_references(category_, options_, replay, [&](const Sample& sample) {
+           return is_usable(sample);
+         })) {
+      warn_of_few(references);
+      settings_.emplace_back().references = std::move(references);
     }
   }
 
@@ -320,6 +328,9 @@ class CategoryRun {
         }
       }
     }
+    if (query.anomalous && !query.truth && unmasked_++ == 0) {
+      first_unmasked_ = query.sample->path.string();
+    }
     const Stopwatch watch(timing_.measure);
     const std::string relative = query.sample->path.lexically_relative(category_.folder).string();
     std::vector<double> image_scores(jobs.size());
@@ -440,7 +451,18 @@ class CategoryRun {
       }
     }
     const Setting& first = settings_.front();
-    if (!first.references.lacking.empty()) warnings_.push_back(first.references.lacking);
+    for (const auto& setting : settings_) {
+      const std::string& lacking = setting.references.lacking;
+      if (lacking.empty()) continue;
+      warnings_.push_back("no abnormal references: " + lacking);
+      break;
+    }
+    if (unmasked_ > 0) {
+      warnings_.push_back(fmt::format(
+          "{} defective queries have no mask, or an empty one, and count for image metrics only, "
+          "e.g. '{}'",
+          unmasked_, first_unmasked_));
+    }
     if (!folder.empty() && options_.examples > 0 && !first.methods.empty()) {
       const EvaluationRow& row = result.rows[first.methods.size() - 1];
       result.examples_of = fmt::format("{}, {}", to_string(row.method), shots_of(first.references));
@@ -464,6 +486,8 @@ class CategoryRun {
   std::vector<Setting> settings_;
   ExampleKeeper examples_;
   std::vector<std::string> warnings_;
+  std::int64_t unmasked_ = 0;
+  std::string first_unmasked_;
   EvaluationTiming timing_;
 };
 
@@ -533,6 +557,10 @@ Evaluator::Evaluator(std::shared_ptr<const Backbone> backbone, std::optional<Tra
   }
   if (!needs_head) head_.reset();
   if (head_) head_->origin.check_equals(origin_of(*backbone_), head_->path);
+}
+
+void Evaluator::check_references(const Category& category, const ReferenceList* replay) const {
+  all_references(category, options_, replay, [](const Sample&) { return true; });
 }
 
 std::optional<CategoryResult> Evaluator::evaluate(const Category& category,

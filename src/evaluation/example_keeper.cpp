@@ -25,13 +25,6 @@ void keep(std::vector<Seen>& kept, const Seen& seen, std::size_t count, Before&&
 bool hotter(const Seen& a, const Seen& b) { return a.score > b.score; }
 bool colder(const Seen& a, const Seen& b) { return a.score < b.score; }
 
-/// A name for a file, of any path or category.
-std::string file_name(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return c == '/' || c == '\\'; }, '-');
-  return text;
-}
-
 }  // namespace
 
 void ExampleKeeper::see(const Seen& seen) {
@@ -74,8 +67,8 @@ std::vector<Example> ExampleKeeper::draw(const Category& category, const Detecto
     example.path = seen.sample->path.lexically_relative(category.folder);
     example.defect = seen.sample->defect;
     example.score = seen.score;
-    example.overlay = std::filesystem::path("overlays") / file_name(category.name) /
-                      (file_name(example.path.string()) + ".jpg");
+    example.overlay = std::filesystem::path("overlays") / file_name_for(category.name) /
+                      (file_name_for(example.path.string()) + ".jpg");
     const Image image = read_image(seen.sample->path, detection.decode);
     OverlayContent content;
     content.rgb = image.rgb;

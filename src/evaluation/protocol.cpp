@@ -27,7 +27,8 @@ constexpr struct {
     {Protocol::kPublished, "published",
      "References are slices of the sorted lists, as in the published code, and stay among the "
      "queries. Each defective query is shown a reference of its own defect type, good queries one "
-     "random type a category and seed. A picture whose mask is empty counts as good."},
+     "random type a category and seed. A picture whose mask is empty counts as good and is no "
+     "reference."},
     {Protocol::kUnseen, "unseen",
      "As strict, and queries of the abnormal references' own defect types are left out: what is "
      "scored are defects that were not shown."},
@@ -84,7 +85,21 @@ std::vector<fs::path> slice_of(const std::vector<Sample>& samples, std::uint64_t
   return slice;
 }
 
-void draw_published(const Category& category, References& references) {
+/// The same of those that can be used.
+std::vector<fs::path> usable_slice(const std::vector<Sample>& samples, std::uint64_t seed,
+                                   std::int64_t shots,
+                                   const std::function<bool(const Sample&)>& usable) {
+  const std::size_t end = (seed + 1) * static_cast<std::size_t>(shots);
+  std::vector<Sample> kept;
+  for (const auto& sample : samples) {
+    if (kept.size() == end) break;
+    if (usable(sample)) kept.push_back(sample);
+  }
+  return slice_of(kept, seed, shots);
+}
+
+void draw_published(const Category& category, const std::function<bool(const Sample&)>& usable,
+                    References& references) {
   references.normal = slice_of(good_pool(category), references.seed, references.normal_shots);
   if (references.normal.empty()) {
     fail(category, fmt::format("no normal reference is left for seed {} with {} shots; use fewer "
@@ -95,7 +110,7 @@ void draw_published(const Category& category, References& references) {
   const std::int64_t shots =
       references.abnormal_shots == kOneOfEach ? 1 : references.abnormal_shots;
   for (const auto& [type, samples] : masked_by_type(category)) {
-    auto slice = slice_of(samples, references.seed, shots);
+    auto slice = usable_slice(samples, references.seed, shots, usable);
     if (slice.empty()) {
       fail(category, fmt::format("no abnormal reference of {} is left for seed {} with {} shots; "
                                  "use fewer seeds or shots",
@@ -211,7 +226,7 @@ References draw_references(const Category& category, Protocol protocol, std::uin
   references.normal_shots = normal_shots;
   references.abnormal_shots = abnormal_shots;
   if (protocol == Protocol::kPublished) {
-    draw_published(category, references);
+    draw_published(category, usable, references);
   } else {
     draw_strict(category, usable, references);
   }
@@ -267,10 +282,16 @@ ReferenceList::ReferenceList(const fs::path& file) : file_(file) {
 
 References ReferenceList::find(const Category& category, std::uint64_t seed,
                                std::int64_t normal_shots, std::int64_t abnormal_shots) const {
-  const auto path_of = [&](const Json& text) {
+  const auto path_of = [&](const Json& text, bool anomalous) {
     const fs::path path = (category.folder / text.get<std::string>()).lexically_normal();
     try {
-      return sample_at(category, path).path;
+      const Sample& sample = sample_at(category, path);
+      if (sample.anomalous() != anomalous || (anomalous && sample.masks.empty())) {
+        throw DataError("'" + file_.string() + "' names '" + path.string() + "' as " +
+                        (anomalous ? "an abnormal reference, but it is good or has no mask"
+                                   : "a normal reference, but it is defective"));
+      }
+      return sample.path;
     } catch (const std::out_of_range&) {
       throw DataError("'" + file_.string() + "' names '" + path.string() + "', which category '" +
                       category.name + "' does not have");
@@ -287,12 +308,17 @@ References ReferenceList::find(const Category& category, std::uint64_t seed,
       references.seed = seed;
       references.normal_shots = normal_shots;
       references.abnormal_shots = abnormal_shots;
-      for (const auto& path : item.at("normal")) references.normal.push_back(path_of(path));
+      for (const auto& path : item.at("normal")) references.normal.push_back(path_of(path, false));
       for (const auto& [type, paths] : item.at("abnormal").items()) {
-        for (const auto& path : paths) references.abnormal[type].push_back(path_of(path));
+        for (const auto& path : paths) references.abnormal[type].push_back(path_of(path, true));
       }
       references.good_query_type = item.value("good_query_type", "");
       if (references.normal.empty()) break;
+      const std::string& type = references.good_query_type;
+      if (!type.empty() && !references.abnormal.contains(type)) {
+        throw DataError("'" + file_.string() + "' gives good queries the type '" + type +
+                        "', of which it names no reference");
+      }
       if (abnormal_shots != 0 && !references.has_abnormal()) {
         references.lacking = "the list of references names none";
       }

@@ -52,7 +52,7 @@ QueryReader::QueryReader(const Category& category, std::vector<std::size_t> indi
 }
 
 QueryReader::~QueryReader() {
-  for (auto& query : waiting_) query.wait();
+  for (const auto& query : waiting_) query.wait();
 }
 
 void QueryReader::start() {
@@ -64,10 +64,10 @@ void QueryReader::start() {
 }
 
 ReadQuery QueryReader::next() {
-  ReadQuery query = waiting_.front().get();
+  std::future<ReadQuery> query = std::move(waiting_.front());
   waiting_.pop_front();
   start();
-  return query;
+  return query.get();
 }
 
 }  // namespace nagl

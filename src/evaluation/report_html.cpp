@@ -113,12 +113,8 @@ std::string metric_cells(const std::vector<SummaryRow>& rows, const SummaryRow& 
       html += "<td>–</td>";
       continue;
     }
-    const bool best = std::none_of(rows.begin(), rows.end(), [&](const SummaryRow& other) {
-      return other.category == row.category && other.normal_shots == row.normal_shots &&
-             other.abnormal_shots == row.abnormal_shots && other.metrics[i].mean &&
-             *other.metrics[i].mean > *spread.mean;
-    });
-    html += fmt::format("<td{}>{:.1f}", best ? " class='best'" : "", 100 * *spread.mean);
+    html += fmt::format("<td{}>{:.1f}", is_best(rows, row, i) ? " class='best'" : "",
+                        100 * *spread.mean);
     if (spread.deviation) html += fmt::format(" <small>± {:.1f}</small>", 100 * *spread.deviation);
     html += "</td>";
   }

@@ -24,16 +24,6 @@ std::string percent(const Spread& spread, const char* plus_minus, const char* ab
 
 bool is_mean(const SummaryRow& row) { return row.category.empty(); }
 
-/// Whether a row has the best mean of a metric among those with the same shots.
-bool is_best(const std::vector<SummaryRow>& summary, const SummaryRow& row, std::size_t metric) {
-  if (!row.metrics[metric].mean) return false;
-  return std::none_of(summary.begin(), summary.end(), [&](const SummaryRow& other) {
-    return other.category == row.category && other.normal_shots == row.normal_shots &&
-           other.abnormal_shots == row.abnormal_shots && other.metrics[metric].mean &&
-           *other.metrics[metric].mean > *row.metrics[metric].mean;
-  });
-}
-
 std::string latex_escaped(const std::string& text) {
   std::string escaped;
   for (const char c : text) {

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
 #include <tuple>
 
 #include "nagl/core/error.h"
+#include "nagl/core/sha256.h"
 
 namespace nagl {
 namespace {
@@ -231,6 +233,28 @@ std::vector<SummaryRow> summarize(const std::vector<CategoryResult>& results) {
   for (const auto& [key, rows] : all) summary.push_back(summary_of(rows, ""));
   for (const auto& [key, rows] : by_category) summary.push_back(summary_of(rows, key.first));
   return summary;
+}
+
+bool is_best(const std::vector<SummaryRow>& summary, const SummaryRow& row, std::size_t metric) {
+  if (!row.metrics[metric].mean) return false;
+  return std::none_of(summary.begin(), summary.end(), [&](const SummaryRow& other) {
+    return other.category == row.category && other.normal_shots == row.normal_shots &&
+           other.abnormal_shots == row.abnormal_shots && other.metrics[metric].mean &&
+           *other.metrics[metric].mean > *row.metrics[metric].mean;
+  });
+}
+
+std::string file_name_for(const std::string& text) {
+  std::string name = text;
+  // Plain ASCII alone: results name these files in JSON, which takes no other bytes as they are.
+  std::replace_if(
+      name.begin(), name.end(),
+      [](char c) { return c < ' ' || c > '~' || c == '/' || c == '\\' || c == '"'; }, '-');
+  if (name.empty() || name.front() == '.') name = fmt::format("_{}", name);
+  constexpr std::size_t kLongest = 180;  // file systems allow 255 bytes, with an ending
+  if (name.size() > kLongest) name.resize(kLongest);
+  if (name == text) return name;
+  return fmt::format("{}-{}", name, Sha256().update(text).hex().substr(0, 8));
 }
 
 std::string shots_text(std::int64_t shots) {

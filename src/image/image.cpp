@@ -117,8 +117,12 @@ constexpr int kJpegQuality = 88;
 
 void write_encoded(const std::filesystem::path& path, const cv::Mat& picture,
                    const std::string& extension, const std::vector<int>& parameters) {
-  cv::Mat stored = picture;
-  if (picture.channels() == 3) cv::cvtColor(picture, stored, cv::COLOR_RGB2BGR);
+  cv::Mat stored;  // not `picture` itself: converting that would change it for its owner
+  if (picture.channels() == 3) {
+    cv::cvtColor(picture, stored, cv::COLOR_RGB2BGR);
+  } else {
+    stored = picture;
+  }
   std::vector<unsigned char> bytes;
   if (!cv::imencode(extension, stored, bytes, parameters)) fail(path, "cannot be encoded");
   AtomicFile file(path);

@@ -12,7 +12,9 @@ namespace {
 
 constexpr int kDroppedBits = 5;
 constexpr int kBlockBits = 18;
-constexpr std::uint32_t kBlockSize = 1U << kBlockBits;
+constexpr int kPageBits = 10;
+constexpr std::uint32_t kPageSize = 1U << kPageBits;
+constexpr std::uint32_t kPages = 1U << (kBlockBits - kPageBits);  // of a block
 
 /// An integer that orders as the floats do.
 std::uint32_t ordered_bits(float value) {
@@ -29,7 +31,7 @@ float from_ordered_bits(std::uint32_t ordered) {
 
 PixelMetrics::Block& PixelMetrics::block_of(std::uint32_t number) {
   Block& block = blocks_[number];
-  if (block.empty()) block.resize(kBlockSize);
+  if (block.empty()) block.resize(kPages);
   return block;
 }
 
@@ -58,7 +60,9 @@ void PixelMetrics::add(std::span<const float> map, const Regions& regions) {
       number = place >> kBlockBits;
       block = &block_of(number);
     }
-    Bin& bin = (*block)[place & (kBlockSize - 1)];
+    Page& page = (*block)[place >> kPageBits & (kPages - 1)];
+    if (page.empty()) page.resize(kPageSize);
+    Bin& bin = page[place & (kPageSize - 1)];
     const auto region = static_cast<std::size_t>(regions.of_pixel[i]);
     if (region == 0) {
       ++bin.normal;
@@ -77,10 +81,14 @@ template <typename Visit>
 bool PixelMetrics::for_each_bin_descending(Visit&& visit) const {
   if (normal_ == 0 || anomalous_ == 0) return false;
   for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
-    for (std::uint32_t i = kBlockSize; i-- > 0;) {
-      const Bin& bin = block->second[i];
-      if (bin.normal + bin.anomalous == 0) continue;
-      visit(bin, from_ordered_bits((block->first << kBlockBits | i) << kDroppedBits));
+    for (std::uint32_t number = kPages; number-- > 0;) {
+      const Page& page = block->second[number];
+      const std::uint32_t first = block->first << kBlockBits | number << kPageBits;
+      for (auto i = static_cast<std::uint32_t>(page.size()); i-- > 0;) {
+        const Bin& bin = page[i];
+        if (bin.normal + bin.anomalous == 0) continue;
+        visit(bin, from_ordered_bits((first | i) << kDroppedBits));
+      }
     }
   }
   return true;

@@ -126,6 +126,25 @@ TEST_F(EvaluateTest, GoesOnAfterAnInterruption) {
   EXPECT_EQ(slurp(folder / "cut/results.csv"), slurp(folder / "whole/results.csv"));
 }
 
+TEST_F(EvaluateTest, FewPicturesAreToldBeforeAnyIsScored) {
+  // The last category has one good picture to refer to.
+  std::filesystem::copy(shared("data/products"), folder / "few",
+                        std::filesystem::copy_options::recursive);
+  for (const char* name : {"001", "002", "003"}) {
+    std::filesystem::remove(folder / "few/keypad/train/good" / (std::string(name) + ".png"));
+  }
+  const std::string few = "evaluate --image-size 112 --data " + path("few") + "/ ";
+  const auto outcome = run_nagl(few + "--normal-shots 2 --out " + path("out"));
+  EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "keypad")) << outcome.err;
+  EXPECT_FALSE(std::filesystem::exists(folder / "out/evaluation.json"));
+  const auto fewer =
+      run_nagl(few + "--seeds 1 --methods normal_nn --protocol published --out " + path("out"));
+  EXPECT_EQ(fewer.exit_code, 0) << fewer.err;
+  EXPECT_TRUE(contains(slurp(folder / "out/table.md"), "# Evaluation on few\n"));
+  EXPECT_EQ(results("out")["pictures"]["mask_alignment"], "published");
+}
+
 TEST_F(EvaluateTest, AModelThatKnowsTheTargetIsALeak) {
   const auto outcome = run_nagl("evaluate --image-size 112 --seeds 1 --methods nagl --data " +
                                 shared("data/surfaces/woven") + " --out " + path("out") +

@@ -147,6 +147,9 @@ TEST_F(DatasetTest, Bmad) {
   copy("test/scratch/001.png", "brain/valid/Ungood/img/7.png");  // left alone
   copy_mask("001", "brain/valid/Ungood/label/7.png");
   expect_usual(read("brain", DatasetFormat::kBmad).categories.at(0), "brain", "ungood");
+  fs::rename(folder / "brain/test/Ungood/img/9.png", folder / "brain/test/Ungood/9.png");
+  fs::remove(folder / "brain/test/Ungood/img");
+  expect_usual(read("brain", DatasetFormat::kBmad).categories.at(0), "brain", "ungood");
 }
 
 TEST_F(DatasetTest, FoldersOfGoodPicturesAndLesions) {
@@ -157,6 +160,16 @@ TEST_F(DatasetTest, FoldersOfGoodPicturesAndLesions) {
   expect_usual(dataset.categories.at(0), "scans", "lesion", /*train=*/0);
   fs::rename(folder / "scans/lesion_mask", folder / "scans/masks");
   expect_usual(read_dataset(folder / "scans").categories.at(0), "scans", "lesion", 0);
+  // Masks of one type are not taken for those of another that has none.
+  fs::create_directories(folder / "scans/masks/lesion");
+  fs::rename(folder / "scans/masks/0.png", folder / "scans/masks/lesion/0.png");
+  copy("test/scratch/001.png", "scans/cyst/0.png");
+  copy("test/good/001.png", "scans/ok/1.png");  // good too
+  const Category category = read_dataset(folder / "scans").categories.at(0);
+  ASSERT_EQ(category.test.size(), 4U);
+  for (const auto& sample : category.test) {
+    EXPECT_EQ(sample.masks.size(), sample.defect == "lesion" ? 1U : 0U) << sample.path;
+  }
 }
 
 TEST_F(DatasetTest, RealIad) {
@@ -217,6 +230,15 @@ TEST_F(DatasetTest, Manifests) {
   refuse("path,split\ne.png,test\n", "neither a label nor a type");
   refuse("path,label,split\nf.png,bad,train\n", "training split");
   refuse("path,label\n", "no pictures");
+  refuse("path,label\ne.png,dented\n", "'dented'");
+  refuse("path,label,masks\nf.png,bad,f_mask.png\n", "'masks'");
+  refuse("path,label\ne.png,good\n./e.png,good\n", "twice");
+  spill(folder / "own/words.csv", "path,label\ne.png,False\nf.png,True\n");  // as pandas writes
+  EXPECT_EQ(read_dataset(folder / "own/words.csv").categories.at(0).defects(),
+            std::vector<std::string>{"defect"});
+  spill(folder / "own/bad.json", R"([{"path": "f.png", "label": 1, "mask": [5]}])");
+  EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "own/bad.json"); }).find("picture 1"),
+            std::string::npos);
   spill(folder / "own/bad.json", R"([{"file": "e.png"}])");
   EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "own/bad.json"); }).find("'file'"),
             std::string::npos);

@@ -195,11 +195,41 @@ TEST_F(EvaluatorTest, StopsWhenAsked) {
 }
 
 TEST_F(EvaluatorTest, ABrokenPictureIsNamed) {
-  spill(category.test.back().path, "no picture");
-  EXPECT_NE(message_of<DataError>([&] {
-              evaluate();
-            }).find(category.test.back().path.filename().string()),
-            std::string::npos);
+  for (const char* type : {kGood, "scratch"}) {  // one is never a reference, one may be
+    const auto broken = std::find_if(category.test.begin(), category.test.end(),
+                                     [&](const Sample& sample) { return sample.defect == type; });
+    const std::string bytes = testing::slurp(broken->path);
+    spill(broken->path, "no picture");
+    const std::string message = message_of<DataError>([&] { evaluate(); });
+    EXPECT_NE(message.find(broken->path.string()), std::string::npos) << message;
+    spill(broken->path, bytes);
+  }
+}
+
+TEST_F(EvaluatorTest, DefectsWithoutAMaskAreTold) {
+  options.methods = {Method::kNormalNn};
+  const auto usual = evaluate();
+  EXPECT_TRUE(usual.warnings.empty());
+  // A picture that is no reference.
+  const auto& drawn = usual.references[0].abnormal.begin()->second[0];
+  const auto scratched = std::find_if(
+      category.test.begin(), category.test.end(),
+      [&](const Sample& sample) { return sample.anomalous() && sample.path != drawn; });
+  write_png(scratched->masks[0], cv::Mat::zeros(80, 80, CV_8U));  // marks nothing
+  const auto result = evaluate();
+  ASSERT_EQ(result.warnings.size(), 1U);
+  EXPECT_NE(result.warnings[0].find("1 defective queries"), std::string::npos);
+  EXPECT_EQ(result.rows[0].anomalous, usual.rows[0].anomalous);  // its label still counts
+
+  // By the published code's rule it is a good picture, and no reference.
+  options.protocol = Protocol::kPublished;
+  const auto published = evaluate();
+  EXPECT_EQ(published.rows[0].anomalous + 1,
+            std::count_if(category.test.begin(), category.test.end(),
+                          [](const Sample& sample) { return sample.anomalous(); }));
+  for (const auto& [type, paths] : published.references[0].abnormal) {
+    EXPECT_EQ(std::count(paths.begin(), paths.end(), scratched->path), 0);
+  }
 }
 
 TEST_F(EvaluatorTest, ResultsSurviveAsJson) {
@@ -233,6 +263,19 @@ TEST_F(EvaluatorTest, RefusesOptionsThatMakeNoSense) {
   other.origin.layer = 3;
   options.methods = {Method::kNagl};
   EXPECT_THROW(evaluate(other), ModelError);
+}
+
+TEST(FileName, LeadsNowhereElse) {
+  EXPECT_EQ(file_name_for("metal nut"), "metal nut");
+  EXPECT_NE(file_name_for("a/b"), file_name_for("a-b"));
+  const std::vector<std::string> texts = {
+      "../up", "/root", ".hidden", "", "a/b", "na\xC3\xAFve", std::string(300, 'x')};
+  for (const auto& text : texts) {
+    const fs::path name = file_name_for(text);
+    EXPECT_EQ(name, name.filename());
+    EXPECT_FALSE(name.string().starts_with(".") || name.empty()) << text;
+    EXPECT_LT(name.string().size(), 200U);
+  }
 }
 
 TEST(Summary, MeansOverCategoriesAndSpreadOverSeeds) {

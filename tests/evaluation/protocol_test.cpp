@@ -172,6 +172,16 @@ TEST(Protocol, AListOfReferencesIsReadBack) {
   moved.folder = "/elsewhere/nut";
   EXPECT_NE(message_of<DataError>([&] { list.find(moved, 1, 2, 2); }).find("/elsewhere"),
             std::string::npos);
+  // Neither a good picture as a defect, nor a defect as good, nor a type without references.
+  const auto refuse = [&](const char* key, const Json& value) {
+    Json changed = to_json(published, category.folder);
+    changed[key] = value;
+    spill(folder / "bad.json", Json::array({changed}).dump());
+    EXPECT_THROW(ReferenceList(folder / "bad.json").find(category, 0, 2, 1), DataError) << value;
+  };
+  refuse("normal", Json::array({"test/cut/0.png"}));
+  refuse("abnormal", Json::object({{"cut", Json::array({"test/good/0.png"})}}));
+  refuse("good_query_type", "dent");
   spill(folder / "bad.json", "{\"references\": 3}");
   EXPECT_THROW(ReferenceList(folder / "bad.json"), DataError);
   spill(folder / "bad.json", "[{\"category\": \"nut\"}]");

@@ -69,7 +69,7 @@ class ConvertTest(unittest.TestCase):
             np.testing.assert_array_equal(tensors[name], value)
         self.assertEqual(metadata["kind"], "nagl head")
         self.assertEqual((metadata["layer"], metadata["width"], metadata["heads"]), ("7", "8", "2"))
-        self.assertEqual(metadata["source_sha256"], weights_io.sha256_of(self.published))
+        self.assertEqual(metadata["checkpoint_sha256"], weights_io.sha256_of(self.published))
 
         back = self.folder / "back.pth"
         code, said = self.convert(self.model, back)

@@ -68,6 +68,10 @@ class Evaluator {
                                          const std::filesystem::path& folder,
                                          const EvaluationObserver& observer = {}) const;
 
+  /// Throws what `evaluate` would for want of references, without any work.
+  /// @throws DataError naming the category
+  void check_references(const Category& category, const ReferenceList* replay) const;
+
   const EvaluationOptions& options() const { return options_; }
 
  private:

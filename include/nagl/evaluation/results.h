@@ -119,6 +119,13 @@ struct SummaryRow {
 /// Categories without a value for a metric are left out of its mean.
 std::vector<SummaryRow> summarize(const std::vector<CategoryResult>& results);
 
+/// Whether a row has the best mean of a metric among those of its category with the same shots.
+bool is_best(const std::vector<SummaryRow>& summary, const SummaryRow& row, std::size_t metric);
+
+/// A file name for any text, e.g. a category's name or a relative path: plain ones stay as they
+/// are, in others what could lead elsewhere is replaced, and a checksum keeps them apart.
+std::string file_name_for(const std::string& text);
+
 /// `4` or `each`.
 std::string shots_text(std::int64_t shots);
 
