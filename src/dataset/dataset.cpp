@@ -84,7 +84,11 @@ Dataset read_dataset(const std::vector<fs::path>& roots, DatasetFormat format) {
   std::set<std::pair<fs::path, std::string>> seen;
   for (const auto& root : roots) {
     Dataset part = read_dataset(root, format);
-    all.format = part.format;
+    if (&root != &roots.front() && part.format != all.format) {
+      all.format = DatasetFormat::kAuto;  // several
+    } else {
+      all.format = part.format;
+    }
     for (auto& category : part.categories) {
       if (!seen.emplace(fs::weakly_canonical(category.folder), category.name).second) {
         throw DataError("category '" + category.name + "' in '" + category.folder.string() +

@@ -232,6 +232,35 @@ TEST_F(EvaluatorTest, DefectsWithoutAMaskAreTold) {
   }
 }
 
+TEST_F(EvaluatorTest, MasksOfOtherSizes) {
+  options.methods = {Method::kNormalNn};
+  const auto drawn = evaluate().references[0].abnormal.begin()->second[0];
+  const auto scratched = std::find_if(
+      category.test.begin(), category.test.end(),
+      [&](const Sample& sample) { return sample.anomalous() && sample.path != drawn; });
+  // Half as large, but of the same proportions: it is enlarged.
+  cv::Mat half = cv::Mat::zeros(40, 40, CV_8U);
+  half(cv::Rect(10, 10, 8, 8)).setTo(255);
+  write_png(scratched->masks[0], half);
+  const auto small = evaluate();
+  cv::Mat whole;
+  cv::resize(half, whole, {80, 80}, 0, 0, cv::INTER_NEAREST);
+  write_png(scratched->masks[0], whole);
+  const auto large = evaluate();
+  for (std::size_t i = 0; i < kMetricCount; ++i) {
+    EXPECT_EQ(small.rows[0].metrics[i].value, large.rows[0].metrics[i].value);
+  }
+  write_png(scratched->masks[0], cv::Mat(20, 70, CV_8U, cv::Scalar(255)));  // other proportions
+  EXPECT_NE(
+      message_of<DataError>([&] { evaluate(); }).find(scratched->masks[0].filename().string()),
+      std::string::npos);
+  // A mask that is gone: told, and left out of the pixel metrics.
+  scratched->masks.clear();
+  const auto without = evaluate();
+  ASSERT_EQ(without.warnings.size(), 1U);
+  EXPECT_NE(without.warnings[0].find(scratched->path.string()), std::string::npos);
+}
+
 TEST_F(EvaluatorTest, ResultsSurviveAsJson) {
   options.examples = 1;
   const auto result =

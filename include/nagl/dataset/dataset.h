@@ -52,7 +52,7 @@ std::string to_string(DatasetFormat format);
 
 /// A domain: one or more categories, sorted by name.
 struct Dataset {
-  DatasetFormat format = DatasetFormat::kAuto;  ///< what it was read as
+  DatasetFormat format = DatasetFormat::kAuto;  ///< what it was read as; auto: several formats
   std::vector<Category> categories;
 };
 
