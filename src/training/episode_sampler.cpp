@@ -17,16 +17,6 @@ const auto& one_of(Random& random, const auto& values) {
   return values[static_cast<std::size_t>(random.integer(static_cast<std::int64_t>(values.size())))];
 }
 
-/// `count` distinct members of `from`.
-std::vector<std::int64_t> some_of(Random& random, const std::vector<std::int64_t>& from,
-                                  std::int64_t count) {
-  std::vector<std::int64_t> chosen;
-  for (const auto i : random.choose(static_cast<std::int64_t>(from.size()), count)) {
-    chosen.push_back(from[static_cast<std::size_t>(i)]);
-  }
-  return chosen;
-}
-
 /// Takes the last of some drawn pictures as the query.
 std::int64_t take_last(std::vector<std::int64_t>& drawn) {
   const std::int64_t last = drawn.back();
@@ -119,9 +109,9 @@ Episode EpisodeSampler::sample(std::int64_t epoch, std::int64_t step, std::int64
 
   Episode episode;
   // One picture more than the references need: the query, so that it is never one of them.
-  episode.normal = some_of(random, category.good, normal_shots + 1);
+  episode.normal = random.choose_of(category.good, normal_shots + 1);
   episode.query = take_last(episode.normal);
-  episode.abnormal = some_of(random, defect.pictures, options_.abnormal_shots + 1);
+  episode.abnormal = random.choose_of(defect.pictures, options_.abnormal_shots + 1);
   const std::int64_t abnormal_query = take_last(episode.abnormal);
   if (!anomalous) return episode;
   episode.query = abnormal_query;

@@ -20,16 +20,9 @@ constexpr std::uint64_t kValidationEpoch = ~std::uint64_t{1};  // of Random; no 
 std::vector<Episode> draw_set(const CategoryPictures& category,
                               const CategoryPictures::Defect& defect, std::int64_t normal_shots,
                               std::int64_t abnormal_shots, Random& random) {
-  const auto choose = [&](const std::vector<std::int64_t>& from, std::int64_t count) {
-    std::vector<std::int64_t> chosen;
-    for (const auto i : random.choose(static_cast<std::int64_t>(from.size()), count)) {
-      chosen.push_back(from[static_cast<std::size_t>(i)]);
-    }
-    return chosen;
-  };
   Episode references;
-  references.normal = choose(category.good, normal_shots);
-  references.abnormal = choose(defect.pictures, abnormal_shots);
+  references.normal = random.choose_of(category.good, normal_shots);
+  references.abnormal = random.choose_of(defect.pictures, abnormal_shots);
   std::set<std::int64_t> used(references.normal.begin(), references.normal.end());
   used.insert(references.abnormal.begin(), references.abnormal.end());
   std::vector<Episode> set;

@@ -60,5 +60,16 @@ TEST(Random, ChoosesDistinctValues) {
   EXPECT_THROW(random.choose(3, 4), std::invalid_argument);
 }
 
+TEST(Random, ChoosesMembersAsItChoosesPlaces) {
+  const std::vector<int> from = {10, 20, 30, 40};
+  const auto members = Random(3).choose_of(from, 3);
+  const auto places = Random(3).choose(4, 3);
+  ASSERT_EQ(members.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(members[i], from[static_cast<std::size_t>(places[i])]);
+  }
+  EXPECT_THROW(Random(3).choose_of(from, 5), std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace nagl

@@ -35,6 +35,16 @@ class Random {
   /// Throws std::invalid_argument if k is not in [0, count].
   std::vector<std::int64_t> choose(std::int64_t count, std::int64_t k);
 
+  /// `k` distinct members of `from`, in random order. Throws as `choose`.
+  template <typename T>
+  std::vector<T> choose_of(const std::vector<T>& from, std::int64_t k) {
+    std::vector<T> chosen;
+    for (const auto i : choose(static_cast<std::int64_t>(from.size()), k)) {
+      chosen.push_back(from[static_cast<std::size_t>(i)]);
+    }
+    return chosen;
+  }
+
   template <typename T>
   void shuffle(std::vector<T>& values) {
     for (std::size_t i = values.size(); i > 1; --i) {
