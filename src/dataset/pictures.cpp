@@ -6,6 +6,7 @@
 #include <set>
 
 #include "nagl/core/error.h"
+#include "nagl/image/annotation.h"
 
 namespace nagl {
 namespace {
@@ -28,21 +29,8 @@ fs::path key_of(const fs::path& relative) {
   return relative.parent_path() / stem;
 }
 
-}  // namespace
-
-fs::path PictureFile::relative() const {
-  return folder.empty() ? path.filename() : path.lexically_relative(folder);
-}
-
-bool has_picture_extension(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return !is_hidden(path) &&
-         std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-}
-
-std::vector<PictureFile> list_pictures(const fs::path& path) {
+/// What `list_pictures` lists, and where asked for the annotation files too.
+std::vector<PictureFile> list_files(const fs::path& path, bool with_annotations) {
   std::error_code error;
   const auto status = fs::status(path, error);
   if (!fs::exists(status)) {
@@ -62,7 +50,8 @@ std::vector<PictureFile> list_pictures(const fs::path& path) {
     if (entry->is_directory(unreadable)) {
       const bool seen = !visited.insert(fs::canonical(entry->path(), unreadable)).second;
       if (seen || is_hidden(entry->path())) entry.disable_recursion_pending();
-    } else if (has_picture_extension(entry->path())) {
+    } else if (has_picture_extension(entry->path()) ||
+               (with_annotations && is_annotation(entry->path()))) {
       files.push_back({entry->path(), path});
       if (unreadable) entry.disable_recursion_pending();
     }
@@ -70,12 +59,29 @@ std::vector<PictureFile> list_pictures(const fs::path& path) {
   if (error) throw DataError("cannot list '" + path.string() + "': " + error.message());
   if (files.empty()) {
     throw DataError("the folder '" + path.string() +
-                    "' holds no pictures (png, jpg, bmp, tiff, webp, ...)");
+                    "' holds no pictures (png, jpg, bmp, tiff, webp, ...)" +
+                    (with_annotations ? " and no annotations (json)" : ""));
   }
   std::sort(files.begin(), files.end(),
             [](const PictureFile& a, const PictureFile& b) { return a.path < b.path; });
   return files;
 }
+
+}  // namespace
+
+fs::path PictureFile::relative() const {
+  return folder.empty() ? path.filename() : path.lexically_relative(folder);
+}
+
+bool has_picture_extension(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return !is_hidden(path) &&
+         std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+}
+
+std::vector<PictureFile> list_pictures(const fs::path& path) { return list_files(path, false); }
 
 bool holds_pictures(const fs::path& path) {
   std::error_code error;
@@ -115,8 +121,13 @@ std::vector<PictureFile> choose_references(const std::vector<fs::path>& paths, s
 
 std::vector<MaskedPicture> pair_with_masks(const std::vector<PictureFile>& pictures,
                                            const fs::path& masks) {
-  const StemIndex index(masks);
   std::vector<MaskedPicture> pairs;
+  std::error_code unknown;
+  if (is_annotation(masks) && !fs::is_directory(masks, unknown)) {
+    for (const auto& picture : pictures) pairs.push_back({picture.path, {masks}});
+    return pairs;
+  }
+  const StemIndex index(masks, /*with_annotations=*/true);
   for (const auto& picture : pictures) {
     const auto mask = index.find(picture);
     if (!mask) {
@@ -128,8 +139,8 @@ std::vector<MaskedPicture> pair_with_masks(const std::vector<PictureFile>& pictu
   return pairs;
 }
 
-StemIndex::StemIndex(const fs::path& folder) : folder_(folder) {
-  for (const auto& file : list_pictures(folder)) {
+StemIndex::StemIndex(const fs::path& folder, bool with_annotations) : folder_(folder) {
+  for (const auto& file : list_files(folder, with_annotations)) {
     const fs::path key = key_of(file.relative());
     by_place_.emplace(key, file.path);
     by_name_.emplace(key.filename(), file.path);
@@ -138,13 +149,17 @@ StemIndex::StemIndex(const fs::path& folder) : folder_(folder) {
 
 std::optional<fs::path> StemIndex::find(const PictureFile& picture) const {
   const auto only = [&](const auto& index, const fs::path& key) -> std::optional<fs::path> {
+    std::optional<fs::path> found;
     const auto [first, last] = index.equal_range(key);
-    if (first == last) return std::nullopt;
-    if (std::next(first) != last) {
-      throw DataError("'" + picture.path.string() + "' could belong to '" + first->second.string() +
-                      "' or '" + std::next(first)->second.string() + "'; keep one of them");
+    for (auto entry = first; entry != last; ++entry) {
+      if (entry->second == picture.path) continue;  // annotations may stand beside the pictures
+      if (found) {
+        throw DataError("'" + picture.path.string() + "' could belong to '" + found->string() +
+                        "' or '" + entry->second.string() + "'; keep one of them");
+      }
+      found = entry->second;
     }
-    return first->second;
+    return found;
   };
   const fs::path wanted = key_of(picture.relative());
   if (auto found = only(by_place_, wanted)) return found;

@@ -1,5 +1,7 @@
 #include "nagl/detection/detector.h"
 
+#include <algorithm>
+#include <limits>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <utility>
@@ -10,77 +12,141 @@
 namespace nagl {
 namespace {
 
-/// Encodes pictures as they come, in batches.
-class BatchEncoder {
- public:
-  BatchEncoder(const Backbone& backbone, std::int64_t batch_size)
-      : backbone_(backbone), batch_size_(batch_size) {}
-
-  void add(at::Tensor picture) {
-    waiting_.push_back(std::move(picture));
-    if (static_cast<std::int64_t>(waiting_.size()) >= batch_size_) flush();
+/// The bank, with its tensors where the backbone is.
+Bank settled(Bank bank, const Backbone& backbone) {
+  const at::Device device = backbone.device();
+  bank.options.check();
+  backbone.check_image_size(bank.options.image_size.height, bank.options.image_size.width);
+  HeadOrigin here{backbone.name(), "", backbone.layer(), backbone.width()};
+  if (!bank.origin.backbone_checksum.empty()) here.backbone_checksum = backbone.checksum();
+  bank.origin.check_equals(here, "bank");
+  ReferenceFeatures& features = bank.features;
+  features.normal = features.normal.to(device);
+  if (features.abnormal.defined()) {
+    features.abnormal = features.abnormal.to(device);
+    features.patch_mask = features.patch_mask.to(device);
   }
+  return bank;
+}
 
-  /// [K, N, C]; undefined if nothing was added.
-  at::Tensor take() {
-    flush();
-    return features_.empty() ? at::Tensor() : at::cat(std::exchange(features_, {}));
-  }
-
- private:
-  void flush() {
-    if (!waiting_.empty()) features_.push_back(backbone_.encode(at::stack(waiting_)));
-    waiting_.clear();
-  }
-
-  const Backbone& backbone_;
-  std::int64_t batch_size_;
-  std::vector<at::Tensor> waiting_, features_;
-};
+/// The patches in which an ROI has any pixel; maybe none.
+at::Tensor patches_inside(const cv::Mat& roi, ImageSize size, std::int64_t patch) {
+  // By area, so that a region thinner than a pixel of the network's size is not lost.
+  cv::Mat fractions;
+  cv::Mat marked(roi.size(), CV_32F, cv::Scalar(0));
+  marked.setTo(1, roi > 0);
+  cv::resize(marked, fractions,
+             cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)), 0, 0,
+             cv::INTER_AREA);
+  return mask_to_patches(at::from_blob(fractions.data, {size.height, size.width}, at::kFloat),
+                         patch);
+}
 
 }  // namespace
 
-ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
-                                  const DetectorOptions& options, std::int64_t batch_size,
-                                  const TrainedHead* head,
-                                  const std::function<void(const Image&)>& seen) {
-  const c10::InferenceMode guard;
-  const ImageSize size = options.image_size;
-  backbone.check_image_size(size.height, size.width);
-  if (head != nullptr) head->origin.check_equals(origin_of(backbone), head->path);
-  const PatchGrid grid{size.height / backbone.patch(), size.width / backbone.patch()};
-  BatchEncoder encoder(backbone, batch_size);
-  const auto read = [&](const std::filesystem::path& path) {
-    Image image = read_image(path, options.decode);
-    if (seen) seen(image);
-    return image;
-  };
-  for (const auto& path : references.normal) encoder.add(preprocess(read(path), size));
-  at::Tensor normal = encoder.take();
-  if (!normal.defined()) normal = at::empty({0, grid.size(), backbone.width()});
-
-  std::vector<at::Tensor> masks;
-  for (const auto& reference : references.abnormal) {
-    auto input = prepare_masked(read(reference.picture), reference.masks, size, backbone.patch(),
-                                options.mask_alignment);
-    if (!input.patch_mask.any().item<bool>()) {
-      throw DataError("the mask '" + reference.masks.front().string() + "' of '" +
-                      reference.picture.string() +
-                      "' marks nothing at the network's size; draw the defect, or leave the "
-                      "picture out");
-    }
-    masks.push_back(input.patch_mask);
-    encoder.add(std::move(input.pixels));
-  }
-  return ReferenceBank(normal, encoder.take(), masks.empty() ? at::Tensor() : at::stack(masks),
-                       head != nullptr ? head->head : NaglHead(nullptr), grid);
+std::string to_string(Verdict verdict) {
+  return verdict == Verdict::kUnknown  ? "unknown"
+         : verdict == Verdict::kNormal ? "normal"
+                                       : "anomalous";
 }
 
-Detector::Detector(std::shared_ptr<const Backbone> backbone, ReferenceBank bank,
-                   DetectorOptions options)
-    : backbone_(std::move(backbone)), bank_(std::move(bank)), options_(options) {
-  backbone_->check_image_size(options_.image_size.height, options_.image_size.width);
-  bank_.check(options_.method);
+/// What is known so far of one picture, tile by tile.
+class Detector::Scored {
+ public:
+  Scored(const Detector& detector, const Query& query)
+      : detector_(detector),
+        query_(query),
+        tiles_(cut_into_tiles(query.image.rgb.size(), detector.options().tiling)),
+        stitcher_(tiles_) {
+    if (query.roi.empty()) {
+      for (std::size_t i = 0; i < tiles_.count(); ++i) wanted_.push_back(i);
+      return;
+    }
+    const ImageSize size = detector.options().image_size;
+    cv::resize(query.roi, roi_, query.image.rgb.size(), 0, 0, cv::INTER_NEAREST);
+    for (std::size_t i = 0; i < tiles_.count(); ++i) {
+      // Of a whole picture the ROI counts as it is: a resized one may have lost thin lines.
+      const cv::Mat own = tiles_.count() > 1 ? roi_(tiles_.at(i)) : query.roi;
+      inside_.push_back(patches_inside(own, size, detector.backbone().patch()));
+      if (inside_.back().any().item<bool>()) wanted_.push_back(i);
+    }
+    if (wanted_.empty()) {
+      throw DataError("the region of interest of '" + query.image.path.string() +
+                      "' is empty; mark where to look with values above 0");
+    }
+  }
+
+  /// Tiles to score; one, without tiling.
+  const std::vector<std::size_t>& wanted() const { return wanted_; }
+
+  at::Tensor pixels(std::size_t tile) const {
+    return preprocess({query_.image.rgb(tiles_.at(tile)), {}, false},
+                      detector_.options().image_size);
+  }
+
+  /// @param scores [h * w] of a tile, on the CPU
+  void add(std::size_t tile, const at::Tensor& scores) {
+    const PatchGrid grid = detector_.grid();
+    at::Tensor shown = scores, kept = scores;
+    double score = 0;
+    if (inside_.empty()) {
+      score = image_score(scores);
+    } else {
+      const at::Tensor& inside = inside_[tile];
+      const at::Tensor counted = scores.masked_select(inside);
+      score = image_score(counted);
+      // Outside, the lowest score inside keeps the interpolation from bringing in what is left out.
+      lowest_ = std::min(lowest_, counted.min().item<double>());
+      shown = at::where(inside, scores, counted.min());
+      kept = at::where(inside, scores, at::zeros_like(scores));
+    }
+    detection_.image_score = std::max(detection_.image_score, score);
+    stitcher_.add(tile, shown.reshape({grid.rows, grid.columns}));
+    if (patch_scores_.empty()) patch_scores_.resize(tiles_.count());
+    patch_scores_[tile] = kept.reshape({grid.rows, grid.columns}).clone();
+  }
+
+  Detection finish() {
+    const PatchGrid grid = detector_.grid();
+    for (std::size_t i = 0; i < patch_scores_.size(); ++i) {
+      if (patch_scores_[i].defined()) continue;  // a tile outside the ROI
+      patch_scores_[i] = at::zeros({grid.rows, grid.columns});
+      stitcher_.add(i, at::full({grid.rows, grid.columns}, lowest_, at::kFloat));
+    }
+    detection_.patch_scores =
+        patch_scores_.size() == 1 ? patch_scores_.front() : at::stack(patch_scores_);
+    detection_.map = stitcher_.take();
+    if (!roi_.empty()) detection_.map.setTo(0, roi_ == 0);
+    if (const auto& calibration = detector_.bank().calibration) {
+      detection_.verdict = detection_.image_score > calibration->image_threshold
+                               ? Verdict::kAnomalous
+                               : Verdict::kNormal;
+      detection_.regions = regions_above(detection_.map, calibration->map_threshold);
+    }
+    return std::move(detection_);
+  }
+
+ private:
+  const Detector& detector_;
+  const Query& query_;
+  TileGrid tiles_;
+  AnomalyMapStitcher stitcher_;
+  cv::Mat roi_;                     ///< of the picture's size; empty: everywhere
+  std::vector<at::Tensor> inside_;  ///< the patches inside it, by tile
+  std::vector<std::size_t> wanted_;
+  std::vector<at::Tensor> patch_scores_;
+  double lowest_ = std::numeric_limits<double>::infinity();
+  Detection detection_;
+};
+
+Detector::Detector(std::shared_ptr<const Backbone> backbone, Bank bank, std::int64_t batch_size)
+    : backbone_(std::move(backbone)),
+      bank_(settled(std::move(bank), *backbone_)),
+      batch_size_(batch_size),
+      grid_{bank_.options.image_size.height / backbone_->patch(),
+            bank_.options.image_size.width / backbone_->patch()},
+      references_(bank_.features, bank_.head ? bank_.head->head : NaglHead(nullptr), grid_) {
+  references_.check(bank_.options.method);
 }
 
 Detection Detector::detect(const Query& query) const {
@@ -89,66 +155,48 @@ Detection Detector::detect(const Query& query) const {
 
 std::vector<Detection> Detector::detect(std::span<const Query> queries) const {
   const c10::InferenceMode guard;
-  std::vector<at::Tensor> pictures;
-  for (const auto& query : queries) {
-    pictures.push_back(preprocess(query.image, options_.image_size));
-  }
   std::vector<Detection> detections;
-  if (pictures.empty()) return detections;
-  const at::Tensor scores =
-      bank_.score(backbone_->encode(at::stack(pictures)), options_.method).to(at::kCPU);
-  if (!at::isfinite(scores).all().item<bool>()) {
-    throw ModelError(
-        "the backbone '" + backbone_->path().string() +
-        "' gives scores that are not finite; try --precision float32, or fetch it again");
-  }
-  for (std::size_t i = 0; i < queries.size(); ++i) {
-    detections.push_back(finish(queries[i], scores[static_cast<std::int64_t>(i)]));
+  // A picture is finished once its last tile is scored, so only those of one pass are in the making.
+  std::vector<std::unique_ptr<Scored>> open;
+  std::vector<std::pair<Scored*, std::size_t>> waiting;
+  std::vector<at::Tensor> pixels;
+  const auto score_waiting = [&] {
+    const at::Tensor scores =
+        references_.score(backbone_->encode(at::stack(pixels)), options().method).to(at::kCPU);
+    if (!at::isfinite(scores).all().item<bool>()) {
+      throw ModelError(
+          "the backbone '" + backbone_->path().string() +
+          "' gives scores that are not finite; try --precision float32, or fetch it again");
+    }
+    for (std::size_t i = 0; i < waiting.size(); ++i) {
+      waiting[i].first->add(waiting[i].second, scores[static_cast<std::int64_t>(i)]);
+    }
+    waiting.clear();
+    pixels.clear();
+  };
+  for (const auto& query : queries) {
+    open.push_back(std::make_unique<Scored>(*this, query));
+    Scored& picture = *open.back();
+    for (const auto tile : picture.wanted()) {
+      waiting.emplace_back(&picture, tile);
+      pixels.push_back(picture.pixels(tile));
+      if (static_cast<std::int64_t>(waiting.size()) == batch_size_) score_waiting();
+    }
+    const bool last = &query == &queries.back();
+    if (last && !waiting.empty()) score_waiting();
+    if (!waiting.empty()) continue;
+    for (auto& done : open) detections.push_back(done->finish());
+    open.clear();
   }
   return detections;
 }
 
 at::Tensor Detector::roi_patches(const cv::Mat& roi) const {
-  // By area, so that a region thinner than a pixel of the network's size is not lost.
-  cv::Mat fractions;
-  const ImageSize size = options_.image_size;
-  cv::Mat marked(roi.size(), CV_32F, cv::Scalar(0));
-  marked.setTo(1, roi > 0);
-  cv::resize(marked, fractions,
-             cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)), 0, 0,
-             cv::INTER_AREA);
-  const at::Tensor inside = mask_to_patches(
-      at::from_blob(fractions.data, {size.height, size.width}, at::kFloat), backbone_->patch());
+  const at::Tensor inside = patches_inside(roi, options().image_size, backbone_->patch());
   if (!inside.any().item<bool>()) {
     throw DataError("a region of interest is empty; mark where to look with values above 0");
   }
   return inside;
-}
-
-Detection Detector::finish(const Query& query, const at::Tensor& patch_scores) const {
-  const std::int64_t patch = backbone_->patch();
-  const std::int64_t rows = options_.image_size.height / patch;
-  const std::int64_t columns = options_.image_size.width / patch;
-  const cv::Size size = query.image.rgb.size();
-  Detection detection;
-  if (query.roi.empty()) {
-    detection.image_score = image_score(patch_scores);
-    detection.patch_scores = patch_scores.reshape({rows, columns}).clone();
-    detection.map = make_anomaly_map(detection.patch_scores, size);
-    return detection;
-  }
-  const at::Tensor inside = roi_patches(query.roi);
-  const at::Tensor counted = patch_scores.masked_select(inside);
-  detection.image_score = image_score(counted);
-  // Outside, the lowest score inside keeps the interpolation from bringing in what is left out.
-  const at::Tensor quiet = at::where(inside, patch_scores, counted.min());
-  detection.map = make_anomaly_map(quiet.reshape({rows, columns}), size);
-  cv::Mat roi;
-  cv::resize(query.roi, roi, size, 0, 0, cv::INTER_NEAREST);
-  detection.map.setTo(0, roi == 0);
-  detection.patch_scores =
-      at::where(inside, patch_scores, at::zeros_like(patch_scores)).reshape({rows, columns});
-  return detection;
 }
 
 }  // namespace nagl

@@ -11,6 +11,7 @@
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
+#include "nagl/image/annotation.h"
 
 namespace nagl {
 namespace {
@@ -165,7 +166,8 @@ cv::Mat read_mask(const std::filesystem::path& path) {
 }
 
 cv::Mat read_mask_for(const Image& image, const std::filesystem::path& mask_path) {
-  const cv::Mat mask = read_mask(mask_path);
+  const cv::Mat mask = is_annotation(mask_path) ? read_annotation(mask_path, image.path)
+                                                : read_mask(mask_path);
   const cv::Size wanted = image.rgb.size();
   if (same_proportions(mask.size(), wanted)) return mask;
   if (!image.path.empty() && same_proportions(cv::Size(mask.rows, mask.cols), wanted)) {

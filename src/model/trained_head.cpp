@@ -79,19 +79,14 @@ HeadOrigin read_origin(const WeightsFile& file) {
   return origin;
 }
 
-TrainedHead load_head(const std::filesystem::path& path, at::Device device) {
-  const WeightsFile file(path);
-  if (const auto kind = text_of(file, "kind"); kind != kKind) {
-    fail(path, fmt::format("it is not a trained head (its kind is '{}'); give the "
-                           "model.safetensors that nagl train wrote",
-                           kind.empty() ? "unknown" : kind));
-  }
+TrainedHead read_head(const WeightsFile& file, const std::string& prefix, at::Device device) {
+  const auto& path = file.path();
   TrainedHead trained;
   trained.path = path;
   trained.origin = read_origin(file);
   trained.metadata = file.metadata();
   NaglHeadOptions options;
-  const auto& proxies = file.entry(kProxies).shape;
+  const auto& proxies = file.entry(prefix + kProxies).shape;
   if (proxies.size() != 2 || proxies[1] != trained.origin.width) {
     fail(path,
          fmt::format("tensor '{}' does not fit its width {}", kProxies, trained.origin.width));
@@ -105,11 +100,21 @@ TrainedHead load_head(const std::filesystem::path& path, at::Device device) {
   } catch (const ConfigError& error) {
     fail(path, error.what());
   }
-  file.load_into(*trained.head);
+  file.load_into(*trained.head, prefix);
   trained.head->to(device);
   trained.head->eval();
   for (auto& parameter : trained.head->parameters()) parameter.set_requires_grad(false);
   return trained;
+}
+
+TrainedHead load_head(const std::filesystem::path& path, at::Device device) {
+  const WeightsFile file(path);
+  if (const auto kind = text_of(file, "kind"); kind != kKind) {
+    fail(path, fmt::format("it is not a trained head (its kind is '{}'); give the "
+                           "model.safetensors that nagl train wrote",
+                           kind.empty() ? "unknown" : kind));
+  }
+  return read_head(file, "", device);
 }
 
 }  // namespace nagl

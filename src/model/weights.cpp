@@ -225,12 +225,13 @@ std::string WeightsFile::checksum() const {
   return sum.hex();
 }
 
-void WeightsFile::load_into(torch::nn::Module& module) const {
+void WeightsFile::load_into(torch::nn::Module& module, const std::string& prefix) const {
   const torch::NoGradGuard no_grad;
   auto targets = module.named_parameters();
   for (const auto& buffer : module.named_buffers()) targets.insert(buffer.key(), buffer.value());
   for (const auto& [name, stored] : entries_) {
-    const at::Tensor* target = targets.find(name);
+    if (!name.starts_with(prefix)) continue;
+    const at::Tensor* target = targets.find(name.substr(prefix.size()));
     if (target == nullptr) {
       fail("tensor '" + name + "' is surplus: not part of this kind of model");
     }
@@ -244,9 +245,10 @@ void WeightsFile::load_into(torch::nn::Module& module) const {
     }
   }
   for (const auto& target : targets) {
-    const at::Tensor stored = read(entry(target.key()).name);
+    const std::string name = prefix + target.key();
+    const at::Tensor stored = read(entry(name).name);
     if (!at::isfinite(stored).all().item<bool>()) {
-      fail("tensor '" + target.key() +
+      fail("tensor '" + name +
            "' holds values that are not finite; fetch or train it again");
     }
     target.value().copy_(stored);

@@ -4,6 +4,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include "nagl/core/error.h"
+#include "nagl/detection/bank_builder.h"
 #include "nagl/detection/reference_scale.h"
 #include "nagl/image/anomaly_map.h"
 #include "tensors.h"
@@ -43,10 +44,10 @@ class DetectorTest : public ::testing::Test {
   }
 
   Detector detector() const {
-    return Detector(backbone, make_reference_bank(*backbone, references, options, 2), options);
+    return Detector(backbone, make_bank(backbone, references, options, {}, 2));
   }
   static Query query(std::uint64_t seed, bool defect) {
-    return {{part(seed, defect), {}, false}, {}};
+    return Query({part(seed, defect), {}, false});
   }
 
   TemporaryFolder folder;
@@ -107,7 +108,7 @@ TEST_F(DetectorTest, OutsideTheRegionOfInterestNothingCounts) {
 TEST_F(DetectorTest, PicturesOfAnyShapeAreScored) {
   const auto own = detector();
   for (const cv::Size size : {cv::Size(1, 1), cv::Size(20000, 100)}) {
-    const auto seen = own.detect({{cv::Mat(size, CV_8UC3, cv::Scalar::all(90)), {}, false}, {}});
+    const auto seen = own.detect(Image{cv::Mat(size, CV_8UC3, cv::Scalar::all(90)), {}, false});
     EXPECT_EQ(seen.map.size(), size);
     EXPECT_GE(seen.image_score, 0);
     EXPECT_LE(seen.image_score, 1);
@@ -130,10 +131,13 @@ TEST_F(DetectorTest, BrokenReferencesAreNamed) {
 
 TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
   const auto own = detector();
-  const auto scale = reference_scale(own, references.normal[0]);
+  const auto scale = reference_scale(own);
   std::vector<double> peaks;
   for (std::int64_t i = 0; i < 3; ++i) {
-    const auto left_out = own.bank().score_left_out(i, Method::kNormalNn).reshape({8, 10});
+    const auto left_out = own.references()
+                              .score_left_out(own.bank().features.normal_picture(i).unsqueeze(0), i,
+                                              Method::kNormalNn)
+                              .reshape({8, 10});
     double peak = 0;
     cv::minMaxLoc(make_anomaly_map(left_out, {140, 112}), nullptr, &peak);
     peaks.push_back(peak);
@@ -144,7 +148,7 @@ TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
   EXPECT_LT(scale.low, peaks[0]);
   for (const auto method : {Method::kAbnormalNn, Method::kBothNn}) {
     options.method = method;
-    const auto other = reference_scale(detector(), references.normal[0]);
+    const auto other = reference_scale(detector());
     EXPECT_GT(other.good, other.low);
     EXPECT_GT(other.high, other.good);
     EXPECT_LE(other.high, 1);
@@ -153,7 +157,7 @@ TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
   cv::Mat roi = cv::Mat::zeros(120, 160, CV_8U);
   roi.col(80).setTo(255);  // thinner than a pixel at the network's size
   EXPECT_EQ(own.roi_patches(roi).sum().item<std::int64_t>(), 8);  // one column of patches
-  const auto limited = reference_scale(own, references.normal[0], roi);
+  const auto limited = reference_scale(own, roi);
   EXPECT_NE(limited.good, scale.good);
   EXPECT_GT(limited.low, 0);
   EXPECT_LE(limited.good, scale.high);
@@ -161,7 +165,7 @@ TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
   EXPECT_GT(limited.high, limited.low);
   references.normal.resize(1);
   const auto lone = detector();
-  const auto mirrored = reference_scale(lone, references.normal[0]);
+  const auto mirrored = reference_scale(lone);
   EXPECT_GT(mirrored.high, mirrored.low);
 }
 

@@ -5,6 +5,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include "nagl/core/error.h"
+#include "nagl/detection/bank_builder.h"
 #include "nagl/dataset/synthetic.h"
 #include "nagl/metrics/pixel_metrics.h"
 #include "tensors.h"
@@ -75,14 +76,14 @@ TEST_F(EvaluatorTest, GivesWhatScoringOneByOneGives) {
   for (const auto& row : result.rows) {
     DetectorOptions own = detection;
     own.method = row.method;
-    const Detector detector(backbone, make_reference_bank(*backbone, paths, own, 1), own);
+    const Detector detector(backbone, make_bank(backbone, paths, own));
     std::vector<double> scores;
     std::vector<std::uint8_t> labels;
     PixelMetrics pixels;
     for (const auto& query : row.queries) {
       const Sample& sample = sample_at(category, category.folder / query.path);
       const Image image = read_image(sample.path);
-      const Detection detection = detector.detect({image, {}});
+      const Detection detection = detector.detect(image);
       EXPECT_NEAR(query.score, detection.image_score, 1e-5);
       scores.push_back(detection.image_score);
       labels.push_back(sample.anomalous());

@@ -40,9 +40,10 @@ TEST(ReferenceBank, LeavesReferencesOut) {
     }
     const auto expected =
         ReferenceBank(at::stack(others)).score(normal[i].unsqueeze(0), Method::kNormalNn)[0];
-    EXPECT_LT(max_difference(bank.score_left_out(i, Method::kNormalNn), expected), 1e-6) << i;
+    EXPECT_LT(max_difference(bank.score_left_out(normal[i].unsqueeze(0), i, Method::kNormalNn)[0], expected), 1e-6) << i;
   }
-  EXPECT_THROW(ReferenceBank(normal.slice(0, 0, 1)).score_left_out(0, Method::kNormalNn),
+  EXPECT_THROW(ReferenceBank(normal.slice(0, 0, 1))
+                   .score_left_out(normal.slice(0, 0, 1), 0, Method::kNormalNn),
                ConfigError);
 }
 
@@ -163,7 +164,8 @@ TEST(ReferenceBank, NaglWithoutAbnormalReferencesIsNormalNn) {
   EXPECT_EQ(bank.effective(Method::kNagl), Method::kNormalNn);
   EXPECT_TRUE(bank.score(queries, Method::kNagl).equal(bank.score(queries, Method::kNormalNn)));
   EXPECT_TRUE(
-      bank.score_left_out(1, Method::kNagl).equal(bank.score_left_out(1, Method::kNormalNn)));
+      bank.score_left_out(normal, 1, Method::kNagl)
+                  .equal(bank.score_left_out(normal, 1, Method::kNormalNn)));
   const ReferenceBank full(normal, random_pictures(2, 3), two_masks(), random_head(), kGrid);
   EXPECT_EQ(full.effective(Method::kNagl), Method::kNagl);
 }
@@ -177,7 +179,7 @@ TEST(ReferenceBank, NaglLeavesReferencesOut) {
       if (k != i) others.push_back(normal[k]);
     }
     const ReferenceBank without(at::stack(others), abnormal, two_masks(), random_head(), kGrid);
-    EXPECT_LT(max_difference(bank.score_left_out(i, Method::kNagl),
+    EXPECT_LT(max_difference(bank.score_left_out(normal[i].unsqueeze(0), i, Method::kNagl)[0],
                              without.score(normal[i].unsqueeze(0), Method::kNagl)[0]),
               1e-6)
         << i;

@@ -38,7 +38,8 @@ std::vector<PictureFile> list_pictures(const std::vector<std::filesystem::path>&
 class StemIndex {
  public:
   /// @throws DataError as `list_pictures`.
-  explicit StemIndex(const std::filesystem::path& folder);
+  /// @param with_annotations whether LabelMe files (json) count too
+  explicit StemIndex(const std::filesystem::path& folder, bool with_annotations = false);
 
   /// The picture that belongs to `picture`: the same path below the folder, up to the extension and
   /// a trailing `_mask`; else the only one anywhere below the folder with that stem.
@@ -58,7 +59,8 @@ class StemIndex {
 std::vector<PictureFile> choose_references(const std::vector<std::filesystem::path>& paths,
                                            std::size_t shots);
 
-/// Finds each picture's mask in a folder (see StemIndex). @throws DataError naming a picture that
+/// Finds each picture's mask or LabelMe file in a folder (see StemIndex), which may be that of the
+/// pictures; a COCO file holds those of all of them. @throws DataError naming a picture that
 /// has none.
 std::vector<MaskedPicture> pair_with_masks(const std::vector<PictureFile>& pictures,
                                            const std::filesystem::path& masks);

@@ -2,86 +2,84 @@
 
 #include <torch/torch.h>
 
-#include <filesystem>
-#include <functional>
 #include <memory>
 #include <opencv2/core/mat.hpp>
-#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "nagl/detection/bank.h"
+#include "nagl/detection/regions.h"
 #include "nagl/image/image.h"
-#include "nagl/image/preprocess.h"
+#include "nagl/image/tiling.h"
 #include "nagl/model/backbone.h"
 #include "nagl/model/reference_bank.h"
-#include "nagl/model/trained_head.h"
 
 namespace nagl {
 
-/// How pictures become scores.
-struct DetectorOptions {
-  Method method = Method::kNormalNn;
-  ImageSize image_size;  ///< pictures are resized to this, whatever their proportions
-  MaskAlignment mask_alignment = MaskAlignment::kAligned;
-  DecodeOptions decode;
-};
-
 /// A picture to look at, and optionally where to look.
 struct Query {
+  Query() = default;
+  Query(Image picture, cv::Mat where = {}) : image(std::move(picture)), roi(std::move(where)) {}
+
   Image image;
   cv::Mat roi;  ///< uint8 [H, W] of the picture's proportions, above 0 where to look; empty: all
 };
 
+/// What a picture is called, by the threshold of its bank's calibration.
+enum class Verdict {
+  kUnknown,  ///< the bank is not calibrated
+  kNormal,
+  kAnomalous,
+};
+
+/// `unknown`, `normal`, `anomalous`.
+std::string to_string(Verdict verdict);
+
 /// What was seen in one picture.
 struct Detection {
-  double image_score = 0;   ///< [0, 1], mean of the top 1 % of patch scores
+  double image_score = 0;   ///< [0, 1], mean of the top 1 % of patch scores; of tiles, the largest
   cv::Mat map;              ///< float32 [H, W] of the picture's size, [0, 1]; 0 outside the ROI
-  at::Tensor patch_scores;  ///< [h, w] float32, on the CPU; 0 outside the ROI
+  at::Tensor patch_scores;  ///< [h, w] float32 on the CPU, [tiles, h, w] of a picture with several;
+                            ///< 0 outside the ROI
+  Verdict verdict = Verdict::kUnknown;
+  std::vector<Region> regions;  ///< of the map above the calibration's threshold, hottest first
 };
 
-/// Reference pictures by path.
-struct ReferencePaths {
-  std::vector<std::filesystem::path> normal;
-  std::vector<MaskedPicture> abnormal;
-};
-
-/// Encodes reference pictures once, `batch_size` at a time; `seen`, where given, is called with
-/// each picture as it was read.
-/// @param head RM and AFL on the backbone's device, for Method::kNagl; null for the others
-/// @throws DataError naming the file if a picture cannot be read, or a mask marks no patch
-/// @throws ModelError if the head belongs to another backbone, layer or width
-ReferenceBank make_reference_bank(const Backbone& backbone, const ReferencePaths& references,
-                                  const DetectorOptions& options, std::int64_t batch_size,
-                                  const TrainedHead* head = nullptr,
-                                  const std::function<void(const Image&)>& seen = {});
-
-/// Pictures in, detections out. Safe to use from several threads.
+/// Pictures in, detections out. Immutable, so safe to use from several threads at once; they share
+/// the backbone and the bank, and Torch's own threads too (`at::set_num_threads(1)` in each thread
+/// of the caller's keeps them from waiting for each other).
 class Detector {
  public:
-  /// @throws ConfigError if the image size does not suit the backbone or the bank lacks references
-  ///         that the method needs
-  Detector(std::shared_ptr<const Backbone> backbone, ReferenceBank bank, DetectorOptions options);
+  /// @param batch_size pictures or tiles a backbone pass, at most
+  /// @throws ConfigError if the bank lacks references that its method needs
+  /// @throws ModelError if the bank belongs to another backbone, layer or width
+  Detector(std::shared_ptr<const Backbone> backbone, Bank bank, std::int64_t batch_size = 16);
 
   Detection detect(const Query& query) const;
-  /// One backbone pass for all of them. @throws DataError naming the picture if an ROI leaves
-  /// nothing
+  /// @throws DataError naming the picture if an ROI leaves nothing
   /// @throws ModelError if scores are not finite (weights or precision that do not fit)
   std::vector<Detection> detect(std::span<const Query> queries) const;
 
-  /// The patches in which an ROI has any pixel. @param roi uint8 [H, W], above 0 inside
+  /// The patches of the network's grid in which an ROI has any pixel.
+  /// @param roi uint8 [H, W], above 0 inside
   /// @return [h * w] bool @throws DataError if there is none
   at::Tensor roi_patches(const cv::Mat& roi) const;
 
   const Backbone& backbone() const { return *backbone_; }
-  const ReferenceBank& bank() const { return bank_; }
-  const DetectorOptions& options() const { return options_; }
+  const Bank& bank() const { return bank_; }
+  const ReferenceBank& references() const { return references_; }
+  const DetectorOptions& options() const { return bank_.options; }
+  PatchGrid grid() const { return grid_; }
 
  private:
-  Detection finish(const Query& query, const at::Tensor& patch_scores) const;
+  class Scored;
 
   std::shared_ptr<const Backbone> backbone_;
-  ReferenceBank bank_;
-  DetectorOptions options_;
+  Bank bank_;
+  std::int64_t batch_size_;
+  PatchGrid grid_;
+  ReferenceBank references_;
 };
 
 }  // namespace nagl

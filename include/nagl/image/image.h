@@ -28,6 +28,11 @@ struct DecodeOptions {
 
   /// Throws ConfigError on a value out of range.
   void check() const;
+
+  template <typename Self, typename Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("bit_depth", self.bit_depth);
+  }
 };
 
 /// Reads a picture: any format OpenCV decodes, 8 or 16 bit, grey, RGB or RGBA (alpha is dropped),
@@ -39,7 +44,7 @@ Image read_image(const std::filesystem::path& path, const DecodeOptions& options
 /// @throws DataError as `read_image`.
 cv::Mat read_mask(const std::filesystem::path& path);
 
-/// Reads the mask that belongs to `image`: `read_mask`, then turned as the picture was if, and only
+/// Reads the mask that belongs to `image`: `read_mask`, or `read_annotation` of a JSON file, then turned as the picture was if, and only
 /// if, its size says that it was drawn on the picture as stored (JPEG and PNG; OpenCV never gives a
 /// TIFF as stored). Its size may differ from the picture's by a common factor.
 /// @throws DataError naming both files if the proportions differ.

@@ -17,6 +17,12 @@ struct ImageSize {
   std::int64_t width = 448;
 
   bool operator==(const ImageSize&) const = default;
+
+  template <typename Self, typename Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("height", self.height);
+    visit("width", self.width);
+  }
 };
 
 /// Changes whenever `preprocess` would give other values for the same picture.

@@ -29,10 +29,41 @@ bool uses_abnormal(Method method);
 /// Whether it needs a trained head.
 bool uses_head(Method method);
 
+/// Features of reference pictures as a bank keeps them. A picture may have any number of normal rows
+/// (fewer than patches where the bank is thinned, more where it was turned or cut into tiles), and
+/// an abnormal one several masked views (its tiles that show the defect).
+struct ReferenceFeatures {
+  at::Tensor normal;                      ///< [R, C] float32, picture after picture
+  std::vector<std::int64_t> normal_rows;  ///< rows of each normal picture; their sum is R
+  at::Tensor abnormal;    ///< [A, C] float32, the patches that show a defect; undefined: none
+  at::Tensor patch_mask;  ///< [V, N] bool, where they lie in their views; A are set, one in each row
+  std::vector<std::int64_t> abnormal_views;  ///< views of each abnormal picture; their sum is V
+
+  /// Whole pictures. @param normal [K1, N, C] @param abnormal [K2, N, C] or undefined
+  /// @param patch_mask [K2, N] bool, undefined with `abnormal`
+  /// @throws std::invalid_argument on shapes that do not fit
+  static ReferenceFeatures of_pictures(const at::Tensor& normal, const at::Tensor& abnormal = {},
+                                       const at::Tensor& patch_mask = {});
+
+  std::int64_t normal_count() const { return static_cast<std::int64_t>(normal_rows.size()); }
+  std::int64_t abnormal_count() const { return static_cast<std::int64_t>(abnormal_views.size()); }
+  /// The rows of one normal picture, without a copy.
+  at::Tensor normal_picture(std::int64_t index) const;
+  /// All but one picture; the other kind is shared, not copied.
+  ReferenceFeatures without_normal(std::int64_t index) const;
+  ReferenceFeatures without_abnormal(std::int64_t index) const;
+};
+
 /// All that depends on the reference pictures alone: tensors in, patch scores out. Immutable after
 /// construction, so safe to use from several threads.
 class ReferenceBank {
  public:
+  /// @param head RM and AFL, for Method::kNagl; the residual proxies are computed here, once
+  /// @param grid of the patches of a view; needed with a head
+  /// @throws std::invalid_argument on shapes that do not fit or an empty row of the mask
+  explicit ReferenceBank(ReferenceFeatures features, NaglHead head = nullptr, PatchGrid grid = {});
+
+  /// Of whole pictures.
   /// @param normal [K1, N, C] float32, K1 >= 0
   /// @param abnormal [K2, N, C] float32, or undefined
   /// @param patch_mask [K2, N] bool: which abnormal patches show the defect; each row has one set.
@@ -44,8 +75,9 @@ class ReferenceBank {
                          const at::Tensor& patch_mask = {}, NaglHead head = nullptr,
                          PatchGrid grid = {});
 
-  std::int64_t normal_count() const { return normal_count_; }
-  std::int64_t abnormal_count() const { return abnormal_count_; }
+  std::int64_t normal_count() const { return features_.normal_count(); }
+  std::int64_t abnormal_count() const { return features_.abnormal_count(); }
+  const ReferenceFeatures& features() const { return features_; }
 
   /// @param features [B, N', C] float32; for Method::kNagl N' = N, in the same grid
   /// @return scores [B, N'] float32 in [0, 1]
@@ -57,11 +89,10 @@ class ReferenceBank {
   std::vector<at::Tensor> scores(const at::Tensor& features,
                                  const std::vector<Method>& methods) const;
 
-  /// Scores normal reference `index` as a query against the other normal references (and all
-  /// abnormal ones): what a good picture that is not in the bank may be expected to score.
-  /// @return [N] float32
+  /// Scores queries as the bank without normal picture `index` would: what a good picture that is not
+  /// in the bank may be expected to score.
   /// @throws ConfigError as `score`, and if `method` uses normal references and there is no other.
-  at::Tensor score_left_out(std::int64_t index, Method method) const;
+  at::Tensor score_left_out(const at::Tensor& features, std::int64_t index, Method method) const;
 
   /// Throws ConfigError if `method` needs references or a head that the bank does not have.
   void check(Method method) const;
@@ -69,22 +100,10 @@ class ReferenceBank {
   Method effective(Method method) const;
 
  private:
-  /// Rows `begin` to `end` of the normal features.
-  struct Range {
-    std::int64_t begin, end;
-  };
-  using Ranges = std::vector<Range>;
+  at::Tensor mine() const;
 
-  std::vector<at::Tensor> score_against(const at::Tensor& features,
-                                        const std::vector<Method>& methods,
-                                        const Ranges& ranges) const;
-  NearestNeighbors nearest_normal(const at::Tensor& queries, const Ranges& ranges) const;
-  at::Tensor normal_cosine(const at::Tensor& queries, const Ranges& ranges) const;
-  at::Tensor mine(const Ranges& ranges) const;
-
-  std::int64_t normal_count_ = 0, abnormal_count_ = 0, patches_ = 0;
-  NeighborRows normal_;    ///< K1 * N rows
-  NeighborRows abnormal_;  ///< the masked-in rows of all abnormal references
+  ReferenceFeatures features_;
+  NeighborRows normal_, abnormal_;
   mutable NaglHead head_{nullptr};
   PatchGrid grid_;
   at::Tensor abnormal_positions_;  ///< position encoding of the masked-in rows

@@ -41,6 +41,10 @@ std::map<std::string, std::string> head_metadata(const NaglHeadOptions& options,
 /// @throws ModelError naming the file on metadata that is missing or makes no sense
 HeadOrigin read_origin(const WeightsFile& file);
 
+/// What `load_head` does, for a file that holds more than a head.
+/// @param prefix of the names of the head's tensors
+TrainedHead read_head(const WeightsFile& file, const std::string& prefix, at::Device device);
+
 /// Loads `model.safetensors`. @throws ModelError naming the file if it is no such file
 TrainedHead load_head(const std::filesystem::path& path, at::Device device);
 

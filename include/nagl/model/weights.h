@@ -46,7 +46,8 @@ class WeightsFile {
   /// Copies every tensor of the file into the parameter or buffer of that name, converting floating
   /// types. @throws ModelError if a tensor is missing, surplus, of another shape,
   /// not floating or not finite.
-  void load_into(torch::nn::Module& module) const;
+  /// @param prefix of the names of the module's tensors in the file; others are left alone
+  void load_into(torch::nn::Module& module, const std::string& prefix = "") const;
 
  private:
   [[noreturn]] void fail(const std::string& why) const;

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nagl/detection/calibration.h"
+#include "nagl/detection/detector_options.h"
+#include "nagl/model/reference_bank.h"
+#include "nagl/model/trained_head.h"
+
+namespace nagl {
+
+/// A picture that a bank was made from.
+struct EnrolledPicture {
+  std::string path;      ///< where it was read from; empty for one made in memory
+  std::string checksum;  ///< SHA-256 of its size and pixels
+
+  template <typename Self, typename Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("path", self.path);
+    visit("checksum", self.checksum);
+  }
+};
+
+/// What recognises a picture, whatever its file: SHA-256 of its size and pixels.
+std::string checksum_of(const Image& image);
+
+/// All that scoring needs beside the backbone. One file holds it.
+struct Bank {
+  DetectorOptions options;
+  HeadOrigin origin;                ///< the backbone and layer that its features are of
+  std::optional<TrainedHead> head;  ///< RM and AFL, for Method::kNagl
+  ReferenceFeatures features;
+  std::vector<EnrolledPicture> normal, abnormal;  ///< in the order of `features`
+  /// [P, N] float32: patch scores of up to 16 normal pictures (or tiles of them), each with itself
+  /// left out, a lone one mirrored: what good pictures look like. Undefined without normal ones.
+  at::Tensor probe_scores;
+  std::optional<Calibration> calibration;
+};
+
+/// The index of the picture with that checksum, if it is there.
+std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pictures,
+                                         const std::string& checksum);
+
+/// Writes a bank as safetensors, atomically.
+/// @param backbone whose features it holds; its checksum is noted
+/// @throws DataError naming the file if it cannot be written
+void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbone& backbone);
+
+/// Reads what `save_bank` wrote, onto `device`.
+/// @throws ModelError naming the file if it is no bank, damaged, or of another preprocessing
+Bank load_bank(const std::filesystem::path& path, at::Device device);
+
+}  // namespace nagl

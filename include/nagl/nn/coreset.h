@@ -1,0 +1,21 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+namespace nagl {
+
+/// Greedy k-centre choice (Gonzalez, 1985; as PatchCore uses it, Roth et al., CVPR 2022) by cosine:
+/// again and again the row that is least like every row there is already. The choice goes on from
+/// `present`, so that rows which come later are chosen as if all had come at once.
+/// @param candidates [R, C] float32
+/// @param present [P, C] float32, P >= 0: what is there before
+/// @param count 1..R rows to choose
+/// @return [count] int64 on the CPU, in the order of choice; without `present` the first is the row
+///         least like the mean of all
+/// @throws std::invalid_argument on another count
+at::Tensor choose_coreset(const at::Tensor& candidates, const at::Tensor& present,
+                          std::int64_t count);
+
+}  // namespace nagl

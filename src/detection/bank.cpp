@@ -1,0 +1,177 @@
+#include "nagl/detection/bank.h"
+
+#include <fmt/format.h>
+
+#include <numeric>
+
+#include "nagl/core/error.h"
+#include "nagl/core/options.h"
+#include "nagl/core/sha256.h"
+#include "nagl/core/version.h"
+#include "nagl/image/preprocess.h"
+#include "nagl/model/weights.h"
+
+namespace nagl {
+namespace {
+
+constexpr const char* kKind = "nagl bank";
+constexpr const char* kHeadPrefix = "head.";
+
+/// What a bank file says beside its tensors.
+struct BankRecord {
+  DetectorOptions options;
+  std::vector<EnrolledPicture> normal, abnormal;
+  std::vector<std::int64_t> normal_rows, abnormal_views;
+  std::optional<Calibration> calibration;
+
+  template <typename Self, typename Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("options", self.options);
+    visit("normal", self.normal);
+    visit("normal_rows", self.normal_rows);
+    visit("abnormal", self.abnormal);
+    visit("abnormal_views", self.abnormal_views);
+    visit("calibration", self.calibration);
+  }
+};
+
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& why) {
+  throw ModelError(fmt::format("bank '{}': {}", path.string(), why));
+}
+
+std::string text_of(const WeightsFile& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  return found == file.metadata().end() ? "" : found->second;
+}
+
+BankRecord read_record(const WeightsFile& file) {
+  BankRecord record;
+  try {
+    option_from_json(record, Json::parse(text_of(file, "bank")), "bank");
+    record.options.check();
+  } catch (const Json::exception&) {
+    fail(file.path(), "what it says of its pictures is not valid JSON; it is damaged");
+  } catch (const ConfigError& error) {
+    fail(file.path(), fmt::format("{}; it was written by another version of nagl ({}), or damaged",
+                                  error.what(), text_of(file, "nagl_version")));
+  }
+  return record;
+}
+
+/// A tensor that must be finite and of so many sides.
+at::Tensor read_tensor(const WeightsFile& file, const std::string& name, at::ScalarType type,
+                       std::int64_t sides) {
+  const at::Tensor tensor = file.read(name);
+  if (tensor.scalar_type() != type || tensor.dim() != sides ||
+      !at::isfinite(tensor).all().item<bool>()) {
+    fail(file.path(), fmt::format("tensor '{}' is not what a bank holds; it is damaged", name));
+  }
+  return tensor;
+}
+
+/// Whether so many counts, none negative, belong to `pictures` and sum up to `rows`.
+bool adds_up(const std::vector<std::int64_t>& counts, std::size_t pictures, std::int64_t rows) {
+  for (const auto count : counts) {
+    if (count < 0 || count > rows) return false;
+  }
+  return counts.size() == pictures &&
+         std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) == rows;
+}
+
+}  // namespace
+
+std::string checksum_of(const Image& image) {
+  Sha256 sum;
+  sum.update(fmt::format("{}x{}\n", image.rgb.rows, image.rgb.cols));
+  for (int y = 0; y < image.rgb.rows; ++y) {
+    sum.update(image.rgb.ptr(y), static_cast<std::size_t>(image.rgb.cols) * image.rgb.elemSize());
+  }
+  return sum.hex();
+}
+
+std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pictures,
+                                         const std::string& checksum) {
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    if (pictures[i].checksum == checksum) return static_cast<std::int64_t>(i);
+  }
+  return std::nullopt;
+}
+
+void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbone& backbone) {
+  const BankRecord record{bank.options,
+                          bank.normal,
+                          bank.abnormal,
+                          bank.features.normal_rows,
+                          bank.features.abnormal_views,
+                          bank.calibration};
+  const HeadOrigin origin = origin_of(backbone);
+  auto metadata = head_metadata(
+      bank.head ? bank.head->head->options() : NaglHeadOptions{.width = origin.width}, origin);
+  metadata["kind"] = kKind;
+  metadata["nagl_version"] = version();
+  metadata["precision"] = to_string(backbone.precision());
+  metadata["preprocess_version"] = std::to_string(kPreprocessVersion);
+  metadata["bank"] = dump_json(option_to_json(record));
+  std::map<std::string, at::Tensor> tensors;
+  tensors["normal"] = bank.features.normal;
+  if (bank.features.abnormal.defined()) {
+    tensors["abnormal"] = bank.features.abnormal;
+    tensors["patch_mask"] = bank.features.patch_mask;
+  }
+  if (bank.probe_scores.defined()) tensors["probe_scores"] = bank.probe_scores;
+  if (bank.head) {
+    metadata["model"] = bank.head->path.string();
+    for (const auto& [name, tensor] : state_of(*bank.head->head)) {
+      tensors[kHeadPrefix + name] = tensor;
+    }
+  }
+  write_weights(path, tensors, metadata);
+}
+
+Bank load_bank(const std::filesystem::path& path, at::Device device) {
+  const c10::InferenceMode guard(false);  // the head is a module
+  const WeightsFile file(path);
+  if (const auto kind = text_of(file, "kind"); kind != kKind) {
+    fail(path, fmt::format("it is no bank (its kind is '{}'); give a file that nagl enroll wrote",
+                           kind.empty() ? "unknown" : kind));
+  }
+  if (const auto made = text_of(file, "preprocess_version");
+      made != std::to_string(kPreprocessVersion)) {
+    fail(path, fmt::format("its pictures were preprocessed in another way (version {}, here {}); "
+                           "enroll them again",
+                           made, kPreprocessVersion));
+  }
+  BankRecord record = read_record(file);
+  Bank bank;
+  bank.options = record.options;
+  bank.normal = std::move(record.normal);
+  bank.abnormal = std::move(record.abnormal);
+  bank.calibration = record.calibration;
+  bank.origin = read_origin(file);
+  ReferenceFeatures& features = bank.features;
+  features.normal = read_tensor(file, "normal", at::kFloat, 2).to(device);
+  features.normal_rows = std::move(record.normal_rows);
+  features.abnormal_views = std::move(record.abnormal_views);
+  bool whole = features.normal.size(1) == bank.origin.width &&
+               adds_up(features.normal_rows, bank.normal.size(), features.normal.size(0));
+  if (file.entries().contains("abnormal")) {
+    features.abnormal = read_tensor(file, "abnormal", at::kFloat, 2).to(device);
+    features.patch_mask = read_tensor(file, "patch_mask", at::kBool, 2).to(device);
+    whole = whole && adds_up(features.abnormal_views, bank.abnormal.size(),
+                             features.patch_mask.size(0));
+  } else {
+    whole = whole && bank.abnormal.empty() && features.abnormal_views.empty();
+  }
+  if (file.entries().contains("probe_scores")) {
+    bank.probe_scores = read_tensor(file, "probe_scores", at::kFloat, 2);
+  }
+  if (!whole) fail(path, "its tensors do not fit its list of pictures; it is damaged");
+  for (const auto& [name, entry] : file.entries()) {
+    if (!name.starts_with(kHeadPrefix)) continue;
+    bank.head = read_head(file, kHeadPrefix, device);
+    break;
+  }
+  return bank;
+}
+
+}  // namespace nagl

@@ -1,0 +1,20 @@
+#include "nagl/detection/detector_options.h"
+
+#include <fmt/format.h>
+
+#include "nagl/core/error.h"
+
+namespace nagl {
+
+void DetectorOptions::check() const {
+  decode.check();
+  tiling.check();
+  if (turns != 1 && turns != 4 && turns != 8) {
+    throw ConfigError(fmt::format("turns {} is not one of 1, 4, 8", turns));
+  }
+  if (!(coreset > 0 && coreset <= 1)) {
+    throw ConfigError(fmt::format("coreset {} is not a share above 0 and at most 1", coreset));
+  }
+}
+
+}  // namespace nagl

@@ -1,0 +1,28 @@
+#include "nagl/image/alteration.h"
+
+#include <opencv2/imgproc.hpp>
+
+namespace nagl {
+
+cv::Mat altered(const cv::Mat& rgb, const Alteration& alteration) {
+  cv::Mat result = rgb;
+  if (alteration.degrees != 0 || alteration.shift_x != 0 || alteration.shift_y != 0) {
+    // Pixel centres lie at whole numbers, so a quarter turn of a square moves pixels onto pixels.
+    const cv::Point2f centre(static_cast<float>(rgb.cols - 1) / 2,
+                             static_cast<float>(rgb.rows - 1) / 2);
+    cv::Mat motion = cv::getRotationMatrix2D(centre, alteration.degrees, 1);
+    motion.at<double>(0, 2) += alteration.shift_x * rgb.cols;
+    motion.at<double>(1, 2) += alteration.shift_y * rgb.rows;
+    cv::Mat moved;
+    cv::warpAffine(rgb, moved, motion, rgb.size(), cv::INTER_LINEAR, cv::BORDER_REFLECT);
+    result = moved;
+  }
+  if (alteration.gain != 1) {
+    cv::Mat brighter;
+    result.convertTo(brighter, -1, alteration.gain);
+    result = brighter;
+  }
+  return result;
+}
+
+}  // namespace nagl
