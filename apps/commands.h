@@ -7,10 +7,13 @@ namespace nagl::apps {
 
 /// Each adds one subcommand; parsing it and running it sets `exit_code`.
 void add_score(CLI::App& app, int& exit_code);
+void add_enroll(CLI::App& app, int& exit_code);
+void add_calibrate(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);
 void add_evaluate(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_synth(CLI::App& app, int& exit_code);
+void add_completion(CLI::App& app, int& exit_code);
 
 /// The text of `nagl --version`.
 std::string version_text();

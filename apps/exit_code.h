@@ -10,6 +10,7 @@ enum ExitCode {
   kDataFailure = 3,
   kModelFailure = 4,
   kDeviceFailure = 5,
+  kAnomalyFound = 10,  ///< `nagl score --fail-on-anomaly`
 };
 
 }  // namespace nagl::apps

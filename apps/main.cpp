@@ -23,13 +23,17 @@ constexpr const char* kDescription =
     "nagl finds defects in pictures from a handful of good examples, with no training on your "
     "parts.\n\n"
     "  nagl score --normal good/ --out result/ new/    scores every picture below new/\n"
+    "  nagl enroll --normal good/ --out part.safetensors    encodes references once, into a bank\n"
+    "  nagl calibrate --bank part.safetensors          chooses thresholds, for verdicts\n"
     "  nagl train --data source/ --out runs/source     learns from defects of another domain\n"
     "  nagl evaluate --data target/ --out results/     measures it on a benchmark\n"
     "  nagl synth --out demo/                          makes pictures to try it on\n";
 
 constexpr const char* kFooter =
     "Exit codes: 0 done, 1 unexpected failure, 2 wrong options, 3 unusable picture or folder (also "
-    "when\nsome queries were skipped), 4 unusable weights, 5 device not available.\n"
+    "when\nsome queries were skipped), 4 unusable weights, 5 device not available,\n10 an anomaly "
+    "was found "
+    "(nagl score --fail-on-anomaly).\n"
     "Results go to stdout and files, messages to stderr. `nagl COMMAND --help` tells the rest.";
 
 void log_to_stderr() {
@@ -61,14 +65,18 @@ int run(int argc, char** argv) {
   CLI::App app(kDescription, "nagl");
   app.footer(kFooter);
   app.set_version_flag("--version", version_text);
+  app.set_help_all_flag("--help-all", "The help of all commands, and exit");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   int exit_code = kSuccess;
   add_score(app, exit_code);
+  add_enroll(app, exit_code);
+  add_calibrate(app, exit_code);
   add_train(app, exit_code);
   add_evaluate(app, exit_code);
   add_inspect(app, exit_code);
   add_synth(app, exit_code);
+  add_completion(app, exit_code);
   try {
     app.parse(arguments_of(argc, argv));
   } catch (const CLI::ParseError& error) {

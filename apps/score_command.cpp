@@ -7,73 +7,48 @@ void add_score(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<ScoreArguments>();
   auto* command = app.add_subcommand(
       "score",
-      "Score pictures against reference folders: for each an image score, an anomaly map and an "
-      "overlay.\n\n"
+      "Score pictures against reference folders or a bank: for each an image score, an anomaly map "
+      "and an overlay; with a calibrated bank a verdict and regions too.\n\n"
       "  nagl score --normal good/ --out result/ new/\n"
       "  nagl score --normal good/ --abnormal bad/ --masks bad_masks/ --method both_nn "
       "new/a.png\n"
       "  nagl score --normal good/ --abnormal bad/ --masks bad_masks/ --method nagl --model "
-      "runs/source/model.safetensors new/\n");
-  command->add_option("query", arguments->queries, "Pictures, or folders of them (recursively)")
-      ->required();
-
-  constexpr const char* kReferences = "References";
+      "runs/source/model.safetensors new/\n"
+      "  nagl score --bank part.safetensors --out result/ new/        a bank of nagl enroll\n"
+      "  nagl score --bank part.safetensors --watch inbox/            pictures as they come\n"
+      "  find new/ -name '*.png' | nagl score --bank part.safetensors -\n");
+  command->add_option("query", arguments->queries,
+                      "Pictures, or folders of them (recursively); - reads a list of paths, one a "
+                      "line, from standard input");
   command
-      ->add_option("--normal", arguments->normal,
-                   "Folder of pictures of good parts, or one such picture; may be repeated")
-      ->required()
-      ->allow_extra_args(false)
-      ->group(kReferences);
+      ->add_option("--watch", arguments->watch,
+                   "Score the pictures of a folder, and further ones as they appear, one JSON line "
+                   "each, until interrupted")
+      ->group("Queries");
   command
-      ->add_option("--abnormal", arguments->abnormal,
-                   "Folder of pictures of defects, or one such picture; may be repeated")
-      ->allow_extra_args(false)
-      ->group(kReferences);
-  command
-      ->add_option(
-          "--masks", arguments->masks,
-          "Folder of their masks (above 0 on the defect), matched by stem, with or without "
-          "_mask")
-      ->group(kReferences);
-  command
-      ->add_option("--normal-shots", arguments->normal_shots,
-                   "Use only the first N normal pictures, sorted by path")
-      ->check(CLI::Range(1, 1000000))
-      ->group(kReferences);
-  command
-      ->add_option("--abnormal-shots", arguments->abnormal_shots,
-                   "Use only the first N abnormal pictures")
-      ->check(CLI::Range(1, 1000000))
-      ->group(kReferences);
-
-  constexpr const char* kScoring = "Scoring";
-  command
-      ->add_option("--method", arguments->method,
-                   "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: "
-                   "both; nagl: "
-                   "both, with a model that nagl train made")
+      ->add_option("--settle", arguments->settle,
+                   "Seconds that a watched file must not have changed before it counts as complete")
+      ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str()
-      ->group(kScoring);
-  command
-      ->add_option("--model", arguments->model,
-                   "The model.safetensors of a training, for --method nagl; --layer follows it")
-      ->group(kScoring);
+      ->group("Queries");
   command
       ->add_option("--roi", arguments->roi,
                    "Where to look: a mask picture for all queries, or a folder of them matched by "
                    "stem; patches outside do not count")
-      ->group(kScoring);
+      ->group("Queries");
   command
-      ->add_option("--bit-depth", arguments->decode.bit_depth,
-                   "Bits a sample of 16-bit pictures really holds, e.g. 12")
-      ->capture_default_str()
-      ->group(kScoring);
+      ->add_option(
+          "--bank", arguments->bank,
+          "References and settings from a bank that nagl enroll wrote, instead of --normal")
+      ->group("References");
+  add_reference_options(*command, arguments->references);
 
   constexpr const char* kOutput = "Output";
   command
-      ->add_option("--out", arguments->out,
-                   "Folder for maps/, overlays/, results.jsonl, results.csv and run.json (without "
-                   "it: scores only)")
+      ->add_option(
+          "--out", arguments->out,
+          "Folder for maps/, overlays/, report.html, results.jsonl, results.csv, regions.csv "
+          "and run.json (without it: scores only)")
       ->group(kOutput);
   command->add_flag("--overwrite", arguments->overwrite, "Replace files that exist")
       ->group(kOutput);
@@ -86,6 +61,16 @@ void add_score(CLI::App& app, int& exit_code) {
       ->capture_default_str()
       ->group(kOutput);
   command->add_flag("--no-overlays", arguments->no_overlays, "Draw no overlays")->group(kOutput);
+  command->add_flag("--no-report", arguments->no_report, "Write no report.html")->group(kOutput);
+  command
+      ->add_flag("--sorted", arguments->sorted,
+                 "Copy the pictures to OUT/sorted/normal and OUT/sorted/anomalous; needs a "
+                 "calibrated bank")
+      ->group(kOutput);
+  command
+      ->add_flag("--fail-on-anomaly", arguments->fail_on_anomaly,
+                 "Exit with code 10 if any picture is anomalous; needs a calibrated bank")
+      ->group(kOutput);
   command
       ->add_option("--scale", arguments->scale,
                    "Colours of the overlays: references: one scale for the run, from what good "

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <set>
 
 #include "nagl/core/atomic_file.h"
@@ -31,19 +32,45 @@ std::string csv_field(const std::string& text) {
 }
 
 std::string csv_row(const ScoreRecord& record) {
-  const PlannedQuery& query = *record.query;
+  const PlannedQuery& query = record.query;
   const auto text = [](const std::optional<fs::path>& path) {
     return path ? csv_field(path->string()) : std::string();
   };
   const bool scored = !record.error;
-  return fmt::format("{},{},{},{},{},{}\n", csv_field(query.file.path.string()),
-                     scored ? fmt::format("{:.6f}", record.image_score) : "",
-                     query.known ? csv_field(query.known->defect) : "",
-                     scored ? text(query.map) : "", scored ? text(query.overlay) : "",
-                     scored ? "" : csv_field(*record.error));
+  const bool judged = scored && record.verdict != Verdict::kUnknown;
+  return fmt::format(
+      "{},{},{},{},{},{},{},{}\n", csv_field(query.file.path.string()),
+      scored ? fmt::format("{:.6f}", record.image_score) : "",
+      query.known ? csv_field(query.known->defect) : "", judged ? to_string(record.verdict) : "",
+      judged ? fmt::format("{}", record.regions.size()) : "", scored ? text(query.map) : "",
+      scored ? text(query.overlay) : "", scored ? "" : csv_field(*record.error));
+}
+
+std::string region_rows(const ScoreRecord& record) {
+  std::string rows;
+  for (const auto& region : record.regions) {
+    rows += fmt::format("{},{},{},{},{},{},{},{},{:.6f},{:.6f}\n",
+                        csv_field(record.query.file.path.string()), region.box.x, region.box.y,
+                        region.box.width, region.box.height, region.area, region.peak.x,
+                        region.peak.y, region.peak_score, region.mean_score);
+  }
+  return rows;
 }
 
 }  // namespace
+
+void OutputPlan::assign(PlannedQuery& query) const {
+  const fs::path place = query.file.relative();
+  fs::path stem = place;
+  stem.replace_extension();
+  query.map = out / "maps" / stem;
+  *query.map += map_extension;
+  if (overlays) {
+    query.overlay = out / "overlays" / stem;
+    *query.overlay += ".png";
+  }
+  if (sort) query.sorted = place;
+}
 
 void OutputPlan::assign(std::vector<PlannedQuery>& queries, bool overwrite) const {
   std::map<fs::path, fs::path> owner;
@@ -54,7 +81,7 @@ void OutputPlan::assign(std::vector<PlannedQuery>& queries, bool overwrite) cons
                         "' exists; give --overwrite to replace it, or another --out");
     }
   };
-  for (const auto& file : {json_lines(), csv(), run()}) check_free(file);
+  for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) check_free(file);
   for (auto& query : queries) {
     const fs::path relative = query.file.relative().replace_extension();
     const auto [entry, fresh] = owner.emplace(relative, query.file.path);
@@ -63,13 +90,9 @@ void OutputPlan::assign(std::vector<PlannedQuery>& queries, bool overwrite) cons
                         query.file.path.string() + "' would both be written to '" +
                         relative.string() + ".*'; score them in separate runs");
     }
-    query.map = out / "maps" / relative;
-    *query.map += map_extension;
+    assign(query);
     check_free(*query.map);
-    if (!overlays) continue;
-    query.overlay = out / "overlays" / relative;
-    *query.overlay += ".png";
-    check_free(*query.overlay);
+    if (query.overlay) check_free(*query.overlay);
   }
 }
 
@@ -104,43 +127,67 @@ void OutputPlan::check_writable() const {
 
 Json ScoreRecord::json() const {
   Json line;
-  line["path"] = query->file.path.string();
-  if (query->known) line["label"] = query->known->defect;
+  line["path"] = query.file.path.string();
+  if (query.known) line["label"] = query.known->defect;
   if (error) {
     line["error"] = *error;
     return line;
   }
   line["image_score"] = image_score;
+  if (verdict != Verdict::kUnknown) line["verdict"] = to_string(verdict);
   line["peak"] = {{"x", peak.x}, {"y", peak.y}, {"score", peak_score}};
   line["height"] = size.height;
   line["width"] = size.width;
-  if (query->map) line["map"] = query->map->string();
-  if (query->overlay) line["overlay"] = query->overlay->string();
+  if (verdict != Verdict::kUnknown) {
+    Json& list = line["regions"] = Json::array();
+    for (const auto& region : regions) {
+      list.push_back({{"box",
+                       {{"x", region.box.x},
+                        {"y", region.box.y},
+                        {"width", region.box.width},
+                        {"height", region.box.height}}},
+                      {"area", region.area},
+                      {"peak", {{"x", region.peak.x}, {"y", region.peak.y}}},
+                      {"peak_score", region.peak_score},
+                      {"mean_score", region.mean_score}});
+    }
+  }
+  if (query.map) line["map"] = query.map->string();
+  if (query.overlay) line["overlay"] = query.overlay->string();
   return line;
 }
 
 void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& records) {
-  std::string lines, rows = "path,image_score,label,map,overlay,error\n";
+  std::string lines, rows = "path,image_score,label,verdict,regions,map,overlay,error\n";
+  std::string regions = "path,x,y,width,height,area,peak_x,peak_y,peak_score,mean_score\n";
+  bool judged = false;
   for (const auto& record : records) {
     lines += dump_json(record.json()) + "\n";
     rows += csv_row(record);
+    regions += region_rows(record);
+    judged = judged || record.verdict != Verdict::kUnknown;
   }
   write_file(plan.json_lines(), lines);
   write_file(plan.csv(), rows);
+  if (judged) write_file(plan.regions(), regions);
 }
 
 Json summarize(const std::vector<ScoreRecord>& records) {
   std::vector<double> scores;
   std::vector<std::uint8_t> labels;
-  std::size_t skipped = 0, unknown = 0, anomalous = 0;
+  std::size_t skipped = 0, unknown = 0, anomalous = 0, judged = 0, called = 0;
   for (const auto& record : records) {
     if (record.error) {
       ++skipped;
-    } else if (!record.query->known) {
+      continue;
+    }
+    judged += record.verdict != Verdict::kUnknown;
+    called += record.verdict == Verdict::kAnomalous;
+    if (!record.query.known) {
       ++unknown;
     } else {
       scores.push_back(record.image_score);
-      labels.push_back(record.query->known->anomalous());
+      labels.push_back(record.query.known->anomalous());
       anomalous += labels.back();
     }
   }
@@ -149,6 +196,7 @@ Json summarize(const std::vector<ScoreRecord>& records) {
   summary["skipped"] = skipped;
   summary["good"] = labels.size() - anomalous;
   summary["anomalous"] = anomalous;
+  if (judged > 0) summary["called_anomalous"] = called;
   const auto area = unknown == 0 ? auroc(scores, labels) : std::nullopt;
   summary["image_auroc"] = area ? Json(*area) : Json(nullptr);
   if (!area) {

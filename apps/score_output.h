@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <opencv2/core/types.hpp>
 #include <optional>
 #include <string>
@@ -10,6 +9,7 @@
 #include "nagl/core/json.h"
 #include "nagl/dataset/dataset.h"
 #include "nagl/dataset/pictures.h"
+#include "nagl/detection/detector.h"
 
 namespace nagl::apps {
 
@@ -19,17 +19,23 @@ struct PlannedQuery {
   std::optional<Sample> known;               ///< label and mask, from an MVTec layout
   std::optional<std::filesystem::path> roi;  ///< region of interest
   std::optional<std::filesystem::path> map, overlay;
+  std::optional<std::filesystem::path> sorted;  ///< below `sorted/VERDICT`
 };
 
 /// What the output folder will hold.
 struct OutputPlan {
   std::filesystem::path out;
   std::string map_extension = ".png";
-  bool overlays = true;
+  bool overlays = true, report = true, sort = false;
 
   std::filesystem::path json_lines() const { return out / "results.jsonl"; }
   std::filesystem::path csv() const { return out / "results.csv"; }
+  std::filesystem::path regions() const { return out / "regions.csv"; }
+  std::filesystem::path html() const { return out / "report.html"; }
   std::filesystem::path run() const { return out / "run.json"; }
+
+  /// Gives one query its files.
+  void assign(PlannedQuery& query) const;
 
   /// Gives each query its files, `maps/` and `overlays/` plus its path below the folder it was
   /// found in. @throws ConfigError if two queries would share a file, or a file exists and
@@ -50,17 +56,19 @@ struct OutputPlan {
 
 /// One scored (or skipped) query.
 struct ScoreRecord {
-  const PlannedQuery* query = nullptr;
+  PlannedQuery query;
   std::optional<std::string> error;  ///< why it was skipped
   double image_score = 0;
   cv::Size size;
   cv::Point peak;
   double peak_score = 0;
+  Verdict verdict = Verdict::kUnknown;
+  std::vector<Region> regions;
 
   Json json() const;
 };
 
-/// `results.jsonl` and `results.csv`.
+/// `results.jsonl`, `results.csv` and, with verdicts, `regions.csv`.
 void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& records);
 
 /// Pictures, skipped pictures and image AUROC (null with a reason where there is none).

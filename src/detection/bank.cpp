@@ -120,7 +120,9 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
   }
   if (bank.probe_scores.defined()) tensors["probe_scores"] = bank.probe_scores;
   if (bank.head) {
-    metadata["model"] = bank.head->path.string();
+    const auto named = bank.head->metadata.find("model");  // a head that came from a bank
+    metadata["model"] =
+        named != bank.head->metadata.end() ? named->second : bank.head->path.string();
     for (const auto& [name, tensor] : state_of(*bank.head->head)) {
       tensors[kHeadPrefix + name] = tensor;
     }
@@ -157,8 +159,8 @@ Bank load_bank(const std::filesystem::path& path, at::Device device) {
   if (file.entries().contains("abnormal")) {
     features.abnormal = read_tensor(file, "abnormal", at::kFloat, 2).to(device);
     features.patch_mask = read_tensor(file, "patch_mask", at::kBool, 2).to(device);
-    whole = whole && adds_up(features.abnormal_views, bank.abnormal.size(),
-                             features.patch_mask.size(0));
+    whole = whole &&
+            adds_up(features.abnormal_views, bank.abnormal.size(), features.patch_mask.size(0));
   } else {
     whole = whole && bank.abnormal.empty() && features.abnormal_views.empty();
   }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "html.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/evaluation/report.h"
 
@@ -48,48 +49,6 @@ figcaption { padding: 6px 10px; font-size: 13px; overflow-wrap: anywhere; }
 .warning { background: #fff8e1; border-left: 4px solid #f0b429; padding: 6px 12px; margin: 8px 0; }
 .note { color: var(--soft); font-size: 13px; margin: 6px 0 0; }
 )css";
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      case '\'':
-        result += "&#39;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
-}
-
-std::string base64(const std::string& bytes) {
-  constexpr const char* kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k) {
-      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
-    }
-    for (std::size_t k = 0; k < 4; ++k) {
-      text += i + k > bytes.size() ? '=' : kDigits[group >> (18 - 6 * k) & 63U];
-    }
-  }
-  return text;
-}
 
 const char* colour_of(Method method) {
   switch (method) {

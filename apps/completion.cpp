@@ -1,0 +1,85 @@
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <iostream>
+
+#include "commands.h"
+
+namespace nagl::apps {
+namespace {
+
+/// The long names of a command's options.
+std::vector<std::string> options_of(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const auto* option : command.get_options()) {
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+/// Bash; zsh reads it through bashcompinit. Values are completed as file names.
+void print_bash(const CLI::App& app) {
+  std::string cases, commands;
+  for (const auto* command : app.get_subcommands({})) {
+    commands += command->get_name() + " ";
+    cases += fmt::format("    {}) words=\"{}\" ;;\n", command->get_name(),
+                         fmt::join(options_of(*command), " "));
+  }
+  fmt::print(std::cout, R"sh(_nagl() {{
+  local word=${{COMP_WORDS[COMP_CWORD]}} words
+  case "${{COMP_WORDS[1]}}" in
+{}    *) words="{}{}" ;;
+  esac
+  if [ "$COMP_CWORD" -gt 1 ] && [[ "$word" != -* ]]; then
+    COMPREPLY=($(compgen -f -- "$word"))
+  else
+    COMPREPLY=($(compgen -W "$words" -- "$word"))
+  fi
+}}
+complete -o filenames -F _nagl nagl
+)sh",
+             cases, commands, fmt::join(options_of(app), " "));
+}
+
+std::string quoted(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') result += '\\';
+    result += c == '\n' ? ' ' : c;
+  }
+  return result + "'";
+}
+
+void print_fish(const CLI::App& app) {
+  for (const auto* command : app.get_subcommands({})) {
+    const std::string text = command->get_description();
+    fmt::print(std::cout, "complete -c nagl -n __fish_use_subcommand -f -a {} -d {}\n",
+               command->get_name(), quoted(text.substr(0, text.find('\n'))));
+    for (const auto* option : command->get_options()) {
+      for (const auto& name : option->get_lnames()) {
+        fmt::print(std::cout,
+                   "complete -c nagl -n '__fish_seen_subcommand_from {}' -l {} -d {}{}\n",
+                   command->get_name(), name, quoted(option->get_description()),
+                   option->get_items_expected_max() > 0 ? " -r" : "");
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void add_completion(CLI::App& app, int&) {
+  auto shell = std::make_shared<std::string>();
+  auto* command = app.add_subcommand(
+      "completion",
+      "Print a shell's completion script.\n\n"
+      "  source <(nagl completion bash)\n"
+      "  autoload -U +X bashcompinit && bashcompinit && source <(nagl completion zsh)\n"
+      "  nagl completion fish | source\n");
+  command->add_option("shell", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  command->callback([shell, &app] { *shell == "fish" ? print_fish(app) : print_bash(app); });
+}
+
+}  // namespace nagl::apps

@@ -1,0 +1,144 @@
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+
+#include "enroll_arguments.h"
+#include "exit_code.h"
+#include "nagl/core/error.h"
+#include "nagl/detection/detector.h"
+#include "nagl/image/tiling.h"
+#include "references.h"
+
+namespace nagl::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kMegabyte = 1e6;
+
+fs::path derived_folder(const EnrollArguments& arguments) {
+  if (!arguments.derived_masks.empty()) return arguments.derived_masks;
+  fs::path folder = arguments.out;
+  folder.replace_extension();
+  folder += "-masks";
+  return folder;
+}
+
+double megabytes(std::int64_t rows, std::int64_t width) {
+  return static_cast<double>(rows * width) * sizeof(float) / kMegabyte;
+}
+
+/// Says how large the bank will be, by the first picture's size.
+void tell_size(const ReferencePaths& references, const DetectorOptions& options,
+               const Backbone& backbone) {
+  if (references.normal.empty()) return;
+  const Image first = read_image(references.normal.front(), options.decode);
+  const auto pictures = static_cast<std::int64_t>(references.normal.size());
+  const auto tiles = cut_into_tiles(first.rgb.size(), options.tiling).count();
+  const std::int64_t rows = pictures * expected_rows(first.rgb.size(), options, backbone.patch());
+  spdlog::info("{} normal pictures{}{} give about {} patches, {:.0f} MB{}", pictures,
+               tiles > 1 ? fmt::format(" of {} tiles", tiles) : "",
+               options.turns > 1 ? fmt::format(" at {} angles", options.turns) : "", rows,
+               megabytes(rows, backbone.width()),
+               options.coreset < 1 ? fmt::format(" (coreset {})", options.coreset) : "");
+}
+
+/// Leaves out what the bank holds already. @return how many that were
+std::size_t drop_known(const BankBuilder& builder, ReferencePaths& references,
+                       const DecodeOptions& decode) {
+  const std::size_t before = references.normal.size() + references.abnormal.size();
+  std::erase_if(references.normal,
+                [&](const fs::path& path) { return builder.holds(read_image(path, decode)); });
+  std::erase_if(references.abnormal, [&](const MaskedPicture& picture) {
+    return builder.holds(read_image(picture.picture, decode));
+  });
+  return before - references.normal.size() - references.abnormal.size();
+}
+
+void check_out(const EnrollArguments& arguments) {
+  std::error_code error;
+  const bool exists = fs::exists(arguments.out, error);
+  if (arguments.add && arguments.overwrite)
+    throw ConfigError("give --add or --overwrite, not both");
+  if (arguments.add && !exists) {
+    throw ConfigError(fmt::format("--add: the bank '{}' does not exist", arguments.out.string()));
+  }
+  if (exists && !arguments.add && !arguments.overwrite) {
+    throw ConfigError(fmt::format("'{}' exists; give --add to add to it, --overwrite to replace it",
+                                  arguments.out.string()));
+  }
+  if (arguments.add && arguments.references.normal.empty() &&
+      arguments.references.abnormal.empty()) {
+    throw ConfigError("--add: nothing to add; give --normal or --abnormal");
+  }
+}
+
+void print_bank(const fs::path& path, const Bank& bank, double seconds) {
+  std::error_code error;
+  const double size = static_cast<double>(fs::file_size(path, error)) / kMegabyte;
+  fmt::print(std::cout, "{}: {} normal picture{}", path.string(), bank.normal.size(),
+             bank.normal.size() == 1 ? "" : "s");
+  if (!bank.abnormal.empty()) {
+    fmt::print(std::cout, ", {} of defects", bank.abnormal.size());
+  }
+  fmt::print(std::cout, ", {} patches, {:.1f} MB, method {} ({:.1f} s)\n",
+             bank.features.normal.size(0), size, to_string(bank.options.method), seconds);
+  fmt::print(std::cout, "next: nagl score --bank {} PICTURES, or first nagl calibrate --bank {}\n",
+             path.string(), path.string());
+}
+
+}  // namespace
+
+int run_enroll(const EnrollArguments& arguments) {
+  const auto start = std::chrono::steady_clock::now();
+  check_out(arguments);
+  const auto device = parse_device(arguments.runtime.device);
+  LowValueWarning low_values;
+  std::optional<Bank> earlier;
+  if (arguments.add) earlier = load_bank(arguments.out, device);
+  DetectorOptions options =
+      earlier ? earlier->options
+              : detector_options(
+                    arguments.references,
+                    parse_image_size(arguments.runtime.image_size.value_or(kDefaultImageSize)));
+  ReferencePaths references = find_references(arguments.references, options.method);
+  if (!earlier && references.normal.empty()) throw ConfigError("give good pictures with --normal");
+  if (!earlier && uses_abnormal(options.method) && !uses_head(options.method) &&
+      references.abnormal.empty()) {
+    throw ConfigError(fmt::format("method {} needs pictures of defects: give --abnormal",
+                                  to_string(options.method)));
+  }
+
+  std::optional<BankBuilder> builder;
+  Runtime runtime;
+  if (earlier) {
+    runtime = start_runtime_for(arguments.out, *earlier, arguments.references, arguments.runtime);
+    if (earlier->calibration) spdlog::warn("the bank's calibration is void; calibrate it again");
+    builder.emplace(runtime.backbone, std::move(*earlier), runtime.batch_size);
+    if (const auto known = drop_known(*builder, references, options.decode); known > 0) {
+      spdlog::info("{} of the pictures are in the bank already", known);
+    }
+  } else {
+    auto head = load_model(arguments.references, options.method, device);
+    RuntimeOptions runtime_options = arguments.runtime;
+    if (head && !runtime_options.layer) runtime_options.layer = head->origin.layer;
+    runtime = start_runtime(runtime_options);
+    builder.emplace(runtime.backbone, options, std::move(head), runtime.batch_size);
+  }
+  spdlog::info("backbone {}", runtime.backbone->describe());
+  tell_size(references, options, *runtime.backbone);
+  add_references(*builder, runtime, references, options.decode, derived_folder(arguments),
+                 low_values);
+  low_values.finish();
+  const Bank bank = builder->finish();
+  save_bank(arguments.out, bank, *runtime.backbone);
+  const auto seconds = std::chrono::steady_clock::now() - start;
+  print_bank(arguments.out, bank, std::chrono::duration<double>(seconds).count());
+  return kSuccess;
+}
+
+}  // namespace nagl::apps

@@ -1,0 +1,183 @@
+#include "references.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "nagl/core/error.h"
+#include "nagl/core/options.h"
+#include "nagl/dataset/pictures.h"
+#include "nagl/image/overlay.h"
+
+namespace nagl::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::int64_t turns_of(const std::string& augment) {
+  return augment == "rotate" ? 4 : augment == "rotate8" ? 8 : 1;
+}
+
+/// The mask, and the picture beside its heat map and the mask's outline.
+void write_derived(const fs::path& folder, const Image& image, const DerivedMask& derived) {
+  const std::string stem = image.path.stem().string();
+  write_png(folder / (stem + "_mask.png"), derived.mask);
+  OverlayContent content;
+  content.rgb = image.rgb;
+  content.map = derived.map;
+  content.scale = scale_of(derived.map);
+  content.truth = derived.mask;
+  content.caption = "derived mask: outlined on the right";
+  write_png(folder / "check" / (stem + ".png"), draw_overlay(content));
+}
+
+}  // namespace
+
+void LowValueWarning::see(const Image& image, Progress& progress) {
+  if (!image.looks_12_bit || count_++ > 0) return;
+  progress.clear();
+  spdlog::warn(
+      "'{}' is a 16-bit picture without values of 4096 or more and will look dark; "
+      "if it holds 12 bits, give --bit-depth 12",
+      image.path.string());
+}
+
+void LowValueWarning::finish() const {
+  if (count_ > 1) spdlog::warn("{} pictures gave that warning", count_);
+}
+
+DetectorOptions detector_options(const ReferenceArguments& arguments, ImageSize image_size) {
+  DetectorOptions options;
+  options.image_size = image_size;
+  if (arguments.method) options.method = parse_method(*arguments.method);
+  if (arguments.augment) options.turns = turns_of(*arguments.augment);
+  if (arguments.tile) options.tiling.tile = *arguments.tile;
+  if (arguments.overlap) options.tiling.overlap = *arguments.overlap;
+  if (arguments.coreset) options.coreset = *arguments.coreset;
+  if (arguments.bit_depth) options.decode.bit_depth = *arguments.bit_depth;
+  options.check();
+  return options;
+}
+
+ReferencePaths find_references(const ReferenceArguments& arguments, Method method) {
+  ReferencePaths references;
+  if (!arguments.normal.empty()) {
+    for (const auto& file : choose_references(arguments.normal, arguments.normal_shots)) {
+      references.normal.push_back(file.path);
+    }
+  }
+  const bool abnormal_given = !arguments.abnormal.empty() || !arguments.masks.empty();
+  if (!uses_abnormal(method)) {
+    if (!abnormal_given) return references;
+    throw ConfigError(fmt::format(
+        "method {} does not use --abnormal and --masks; give --method both_nn or abnormal_nn",
+        to_string(method)));
+  }
+  if (!abnormal_given) return references;
+  if (arguments.abnormal.empty()) {
+    throw ConfigError("--masks are those of pictures of defects; name them with --abnormal");
+  }
+  const auto pictures = choose_references(arguments.abnormal, arguments.abnormal_shots);
+  if (!arguments.masks.empty()) {
+    references.abnormal = pair_with_masks(pictures, arguments.masks);
+  } else {
+    for (const auto& file : pictures) references.abnormal.push_back({file.path, {}});
+  }
+  return references;
+}
+
+std::optional<TrainedHead> load_model(const ReferenceArguments& arguments, Method method,
+                                      at::Device device) {
+  if (uses_head(method) == arguments.model.empty()) {
+    throw ConfigError(arguments.model.empty()
+                          ? "method nagl needs --model, the model.safetensors of nagl train"
+                          : "--model is for --method nagl");
+  }
+  if (arguments.model.empty()) return std::nullopt;
+  return load_head(arguments.model, device);
+}
+
+void check_agrees(const fs::path& bank_path, const Bank& bank, const ReferenceArguments& arguments,
+                  const RuntimeOptions& runtime) {
+  const auto differ = [&](const std::string& option, const auto& asked, const auto& made) {
+    if (asked == made) return;
+    throw ModelError(
+        fmt::format("bank '{}' was made with {} {}, not {}; leave the option out, or "
+                    "enroll again",
+                    bank_path.string(), option, made, asked));
+  };
+  const DetectorOptions& made = bank.options;
+  if (arguments.method) {
+    differ("--method", to_string(parse_method(*arguments.method)), to_string(made.method));
+  }
+  if (arguments.augment)
+    differ("--augment-references turns", turns_of(*arguments.augment), made.turns);
+  if (arguments.tile) differ("--tile", *arguments.tile, made.tiling.tile);
+  if (arguments.overlap) differ("--overlap", *arguments.overlap, made.tiling.overlap);
+  if (arguments.coreset) differ("--coreset", *arguments.coreset, made.coreset);
+  if (arguments.bit_depth) differ("--bit-depth", *arguments.bit_depth, made.decode.bit_depth);
+  if (runtime.layer) differ("--layer", *runtime.layer, bank.origin.layer);
+  if (runtime.image_size) {
+    const ImageSize asked = parse_image_size(*runtime.image_size);
+    const auto text = [](ImageSize size) { return fmt::format("{}x{}", size.height, size.width); };
+    differ("--image-size", text(asked), text(made.image_size));
+  }
+  if (!arguments.model.empty()) {
+    const std::string asked = WeightsFile(arguments.model).checksum();
+    const std::string held = bank.head ? checksum_of(state_of(*bank.head->head)) : "none";
+    differ("a --model of checksum", asked.substr(0, 12), held.substr(0, 12));
+  }
+}
+
+Runtime start_runtime_for(const fs::path& bank_path, const Bank& bank,
+                          const ReferenceArguments& arguments, RuntimeOptions runtime) {
+  check_agrees(bank_path, bank, arguments, runtime);
+  runtime.layer = bank.origin.layer;
+  runtime.image_size =
+      fmt::format("{}x{}", bank.options.image_size.height, bank.options.image_size.width);
+  const Runtime started = start_runtime(runtime);
+  bank.origin.check_equals(origin_of(*started.backbone), bank_path);
+  return started;
+}
+
+void add_references(BankBuilder& builder, const Runtime& runtime, const ReferencePaths& references,
+                    const DecodeOptions& decode, const fs::path& derived_masks,
+                    LowValueWarning& low_values) {
+  Progress progress("encoding references", static_cast<std::int64_t>(references.normal.size() +
+                                                                     references.abnormal.size()));
+  std::int64_t done = 0, derived_count = 0;
+  ReferenceListener listener;
+  listener.seen = [&](const Image& image) {
+    low_values.see(image, progress);
+    progress.update(++done);
+  };
+  listener.derived = [&](const Image& image, const DerivedMask& derived) {
+    ++derived_count;
+    if (!derived_masks.empty()) write_derived(derived_masks, image, derived);
+  };
+  add_pictures(builder, runtime.backbone, references, decode, listener);
+  progress.clear();
+  if (derived_count == 0) return;
+  if (derived_masks.empty()) {
+    spdlog::warn("no --masks: where the {} defects are was derived from the good pictures",
+                 derived_count);
+  } else {
+    spdlog::warn(
+        "no --masks: where the {} defects are was derived from the good pictures; look at '{}', "
+        "and if a mask is wrong, correct it in '{}' and give that folder as --masks",
+        derived_count, (derived_masks / "check").string(), derived_masks.string());
+  }
+}
+
+Json describe_references(const ReferencePaths& references) {
+  Json described;
+  described["normal"] = Json::array();
+  for (const auto& path : references.normal) described["normal"].push_back(path.string());
+  described["abnormal"] = Json::array();
+  for (const auto& [picture, masks] : references.abnormal) {
+    described["abnormal"].push_back({{"picture", picture.string()},
+                                     {"mask", masks.empty() ? "derived" : masks.front().string()}});
+  }
+  return described;
+}
+
+}  // namespace nagl::apps

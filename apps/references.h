@@ -1,0 +1,54 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "nagl/core/progress.h"
+#include "nagl/detection/bank.h"
+#include "nagl/detection/bank_builder.h"
+#include "reference_options.h"
+#include "runtime.h"
+
+namespace nagl::apps {
+
+/// Warns of the first 16-bit picture that holds 12 bits, and counts the others.
+class LowValueWarning {
+ public:
+  void see(const Image& image, Progress& progress);
+  void finish() const;
+
+ private:
+  std::int64_t count_ = 0;
+};
+
+/// What the arguments ask for, where they do; the rest is the default. @throws ConfigError
+DetectorOptions detector_options(const ReferenceArguments& arguments, ImageSize image_size);
+
+/// The pictures that the arguments name. @throws ConfigError if `method` has no use for them, or
+/// needs some that are not there
+ReferencePaths find_references(const ReferenceArguments& arguments, Method method);
+
+/// The trained head that the method needs. @throws ConfigError if it needs one and none is named,
+/// or the other way round
+std::optional<TrainedHead> load_model(const ReferenceArguments& arguments, Method method,
+                                      at::Device device);
+
+/// Throws ModelError if an argument that is set says otherwise than the bank.
+void check_agrees(const std::filesystem::path& bank_path, const Bank& bank,
+                  const ReferenceArguments& arguments, const RuntimeOptions& runtime);
+
+/// The runtime for a bank: its layer and image size. @throws as `check_agrees`
+Runtime start_runtime_for(const std::filesystem::path& bank_path, const Bank& bank,
+                          const ReferenceArguments& arguments, RuntimeOptions runtime);
+
+/// Reads and adds pictures, with progress. Derived masks, and for each a picture to check it by,
+/// are written to `derived_masks`, unless that is empty; a message says so.
+void add_references(BankBuilder& builder, const Runtime& runtime, const ReferencePaths& references,
+                    const DecodeOptions& decode, const std::filesystem::path& derived_masks,
+                    LowValueWarning& low_values);
+
+/// References as JSON, for result files.
+Json describe_references(const ReferencePaths& references);
+
+}  // namespace nagl::apps
