@@ -110,6 +110,12 @@ void check_arguments(const ScoreArguments& arguments) {
   if (arguments.sorted && arguments.out.empty()) throw ConfigError("--sorted needs --out");
 }
 
+void check_verdicts(const ScoreArguments& arguments, const Bank& bank) {
+  if (bank.calibration || !(arguments.sorted || arguments.fail_on_anomaly)) return;
+  throw ConfigError(fmt::format("{} needs a calibrated bank: nagl enroll, then nagl calibrate",
+                                arguments.sorted ? "--sorted" : "--fail-on-anomaly"));
+}
+
 /// The detector that the arguments describe, and what its references were.
 struct Prepared {
   Runtime runtime;
@@ -123,11 +129,13 @@ Prepared prepare(const ScoreArguments& arguments, const OutputPlan& plan,
   Prepared prepared;
   if (!arguments.bank.empty()) {
     prepared.bank = load_bank(arguments.bank, device);
+    check_verdicts(arguments, prepared.bank);
     prepared.runtime =
         start_runtime_for(arguments.bank, prepared.bank, arguments.references, arguments.runtime);
     spdlog::info("backbone {}", prepared.runtime.backbone->describe());
     return prepared;
   }
+  check_verdicts(arguments, prepared.bank);
   const Method method = arguments.references.method ? parse_method(*arguments.references.method)
                                                     : DetectorOptions().method;
   auto head = load_model(arguments.references, method, device);
@@ -257,10 +265,6 @@ int run_score(const ScoreArguments& arguments) {
   Prepared prepared = prepare(arguments, plan, references, low_values);
   const Detector detector(prepared.runtime.backbone, std::move(prepared.bank),
                           prepared.runtime.batch_size);
-  if (!detector.bank().calibration && (arguments.sorted || arguments.fail_on_anomaly)) {
-    throw ConfigError(fmt::format("{} needs a calibrated bank: nagl enroll, then nagl calibrate",
-                                  arguments.sorted ? "--sorted" : "--fail-on-anomaly"));
-  }
   std::optional<ColourScale> scale;
   if (arguments.scale == "references" && !plan.out.empty() && plan.overlays) {
     scale = reference_scale(detector, shared_roi);

@@ -5,6 +5,7 @@
 # make the flags differ and the header unusable.
 add_compile_options(-fPIC)
 set(CMAKE_LINK_DEPENDS_NO_SHARED ON)
+set(CMAKE_INSTALL_RPATH ${NAGL_TORCH_DIR}/lib)  # an installed executable finds Torch where it is
 
 if(NAGL_SANITIZE)
   add_compile_options(-fsanitize=${NAGL_SANITIZE} -fno-sanitize-recover=undefined
@@ -39,7 +40,8 @@ function(nagl_library name)
   add_library(${target} STATIC ${sources})
   add_library(nagl::${name} ALIAS ${target})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} OUTPUT_NAME nagl-${name})
-  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/include)
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
+  target_compile_features(${target} PUBLIC cxx_std_20)
   target_link_libraries(${target} PUBLIC ${arg_LINK})
   nagl_common_options(${target})
 endfunction()

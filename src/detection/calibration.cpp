@@ -18,13 +18,12 @@
 namespace nagl {
 namespace {
 
-constexpr std::size_t kEnoughPictures = 16;  // from here on pictures are scored as they are only
-constexpr double kNotAlone = 1e-9;           // a deviation below it is none
+constexpr std::size_t kEnoughPictures = 4;  // from here on pictures are scored as they are only
+constexpr double kNoSpread = 1e-9;
 
 /// How the next picture of a part may differ from the last one.
-constexpr std::array kViews = {
-    Alteration{1.5, 0.01, 0.01, 1}, Alteration{-1.5, -0.01, 0.01, 1},
-    Alteration{0, 0.01, -0.01, 1.06}, Alteration{0, -0.01, -0.01, 0.94}};
+constexpr std::array kViews = {Alteration{1.5, 0.01, 0.01, 1}, Alteration{-1.5, -0.01, 0.01, 1},
+                               Alteration{0, 0.01, -0.01, 1.06}, Alteration{0, -0.01, -0.01, 0.94}};
 
 /// The integral of cos^power from 0 to `angle`, by Simpson's rule.
 double cosine_integral(double angle, double power) {
@@ -49,6 +48,22 @@ double student_quantile(double probability, double freedom) {
     (below < probability ? low : high) = middle;
   }
   return std::sqrt(freedom) * std::tan((low + high) / 2);
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+constexpr double kNormalMad = 1.4826;  // a normal distribution's deviation over its median distance
+
+/// What makes the median distance from the median unbiased for few values (Croux and Rousseeuw,
+/// 1992).
+double mad_correction(double count) {
+  constexpr std::array kFew = {1.0, 1.0, 1.196, 1.495, 1.363, 1.206, 1.2, 1.14, 1.129, 1.107};
+  const auto index = static_cast<std::size_t>(count);
+  return index < kFew.size() ? kFew[index] : count / (count - 0.8);
 }
 
 /// What a threshold is chosen by: the image score, and the hottest pixel of the map.
@@ -151,9 +166,8 @@ class Calibrator {
     for (std::size_t i = 0; i < good_.image.size(); i += views) {
       result_.false_alarms += good_.image[i] > result_.image_threshold;
     }
-    result_.misses = std::count_if(bad_.image.begin(), bad_.image.end(), [&](double score) {
-      return score <= result_.image_threshold;
-    });
+    result_.misses = std::count_if(bad_.image.begin(), bad_.image.end(),
+                                   [&](double score) { return score <= result_.image_threshold; });
     return result_;
   }
 
@@ -227,16 +241,19 @@ double false_alarm_threshold(const GoodScores& good, double rate, bool& extrapol
     std::sort(own.begin(), own.end());
     return own[static_cast<std::size_t>(rank) - 1];
   }
-  const auto count = static_cast<double>(good.values.size());
-  const double mean = std::accumulate(good.values.begin(), good.values.end(), 0.0) / count;
-  double squares = 0;
-  for (const double value : good.values) squares += (value - mean) * (value - mean);
-  const double deviation = count > 1 ? std::sqrt(squares / (count - 1)) : 0;
+  const double middle = median(good.values);
+  std::vector<double> distances;
+  for (const double value : good.values) distances.push_back(std::abs(value - middle));
   // Views of one picture are no further pictures; a lone picture has nothing but its views.
-  const double independent = pictures > 1 ? pictures : count;
-  if (independent < 2 || deviation < kNotAlone) return mean + deviation;
-  return mean + student_quantile(1 - rate, independent - 1) * deviation *
-                    std::sqrt(1 + 1 / independent);
+  const double independent = pictures > 1 ? pictures : static_cast<double>(good.values.size());
+  double deviation = kNormalMad * mad_correction(independent) * median(distances);
+  if (deviation < kNoSpread) {  // more than half are equal
+    deviation = std::accumulate(distances.begin(), distances.end(), 0.0) /
+                static_cast<double>(distances.size());
+  }
+  if (independent < 2) return middle;
+  const double reach = student_quantile(1 - rate, independent - 1) * std::sqrt(1 + 1 / independent);
+  return std::min(1.0, middle + reach * deviation);
 }
 
 double best_f1_threshold(const std::vector<double>& good, const std::vector<double>& bad) {
@@ -249,14 +266,15 @@ double best_f1_threshold(const std::vector<double>& good, const std::vector<doub
   };
   // Below all of them everything is called anomalous.
   double best = all.front() - 1e-6, best_gap = 0;
-  double best_f1 = 2 * above(bad, best) / (above(bad, best) + above(good, best) +
-                                           static_cast<double>(bad.size()));
+  double best_f1 = 2 * above(bad, best) /
+                   (above(bad, best) + above(good, best) + static_cast<double>(bad.size()));
   for (std::size_t i = 0; i + 1 < all.size(); ++i) {
     const double gap = all[i + 1] - all[i];
     if (gap <= 0) continue;
     const double threshold = (all[i] + all[i + 1]) / 2;
     const double found = above(bad, threshold);
-    const double f1 = 2 * found / (found + above(good, threshold) + static_cast<double>(bad.size()));
+    const double f1 =
+        2 * found / (found + above(good, threshold) + static_cast<double>(bad.size()));
     if (f1 > best_f1 || (f1 == best_f1 && gap > best_gap)) {
       best_f1 = f1;
       best_gap = gap;
@@ -271,7 +289,8 @@ std::vector<std::string> trust_in(const Calibration& c) {
   const auto pictures = static_cast<double>(c.good_pictures);
   if (c.alone) {
     sentences.push_back(
-        "The only reference was scored against itself, slightly altered: how much good parts differ "
+        "The only reference was scored against itself, slightly altered: how much good parts "
+        "differ "
         "from each other is not known. Give more good pictures before you rely on this threshold.");
   } else if (c.options.rule == ThresholdRule::kFalseAlarmRate && c.extrapolated) {
     sentences.push_back(fmt::format(
@@ -283,10 +302,11 @@ std::vector<std::string> trust_in(const Calibration& c) {
   }
   // The one-sided 95 % bound of Clopper and Pearson for none of n; for more, counting says enough.
   if (c.false_alarms == 0 && !c.alone) {
-    sentences.push_back(fmt::format(
-        "None of the {} good pictures lies above it; with 95 % confidence that only says that fewer "
-        "than {:.0f} % of all good pictures do.",
-        c.good_pictures, 100 * (1 - std::pow(0.05, 1 / pictures))));
+    sentences.push_back(
+        fmt::format("None of the {} good pictures lies above it; with 95 % confidence that only "
+                    "says that fewer "
+                    "than {:.0f} % of all good pictures do.",
+                    c.good_pictures, 100 * (1 - std::pow(0.05, 1 / pictures))));
   } else if (!c.alone) {
     sentences.push_back(fmt::format("{} of the {} good pictures ({:.0f} %) lie above it.",
                                     c.false_alarms, c.good_pictures,

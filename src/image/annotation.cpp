@@ -42,6 +42,9 @@ class Canvas {
     cv::circle(mask_, scaled({centre}).front(), static_cast<int>(std::lround(radius * kOne)),
                kInside, cv::FILLED, cv::LINE_8, kSubpixelBits);
   }
+  void points(const std::vector<cv::Point2d>& places) {
+    for (const auto& place : places) line({place, place});
+  }
   void line(const std::vector<cv::Point2d>& points) {
     cv::polylines(mask_, std::vector{scaled(points)}, false, kInside, 1, cv::LINE_8, kSubpixelBits);
   }
@@ -95,7 +98,8 @@ std::string text(const Json& value) { return value.is_string() ? value.get<std::
 void draw_labelme(const fs::path& file, const Json& shape, Canvas& canvas) {
   std::vector<cv::Point2d> points;
   for (const auto& point : member(shape, "points")) {
-    if (!point.is_array() || point.size() < 2) fail(file, "holds a shape whose points are no pairs");
+    if (!point.is_array() || point.size() < 2)
+      fail(file, "holds a shape whose points are no pairs");
     points.emplace_back(number(file, point[0]), number(file, point[1]));
   }
   const std::string type = text(member(shape, "shape_type"));
@@ -106,9 +110,10 @@ void draw_labelme(const fs::path& file, const Json& shape, Canvas& canvas) {
     canvas.box(points[0], points[1]);
   } else if (type == "circle" && pair) {
     canvas.circle(points[0], points[1]);
-  } else if ((type == "line" || type == "linestrip" || type == "point" || type == "points") &&
-             !points.empty()) {
+  } else if ((type == "line" || type == "linestrip") && points.size() > 1) {
     canvas.line(points);
+  } else if (type == "point" || type == "points") {
+    canvas.points(points);
   } else {
     fail(file, fmt::format("holds a shape of the kind '{}', which cannot be drawn; mark the defect "
                            "with polygons or rectangles",

@@ -114,7 +114,15 @@ TEST_F(ScoreTest, MethodsWithAbnormalReferences) {
         score(references + " --masks " + path("cat/ground_truth/spot") + " " + path("cat/test"));
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_TRUE(contains(outcome.out, "image AUROC 100.00 %")) << outcome.out;
-    EXPECT_EQ(score(references + " " + path("cat/test")).exit_code, 2);  // no masks
+    const auto derived = score(references + " " + path("cat/test"));  // no masks
+    EXPECT_EQ(derived.exit_code, 0) << derived.err;
+    EXPECT_TRUE(contains(derived.err, "derived")) << derived.err;
+    EXPECT_TRUE(contains(derived.out, "image AUROC 100.00 %")) << derived.out;
+    EXPECT_EQ(score("--method " + method + " " + path("cat/test")).exit_code, 2);  // no defects
+    EXPECT_EQ(score("--method " + method + " --masks " + path("cat/ground_truth") + " " +
+                    path("cat/test"))
+                  .exit_code,
+              2);
   }
   const auto unmasked = score("--method both_nn --abnormal " + path("cat/test/good/1.png") +
                               " --masks " + path("cat/test/spot/0.png") + " " + path("cat/test"));

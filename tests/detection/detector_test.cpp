@@ -1,60 +1,22 @@
 #include "nagl/detection/detector.h"
 
-#include <opencv2/core.hpp>
-#include <opencv2/imgproc.hpp>
+#include <ATen/Parallel.h>
+
+#include <thread>
 
 #include "nagl/core/error.h"
-#include "nagl/detection/bank_builder.h"
 #include "nagl/detection/reference_scale.h"
 #include "nagl/image/anomaly_map.h"
-#include "tensors.h"
+#include "parts.h"
 
 namespace nagl {
 namespace {
 
 using testing::max_difference;
 using testing::message_of;
-using testing::TemporaryFolder;
 
-/// Grey noise with, where asked for, a bright square.
-cv::Mat part(std::uint64_t seed, bool defect) {
-  cv::Mat picture(120, 160, CV_8UC3);
-  cv::RNG(seed).fill(picture, cv::RNG::NORMAL, cv::Scalar::all(100), cv::Scalar::all(12));
-  if (defect) cv::rectangle(picture, cv::Rect(100, 30, 30, 30), cv::Scalar(250, 240, 40), -1);
-  return picture;
-}
-
-/// A detector over three pictures of such parts and one defect, at a small size.
-class DetectorTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    NAGL_NEEDS_BACKBONE(weights);
-    backbone = std::make_shared<Backbone>(weights, BackboneOptions());
-    options.image_size = {112, 140};
-    for (std::uint64_t i = 0; i < 3; ++i) {
-      references.normal.push_back(folder / (std::to_string(i) + ".png"));
-      write_png(references.normal.back(), part(i, false));
-    }
-    write_png(folder / "bad.png", part(7, true));
-    cv::Mat mask = cv::Mat::zeros(120, 160, CV_8U);
-    cv::rectangle(mask, cv::Rect(100, 30, 30, 30), cv::Scalar(255), -1);
-    write_png(folder / "bad_mask.png", mask);
-    write_png(folder / "empty_mask.png", cv::Mat::zeros(120, 160, CV_8U));
-    references.abnormal = {{folder / "bad.png", {folder / "bad_mask.png"}}};
-  }
-
-  Detector detector() const {
-    return Detector(backbone, make_bank(backbone, references, options, {}, 2));
-  }
-  static Query query(std::uint64_t seed, bool defect) {
-    return Query({part(seed, defect), {}, false});
-  }
-
-  TemporaryFolder folder;
-  std::shared_ptr<const Backbone> backbone;
-  DetectorOptions options;
-  ReferencePaths references;
-};
+using testing::part;
+class DetectorTest : public testing::PartsTest {};
 
 TEST_F(DetectorTest, FindsTheDefectWithEveryMethod) {
   for (const auto method : {Method::kNormalNn, Method::kAbnormalNn, Method::kBothNn}) {
@@ -167,6 +129,76 @@ TEST_F(DetectorTest, TheScaleComesFromGoodReferences) {
   const auto lone = detector();
   const auto mirrored = reference_scale(lone);
   EXPECT_GT(mirrored.high, mirrored.low);
+}
+
+TEST_F(DetectorTest, TilesFindASmallDefectWhereItIs) {
+  // A defect of 6 pixels in a picture of 640 x 480.
+  const auto large = [](std::uint64_t seed, bool defect) {
+    cv::Mat picture = part(seed, false, {640, 480});
+    if (defect) cv::rectangle(picture, cv::Rect(500, 301, 6, 6), cv::Scalar(230, 220, 60), -1);
+    return Image{picture, {}, false};
+  };
+  DetectorOptions own;
+  own.image_size = {112, 112};
+  own.tiling.tile = 112;
+  BankBuilder builder(backbone, own);
+  for (std::uint64_t i = 0; i < 2; ++i) builder.add_normal(large(i, false));
+  const Detector tiled(backbone, builder.finish(), 4);
+  const Detection good = tiled.detect(large(5, false)), bad = tiled.detect(large(6, true));
+  EXPECT_GT(bad.image_score, 1.2 * good.image_score);
+  cv::Point peak;
+  cv::minMaxLoc(bad.map, nullptr, nullptr, nullptr, &peak);
+  EXPECT_LE(cv::norm(peak - cv::Point(503, 304)), 14) << peak;
+  EXPECT_EQ(bad.map.size(), cv::Size(640, 480));
+  const auto tiles = cut_into_tiles({640, 480}, tiled.options().tiling).count();
+  EXPECT_EQ(bad.patch_scores.sizes(), at::IntArrayRef({static_cast<std::int64_t>(tiles), 8, 8}));
+  // The image score is the largest of the tiles'.
+  double largest = 0;
+  for (std::size_t i = 0; i < tiles; ++i) {
+    const auto tile = bad.patch_scores[static_cast<std::int64_t>(i)].flatten();
+    largest = std::max(largest, image_score(tile));
+  }
+  EXPECT_NEAR(bad.image_score, largest, 1e-9);
+}
+
+TEST_F(DetectorTest, TilesOutsideTheRegionOfInterestAreNotScored) {
+  options.image_size = {56, 56};
+  options.tiling.tile = 56;
+  references.abnormal.clear();
+  const auto own = detector();
+  auto limited = query(21, true);
+  limited.roi = cv::Mat::zeros(120, 160, CV_8U);
+  limited.roi.colRange(0, 50).setTo(255);
+  const auto seen = own.detect(limited);
+  EXPECT_EQ(cv::countNonZero(seen.map.colRange(50, 160)), 0);
+  EXPECT_EQ(cv::countNonZero(seen.map.colRange(0, 50)), 120 * 50);
+  EXPECT_LT(seen.image_score, own.detect(query(21, true)).image_score);
+  limited.roi.setTo(0);
+  EXPECT_THROW(own.detect(limited), DataError);
+}
+
+TEST_F(DetectorTest, SeveralThreadsGiveWhatOneGives) {
+  options.method = Method::kNagl;
+  options.image_size = {56, 70};
+  const Detector own(backbone, make_bank(backbone, references, options, untrained_head(), 2));
+  std::vector<Detection> alone;
+  for (std::uint64_t i = 0; i < 4; ++i) alone.push_back(own.detect(query(30 + i, i % 2 == 0)));
+  std::vector<std::thread> threads;
+  std::vector<double> worst(4, 1);
+  for (std::size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      worst[t] = 0;
+      for (std::uint64_t round = 0; round < 4; ++round) {
+        const std::size_t i = (t + round) % 4;
+        const Detection seen = own.detect(query(30 + i, i % 2 == 0));
+        worst[t] = std::max({worst[t], max_difference(seen.patch_scores, alone[i].patch_scores),
+                             cv::norm(seen.map, alone[i].map, cv::NORM_INF),
+                             std::abs(seen.image_score - alone[i].image_score)});
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  for (const double difference : worst) EXPECT_LT(difference, 1e-6);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include "nagl/image/overlay.h"
 #include "tensors.h"
@@ -62,6 +63,48 @@ TEST(AnomalyMap, IsBilinearThenGaussianWithMirroredBorder) {
   for (const cv::Point at :
        {cv::Point(0, 0), cv::Point(49, 39), cv::Point(25, 20), cv::Point(3, 30)}) {
     EXPECT_NEAR(map.at<float>(at), by_definition(scores, size, at.y, at.x), 1e-4) << at;
+  }
+}
+
+TEST(AnomalyMapStitcher, TilesWithTheSameScoreLeaveNoSeam) {
+  const TileGrid tiles = cut_into_tiles({150, 90}, {60, 0.25});
+  AnomalyMapStitcher stitcher(tiles);
+  for (std::size_t i = 0; i < tiles.count(); ++i) stitcher.add(i, torch::full({4, 4}, 0.25F));
+  const cv::Mat map = stitcher.take();
+  ASSERT_EQ(map.size(), cv::Size(150, 90));
+  double low = 0, high = 0;
+  cv::minMaxLoc(map, &low, &high);
+  EXPECT_NEAR(low, 0.25, 1e-6);
+  EXPECT_NEAR(high, 0.25, 1e-6);
+}
+
+TEST(AnomalyMapStitcher, IsTheBlendOfTheTilesUnderOneGaussian) {
+  // Three tiles in a row; each pixel is the mean of the tiles there, weighted by the distance from
+  // the nearer edge, smoothed over the whole picture.
+  const TileGrid tiles = cut_into_tiles({100, 40}, {40, 0.25});
+  torch::manual_seed(5);
+  AnomalyMapStitcher stitcher(tiles);
+  cv::Mat sum = cv::Mat::zeros(40, 100, CV_64F), weights = sum.clone();
+  for (std::size_t i = 0; i < tiles.count(); ++i) {
+    const auto scores = torch::rand({5, 5});
+    stitcher.add(i, scores);
+    cv::Mat patches(5, 5, CV_32F, scores.data_ptr()), tile;
+    cv::resize(patches, tile, {40, 40}, 0, 0, cv::INTER_LINEAR);
+    for (int y = 0; y < 40; ++y) {
+      for (int x = 0; x < 40; ++x) {
+        const double weight = std::min(x, 39 - x) + 0.5;
+        const cv::Point at(x + tiles.at(i).x, y);
+        sum.at<double>(at) += weight * tile.at<float>(y, x);
+        weights.at<double>(at) += weight;
+      }
+    }
+  }
+  cv::Mat expected;
+  cv::GaussianBlur(sum / weights, expected, {33, 33}, 4, 4, cv::BORDER_REFLECT);
+  const cv::Mat map = stitcher.take();
+  for (const int x : {0, 15, 35, 37, 50, 66, 99}) {
+    EXPECT_NEAR(map.at<float>(20, x), expected.at<double>(20, x), 1e-4) << x;
+    EXPECT_NEAR(map.at<float>(0, x), expected.at<double>(0, x), 1e-4) << x;
   }
 }
 

@@ -40,7 +40,10 @@ TEST(ReferenceBank, LeavesReferencesOut) {
     }
     const auto expected =
         ReferenceBank(at::stack(others)).score(normal[i].unsqueeze(0), Method::kNormalNn)[0];
-    EXPECT_LT(max_difference(bank.score_left_out(normal[i].unsqueeze(0), i, Method::kNormalNn)[0], expected), 1e-6) << i;
+    EXPECT_LT(max_difference(bank.score_left_out(normal[i].unsqueeze(0), i, Method::kNormalNn)[0],
+                             expected),
+              1e-6)
+        << i;
   }
   EXPECT_THROW(ReferenceBank(normal.slice(0, 0, 1))
                    .score_left_out(normal.slice(0, 0, 1), 0, Method::kNormalNn),
@@ -163,8 +166,7 @@ TEST(ReferenceBank, NaglWithoutAbnormalReferencesIsNormalNn) {
   const ReferenceBank bank(normal, {}, {}, random_head(), kGrid);
   EXPECT_EQ(bank.effective(Method::kNagl), Method::kNormalNn);
   EXPECT_TRUE(bank.score(queries, Method::kNagl).equal(bank.score(queries, Method::kNormalNn)));
-  EXPECT_TRUE(
-      bank.score_left_out(normal, 1, Method::kNagl)
+  EXPECT_TRUE(bank.score_left_out(normal, 1, Method::kNagl)
                   .equal(bank.score_left_out(normal, 1, Method::kNormalNn)));
   const ReferenceBank full(normal, random_pictures(2, 3), two_masks(), random_head(), kGrid);
   EXPECT_EQ(full.effective(Method::kNagl), Method::kNagl);
@@ -184,6 +186,45 @@ TEST(ReferenceBank, NaglLeavesReferencesOut) {
               1e-6)
         << i;
   }
+}
+
+TEST(ReferenceFeatures, LeavesPicturesOutWhateverRowsTheyHave) {
+  // Normal pictures of 1, 3 and 2 rows; abnormal ones of 1 and 2 views with 2, 1 and 3 marks.
+  ReferenceFeatures features;
+  features.normal = torch::arange(6).to(at::kFloat).reshape({6, 1});
+  features.normal_rows = {1, 3, 2};
+  features.abnormal = torch::arange(10, 16).to(at::kFloat).reshape({6, 1});
+  features.patch_mask =
+      torch::tensor({{true, true, false}, {false, false, true}, {true, true, true}});
+  features.abnormal_views = {1, 2};
+  EXPECT_TRUE(features.normal_picture(1).flatten().equal(torch::tensor({1.0F, 2.0F, 3.0F})));
+  const auto without = features.without_normal(1);
+  EXPECT_TRUE(without.normal.flatten().equal(torch::tensor({0.0F, 4.0F, 5.0F})));
+  EXPECT_EQ(without.normal_rows, (std::vector<std::int64_t>{1, 2}));
+  EXPECT_EQ(without.abnormal.data_ptr(), features.abnormal.data_ptr());  // shared
+  const auto second = features.without_abnormal(0);
+  EXPECT_TRUE(second.abnormal.flatten().equal(torch::tensor({12.0F, 13.0F, 14.0F, 15.0F})));
+  EXPECT_TRUE(second.patch_mask.equal(features.patch_mask.slice(0, 1)));
+  EXPECT_TRUE(features.without_abnormal(1).abnormal.flatten().equal(torch::tensor({10.0F, 11.0F})));
+  EXPECT_FALSE(second.without_abnormal(0).abnormal.defined());
+  // What does not add up is refused.
+  auto wrong = features;
+  wrong.normal_rows = {1, 3};
+  EXPECT_THROW(ReferenceBank{wrong}, std::invalid_argument);
+  wrong = features;
+  wrong.abnormal_views = {1, 1};
+  EXPECT_THROW(ReferenceBank{wrong}, std::invalid_argument);
+}
+
+TEST(ReferenceBank, ViewsOfOneDefectCountLikePictures) {
+  const auto normal = random_pictures(3, 1), abnormal = random_pictures(2, 2);
+  const ReferenceBank pictures(normal, abnormal, two_masks(), random_head(), kGrid);
+  auto features = pictures.features();
+  features.abnormal_views = {2};  // two tiles of one picture
+  const ReferenceBank tiles(features, random_head(), kGrid);
+  EXPECT_EQ(tiles.abnormal_count(), 1);
+  const auto queries = random_pictures(2, 4);
+  EXPECT_TRUE(tiles.score(queries, Method::kNagl).equal(pictures.score(queries, Method::kNagl)));
 }
 
 TEST(ReferenceBank, NaglNeedsAHeadAndAGrid) {

@@ -1,0 +1,388 @@
+#include <sys/stat.h>
+
+#include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <set>
+#include <sstream>
+
+#include "command.h"
+#include "nagl/image/image.h"
+
+namespace nagl {
+namespace {
+
+using testing::contains;
+using testing::Outcome;
+using testing::run_nagl;
+using testing::slurp;
+using testing::spill;
+using testing::TemporaryFolder;
+namespace fs = std::filesystem;
+
+cv::Mat part(std::uint64_t seed, bool defect) {
+  cv::Mat picture(90, 120, CV_8UC3);
+  cv::RNG(seed).fill(picture, cv::RNG::NORMAL, cv::Scalar::all(110), cv::Scalar::all(10));
+  if (defect) cv::circle(picture, {80, 30}, 14, cv::Scalar(20, 20, 220), -1);
+  return picture;
+}
+
+std::vector<nlohmann::json> lines(const std::string& text) {
+  std::vector<nlohmann::json> values;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) values.push_back(nlohmann::json::parse(line));
+  return values;
+}
+
+/// `nagl enroll`, `calibrate` and `score --bank` on noise with spots.
+class BankTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    NAGL_NEEDS_BACKBONE(weights);
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      write_png(folder / ("good/" + std::to_string(i) + ".png"), part(i, false));
+    }
+    for (std::uint64_t i = 0; i < 2; ++i) {
+      write_png(folder / ("new/good" + std::to_string(i) + ".png"), part(10 + i, false));
+      write_png(folder / ("new/spot" + std::to_string(i) + ".png"), part(20 + i, true));
+      write_png(folder / ("bad/" + std::to_string(i) + ".png"), part(30 + i, true));
+      cv::Mat mask = cv::Mat::zeros(90, 120, CV_8U);
+      cv::circle(mask, {80, 30}, 14, cv::Scalar(255), -1);
+      write_png(folder / ("masks/" + std::to_string(i) + "_mask.png"), mask);
+    }
+  }
+
+  std::string path(const std::string& name) const { return (folder / name).string(); }
+  std::string bank() const { return path("bank.safetensors"); }
+  Outcome enroll(const std::string& arguments) const {
+    return run_nagl("enroll --image-size 112 --out " + bank() + " " + arguments);
+  }
+  void calibrated_bank() const {
+    ASSERT_EQ(enroll("--normal " + path("good")).exit_code, 0);
+    ASSERT_EQ(run_nagl("calibrate --bank " + bank()).exit_code, 0);
+  }
+
+  TemporaryFolder folder;
+};
+
+TEST_F(BankTest, GivesNumberForNumberWhatFoldersGive) {
+  const std::string with_defects =
+      "--method both_nn --abnormal " + path("bad") + " --masks " + path("masks");
+  int run = 0;
+  for (const std::string& options :
+       {std::string(), with_defects, std::string("--tile 60 --augment-references rotate"),
+        std::string("--coreset 0.2")}) {
+    SCOPED_TRACE(options);
+    const std::string from_folders = path("f" + std::to_string(run)),
+                      from_bank = path("b" + std::to_string(run++));
+    const std::string references = "--normal " + path("good") + " " + options;
+    const auto made = enroll("--overwrite " + references);
+    ASSERT_EQ(made.exit_code, 0) << made.err;
+    EXPECT_TRUE(contains(made.out, "4 normal pictures")) << made.out;
+    const auto expected = run_nagl("score --image-size 112 --map-format npy " + references +
+                                   " --out " + from_folders + " " + path("new"));
+    ASSERT_EQ(expected.exit_code, 0) << expected.err;
+    const auto found = run_nagl("score --map-format npy --bank " + bank() + " --out " + from_bank +
+                                " " + path("new"));
+    ASSERT_EQ(found.exit_code, 0) << found.err;
+    for (const auto& entry : fs::recursive_directory_iterator(from_folders)) {
+      const fs::path relative = entry.path().lexically_relative(from_folders);
+      if (!entry.is_regular_file() || relative.extension() == ".json" ||
+          relative.extension() == ".html") {
+        continue;
+      }
+      std::string text = slurp(fs::path(from_bank) / relative);
+      for (auto at = text.find(from_bank); at != std::string::npos; at = text.find(from_bank)) {
+        text.replace(at, from_bank.size(), from_folders);
+      }
+      EXPECT_EQ(slurp(entry.path()), text) << relative;
+    }
+  }
+}
+
+TEST_F(BankTest, AddedPicturesCountAndTheOthersAreNotRead) {
+  ASSERT_EQ(enroll("--normal " + path("good") + " --normal-shots 2").exit_code, 0);
+  fs::rename(folder / "good/0.png", folder / "gone.png");
+  const auto added = enroll("--add --normal " + path("good"));
+  ASSERT_EQ(added.exit_code, 0) << added.err;
+  EXPECT_TRUE(contains(added.err, "1 of the pictures are in the bank already")) << added.err;
+  EXPECT_TRUE(contains(added.out, "4 normal pictures")) << added.out;
+  fs::rename(folder / "gone.png", folder / "good/0.png");
+  const auto found = run_nagl("score --json --bank " + bank() + " " + path("new"));
+  const auto expected =
+      run_nagl("score --json --image-size 112 --normal " + path("good") + " " + path("new"));
+  EXPECT_EQ(found.out, expected.out);
+  EXPECT_EQ(enroll("--add").exit_code, 2);
+  EXPECT_EQ(enroll("--add --overwrite --normal " + path("good")).exit_code, 2);
+  const auto another = enroll("--add --tile 60 --normal " + path("new/good0.png"));
+  EXPECT_EQ(another.exit_code, 4);
+  EXPECT_TRUE(contains(another.err, "--tile 0")) << another.err;
+}
+
+TEST_F(BankTest, MismatchesAreModelErrorsAndNothingIsReplacedUnasked) {
+  ASSERT_EQ(enroll("--normal " + path("good")).exit_code, 0);
+  const std::string before = slurp(bank());
+  const auto again = enroll("--normal " + path("good"));
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_TRUE(contains(again.err, "--add")) << again.err;
+  const auto refused = [&](const std::string& arguments, int code, const std::string& because) {
+    const auto outcome = run_nagl("score --bank " + bank() + " " + arguments + " " + path("new"));
+    EXPECT_EQ(outcome.exit_code, code) << arguments << ": " << outcome.err;
+    EXPECT_TRUE(contains(outcome.err, because)) << arguments << ": " << outcome.err;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  };
+  refused("--layer 3", 4, "--layer 7");
+  refused("--image-size 56", 4, "112x112");
+  refused("--method both_nn", 4, "normal_nn");
+  refused("--bit-depth 12", 4, "--bit-depth 16");
+  refused("--tile 60", 4, "--tile 0");
+  refused("--coreset 0.5", 4, "--coreset 1");
+  refused("--normal " + path("good"), 2, "nagl enroll --add");
+  refused("--fail-on-anomaly", 2, "nagl calibrate");
+  refused("--sorted --out " + path("out"), 2, "nagl calibrate");
+  spill(folder / "half.safetensors", before.substr(0, before.size() / 2));
+  const auto half = run_nagl("score --bank " + path("half.safetensors") + " " + path("new"));
+  EXPECT_EQ(half.exit_code, 4);
+  EXPECT_TRUE(contains(half.err, "half.safetensors") && contains(half.err, "truncated"))
+      << half.err;
+  EXPECT_EQ(run_nagl("calibrate --bank " + path("half.safetensors")).exit_code, 4);
+  EXPECT_EQ(run_nagl("score --bank " + path("absent") + " " + path("new")).exit_code, 4);
+  EXPECT_EQ(slurp(bank()), before);
+  // A folder that cannot be written: the bank that is there stays.
+  const auto full =
+      run_nagl("enroll --overwrite --image-size 112 --out " + bank() + " --normal " + path("good"),
+               "ulimit -f 4; ");
+  EXPECT_EQ(full.exit_code, 3) << full.err;
+  EXPECT_EQ(slurp(bank()), before);
+}
+
+TEST_F(BankTest, CalibrationGivesVerdictsRegionsAndExitCodes) {
+  calibrated_bank();
+  const std::string score = "score --bank " + bank() + " --fail-on-anomaly ";
+  const auto all = run_nagl(score + "--json --sorted --out " + path("out") + " " + path("new"));
+  EXPECT_EQ(all.exit_code, 10) << all.err;
+  for (const auto& record : lines(all.out)) {
+    const bool spot = contains(record["path"], "spot");
+    EXPECT_EQ(record["verdict"], spot ? "anomalous" : "normal") << record;
+    if (!spot) continue;
+    ASSERT_FALSE(record["regions"].empty());
+    const auto& region = record["regions"][0];
+    EXPECT_NEAR(region["peak"]["x"].get<int>(), 80, 16);
+    EXPECT_NEAR(region["peak"]["y"].get<int>(), 30, 16);
+    EXPECT_GT(region["area"].get<int>(), 100);
+    EXPECT_GE(region["peak_score"], region["mean_score"]);
+    EXPECT_GT(region["box"]["width"].get<int>(), 10);
+  }
+  EXPECT_EQ(slurp(folder / "out/sorted/anomalous/spot1.png"), slurp(folder / "new/spot1.png"));
+  EXPECT_EQ(slurp(folder / "out/sorted/normal/good0.png"), slurp(folder / "new/good0.png"));
+  EXPECT_FALSE(fs::exists(folder / "out/sorted/normal/spot1.png"));
+  const std::string csv = slurp(folder / "out/results.csv");
+  EXPECT_TRUE(contains(csv, "path,image_score,label,verdict,regions")) << csv;
+  EXPECT_TRUE(contains(slurp(folder / "out/regions.csv"), "spot0.png,"));
+  EXPECT_TRUE(contains(slurp(folder / "out/report.html"), "data:image/jpeg;base64"));
+  const auto run = nlohmann::json::parse(slurp(folder / "out/run.json"));
+  EXPECT_EQ(run["summary"]["called_anomalous"], 2);
+  EXPECT_GT(run["calibration"]["image_threshold"], 0);
+
+  EXPECT_EQ(run_nagl(score + path("new/good0.png")).exit_code, 0);
+  const auto table = run_nagl("score --bank " + bank() + " " + path("new"));
+  EXPECT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_TRUE(contains(table.out, "anomalous") && contains(table.out, "2 anomalous")) << table.out;
+
+  const auto best =
+      run_nagl("calibrate --json --best-f1 --bank " + bank() + " --abnormal " + path("bad"));
+  ASSERT_EQ(best.exit_code, 0) << best.err;
+  const auto calibration = nlohmann::json::parse(best.out);
+  EXPECT_EQ(calibration["defects"], 2);
+  EXPECT_EQ(calibration["misses"], 0);
+  EXPECT_EQ(calibration["options"]["rule"], "best_f1");
+  EXPECT_EQ(run_nagl("calibrate --best-f1 --bank " + bank()).exit_code, 2);
+  EXPECT_EQ(run_nagl("calibrate --false-alarm-rate 2 --bank " + bank()).exit_code, 2);
+  fs::remove(folder / "good/2.png");
+  const auto gone = run_nagl("calibrate --bank " + bank());
+  EXPECT_EQ(gone.exit_code, 3);
+  EXPECT_TRUE(contains(gone.err, "good/2.png")) << gone.err;
+}
+
+TEST_F(BankTest, DerivedMasksAreShownAndAnnotationsAreRead) {
+  const std::string references =
+      "--method both_nn --normal " + path("good") + " --abnormal " + path("bad");
+  const auto derived = enroll(references);
+  ASSERT_EQ(derived.exit_code, 0) << derived.err;
+  EXPECT_TRUE(contains(derived.err, "bank-masks")) << derived.err;
+  const cv::Mat mask = read_mask(folder / "bank-masks/1_mask.png");
+  EXPECT_EQ(mask.size(), cv::Size(120, 90));
+  EXPECT_EQ(mask.at<uchar>(30, 80), 255);
+  EXPECT_TRUE(fs::exists(folder / "bank-masks/check/1.png"));
+  // Approved as they are, they give the same bank.
+  const auto found = run_nagl("score --json --bank " + bank() + " " + path("new"));
+  const auto given = run_nagl("score --json --image-size 112 " + references + " --masks " +
+                              path("bank-masks") + " " + path("new"));
+  // check/ holds pictures of the same names, so the masks are those at the folder's top.
+  EXPECT_EQ(given.exit_code, 0) << given.err;
+  EXPECT_EQ(found.out, given.out);
+
+  // LabelMe files beside the pictures, and one COCO file.
+  for (const std::string i : {"0", "1"}) {
+    spill(folder / ("bad/" + i + ".json"),
+          R"({"imageWidth": 120, "imageHeight": 90, "shapes": [{"shape_type": "circle",
+              "points": [[80, 30], [94, 30]]}]})");
+  }
+  spill(folder / "coco.json", R"({"images": [
+        {"id": 0, "file_name": "0.png", "width": 120, "height": 90},
+        {"id": 1, "file_name": "1.png", "width": 120, "height": 90}], "annotations": [
+        {"image_id": 0, "bbox": [66, 16, 28, 28]}, {"image_id": 1, "bbox": [66, 16, 28, 28]}]})");
+  for (const std::string masks : {"bad", "coco.json"}) {
+    const auto marked = enroll("--overwrite " + references + " --masks " + path(masks));
+    EXPECT_EQ(marked.exit_code, 0) << marked.err;
+    EXPECT_FALSE(contains(marked.err, "derived")) << marked.err;
+  }
+  spill(folder / "bad/1.json", "{}");
+  const auto broken = enroll("--overwrite " + references + " --masks " + path("bad"));
+  EXPECT_EQ(broken.exit_code, 3);
+  EXPECT_TRUE(contains(broken.err, "bad/1.json")) << broken.err;
+}
+
+TEST_F(BankTest, PathsFromStandardInputGiveALineEach) {
+  calibrated_bank();
+  spill(folder / "list",
+        path("new/good0.png") + "\n\n" + path("new/absent.png") + "\r\n" + path("new/spot0.png"));
+  const auto outcome = run_nagl("score --fail-on-anomaly --out " + path("out") + " --bank " +
+                                bank() + " - <" + path("list"));
+  EXPECT_EQ(outcome.exit_code, 10) << outcome.err;
+  const auto records = lines(outcome.out);
+  ASSERT_EQ(records.size(), 3U) << outcome.out;
+  EXPECT_EQ(records[0]["verdict"], "normal");
+  EXPECT_TRUE(contains(records[1]["error"], "absent.png"));
+  EXPECT_EQ(records[2]["verdict"], "anomalous");
+  EXPECT_EQ(slurp(folder / "out/results.jsonl"), outcome.out);
+  EXPECT_TRUE(fs::exists(folder / "out/maps/spot0.png"));
+  const auto again =
+      run_nagl("score --out " + path("out") + " --bank " + bank() + " - <" + path("list"));
+  EXPECT_EQ(again.exit_code, 2) << again.err;
+  spill(folder / "list", path("new/good0.png") + "\n");
+  EXPECT_EQ(run_nagl("score --bank " + bank() + " - <" + path("list")).exit_code, 0);
+  EXPECT_EQ(run_nagl("score --bank " + bank() + " - </dev/null").exit_code, 0);
+  EXPECT_EQ(run_nagl("score --bank " + bank() + " - " + path("new")).exit_code, 2);
+}
+
+TEST_F(BankTest, AWatchedFolderMayBeWrittenSlowlyRenamedAndEmptied) {
+  calibrated_bank();
+  fs::create_directories(folder / "inbox/sub");
+  fs::copy_file(folder / "new/good0.png", folder / "inbox/first.png");
+  const std::string slow = slurp(folder / "new/spot0.png");
+  int step = 0;
+  auto since = std::chrono::steady_clock::now();
+  const auto outcome = run_nagl(
+      "score --settle 0.5 --bank " + bank() + " --out " + path("out") + " --watch " + path("inbox"),
+      "", [&](pid_t child, const std::string& printed) {
+        const auto count = std::count(printed.begin(), printed.end(), '\n');
+        const auto after = [&](int milliseconds) {
+          return std::chrono::steady_clock::now() - since > std::chrono::milliseconds(milliseconds);
+        };
+        const auto next = [&] {
+          ++step;
+          since = std::chrono::steady_clock::now();
+        };
+        if (step == 0 && count == 1) {  // the picture that was there
+          spill(folder / "inbox/vanishing.png", slow.substr(0, 100));
+          spill(folder / "inbox/text.txt", "no picture");
+          next();
+        } else if (step >= 1 && step <= 6 && after(200)) {  // written slowly
+          if (step == 1) fs::remove(folder / "inbox/vanishing.png");
+          spill(folder / "inbox/slow.png",
+                slow.substr(0, slow.size() * static_cast<std::size_t>(step) / 6));
+          next();
+        } else if (step == 7 && count == 2) {
+          fs::copy_file(folder / "new/good1.png", folder / "inbox/sub/.part");
+          fs::rename(folder / "inbox/sub/.part", folder / "inbox/sub/moved.png");
+          next();
+        } else if (step == 8 && count == 3) {
+          fs::rename(folder / "inbox/sub/moved.png", folder / "inbox/again.png");
+          next();
+        } else if (step == 9 && count == 4) {
+          spill(folder / "inbox/half.png", "no picture at all");
+          next();
+        } else if (step == 10 && after(1500)) {  // half written, then whole
+          EXPECT_EQ(count, 4) << printed;
+          spill(folder / "inbox/half.png", slow);
+          next();
+        } else if (step == 11 && count == 5) {
+          fs::remove_all(folder / "inbox/sub");
+          spill(folder / "inbox/broken.png", "never a picture");
+          next();
+        } else if (step == 12 && count == 6) {
+          ::kill(child, SIGTERM);
+          return true;
+        }
+        if (after(30000)) ::kill(child, SIGTERM);
+        return after(30000);
+      });
+  EXPECT_EQ(step, 12);
+  EXPECT_EQ(outcome.exit_code, 3) << outcome.err;  // one was skipped
+  const auto records = lines(outcome.out);
+  ASSERT_EQ(records.size(), 6U) << outcome.out << outcome.err;
+  const std::vector<std::string> names = {"first", "slow", "sub/moved", "again", "half", "broken"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(records[i]["path"], path("inbox/" + names[i] + ".png"));
+    EXPECT_EQ(records[i].contains("error"), names[i] == "broken") << records[i];
+  }
+  EXPECT_EQ(records[1]["verdict"], "anomalous");
+  EXPECT_EQ(records[4]["verdict"], "anomalous");
+  EXPECT_EQ(slurp(folder / "out/results.jsonl"), outcome.out);
+  EXPECT_TRUE(fs::exists(folder / "out/overlays/sub/moved.png"));
+  EXPECT_EQ(run_nagl("score --bank " + bank() + " --watch " + path("nowhere")).exit_code, 3);
+  EXPECT_EQ(run_nagl("score --bank " + bank() + " --watch " + path("inbox") + " " + path("new"))
+                .exit_code,
+            2);
+}
+
+TEST_F(BankTest, AnOutputFolderThatCannotBeWrittenLosesNothing) {
+  calibrated_bank();
+  fs::create_directory(folder / "sealed");
+  ::chmod((folder / "sealed").c_str(), 0500);
+  const std::string user = ::geteuid() == 0 ? "setpriv --reuid 65534 --clear-groups " : "";
+  ::chmod(folder.path().c_str(), 0755);
+  const std::string nagl = user + "env NAGL_BACKBONE='" + testing::backbone_file()->string() + "' ";
+  if (::system((nagl + NAGL_EXECUTABLE " --version >/dev/null 2>&1").c_str()) != 0) {
+    GTEST_SKIP() << "no other user can run nagl here, and root can write everywhere";
+  }
+  const auto run = [&](const std::string& arguments) {
+    return ::system(
+        (nagl + NAGL_EXECUTABLE " " + arguments + " >" + path("said") + " 2>&1").c_str());
+  };
+  EXPECT_EQ(WEXITSTATUS(
+                run("score --bank " + bank() + " --out " + path("sealed/out") + " " + path("new"))),
+            3);
+  EXPECT_TRUE(contains(slurp(folder / "said"), "sealed/out")) << slurp(folder / "said");
+  EXPECT_EQ(WEXITSTATUS(run("enroll --image-size 112 --normal " + path("good") + " --out " +
+                            path("sealed/bank.safetensors"))),
+            3);
+  EXPECT_TRUE(fs::is_empty(folder / "sealed"));
+}
+
+TEST(Completion, KnowsEveryCommandAndItsOptions) {
+  for (const std::string shell : {"bash", "zsh", "fish"}) {
+    const auto script = run_nagl("completion " + shell);
+    EXPECT_EQ(script.exit_code, 0);
+    for (const char* word :
+         {"enroll", "calibrate", "score", "train", "false-alarm-rate", "watch"}) {
+      EXPECT_TRUE(contains(script.out, word)) << shell << " " << word;
+    }
+  }
+  EXPECT_EQ(run_nagl("completion tcsh").exit_code, 2);
+  const TemporaryFolder folder;
+  spill(folder / "nagl.bash", run_nagl("completion bash").out);
+  const std::string ask = "bash -c '. " + (folder / "nagl.bash").string() +
+                          "; COMP_WORDS=(nagl calibrate --fal); COMP_CWORD=2; _nagl; echo "
+                          "$COMPREPLY' >" +
+                          (folder / "said").string();
+  ASSERT_EQ(::system(ask.c_str()), 0);
+  EXPECT_EQ(slurp(folder / "said"), "--false-alarm-rate\n");
+  const auto all = run_nagl("--help-all");
+  EXPECT_EQ(all.exit_code, 0);
+  EXPECT_TRUE(contains(all.out, "--false-alarm-rate") && contains(all.out, "--print-options"));
+}
+
+}  // namespace
+}  // namespace nagl

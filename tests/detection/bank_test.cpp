@@ -1,0 +1,222 @@
+#include "nagl/detection/bank.h"
+
+#include "nagl/core/error.h"
+#include "nagl/core/options.h"
+#include "nagl/detection/reference_scale.h"
+#include "parts.h"
+
+namespace nagl {
+namespace {
+
+using testing::defect_mask;
+using testing::max_difference;
+using testing::message_of;
+using testing::part;
+using testing::slurp;
+using testing::spill;
+
+class BankTest : public testing::PartsTest {
+ protected:
+  static Image image(std::uint64_t seed, bool defect) { return {part(seed, defect), {}, false}; }
+  Bank load() const { return load_bank(folder / "bank.safetensors", at::kCPU); }
+  void save(const Bank& bank) const { save_bank(folder / "bank.safetensors", bank, *backbone); }
+  void expect_same_answers(const Bank& a, const Bank& b) const {
+    const Detector first(backbone, a), second(backbone, b);
+    for (const bool defect : {false, true}) {
+      const auto one = first.detect(query(20, defect)), other = second.detect(query(20, defect));
+      EXPECT_EQ(one.image_score, other.image_score);
+      EXPECT_EQ(cv::norm(one.map, other.map, cv::NORM_INF), 0);
+    }
+    const auto scale = reference_scale(first), same = reference_scale(second);
+    EXPECT_EQ(scale.low, same.low);
+    EXPECT_EQ(scale.good, same.good);
+    EXPECT_EQ(scale.high, same.high);
+  }
+};
+
+TEST_F(BankTest, AFileGivesTheSameAnswers) {
+  for (const auto method : {Method::kNormalNn, Method::kBothNn, Method::kNagl}) {
+    SCOPED_TRACE(to_string(method));
+    options.method = method;
+    const Bank bank =
+        make_bank(backbone, references, options,
+                  method == Method::kNagl ? std::optional(untrained_head()) : std::nullopt);
+    save(bank);
+    const Bank loaded = load();
+    EXPECT_EQ(option_to_json(loaded.options), option_to_json(options));
+    EXPECT_EQ(loaded.origin.backbone_checksum, backbone->checksum());
+    EXPECT_EQ(loaded.normal.size(), 3U);
+    EXPECT_EQ(loaded.normal[1].path, references.normal[1].string());
+    expect_same_answers(bank, loaded);
+  }
+}
+
+TEST_F(BankTest, AddingGivesWhatMakingAtOnceGives) {
+  for (const double coreset : {1.0, 0.2}) {
+    for (const std::int64_t turns : {1, 4}) {
+      for (const std::int64_t tile : {0, 80}) {
+        SCOPED_TRACE(::testing::Message() << coreset << " " << turns << " " << tile);
+        options = {};
+        options.method = Method::kNagl;
+        options.image_size = {56, 56};
+        options.coreset = coreset;
+        options.turns = turns;
+        options.tiling.tile = tile;
+        BankBuilder at_once(backbone, options, untrained_head());
+        for (std::uint64_t i = 0; i < 3; ++i) at_once.add_normal(image(i, false));
+        at_once.add_abnormal(image(7, true), defect_mask());
+        at_once.add_abnormal(image(8, true), defect_mask());
+        const Bank whole = at_once.finish();
+
+        BankBuilder first(backbone, options, untrained_head());
+        for (std::uint64_t i = 0; i < 2; ++i) first.add_normal(image(i, false));
+        first.add_abnormal(image(7, true), defect_mask());
+        save(first.finish());
+        BankBuilder second(backbone, load());
+        EXPECT_TRUE(second.holds(image(1, false)));
+        EXPECT_TRUE(second.holds(image(7, true)));
+        EXPECT_FALSE(second.holds(image(2, false)));
+        second.add_normal(image(2, false));
+        second.add_abnormal(image(8, true), defect_mask());
+        const Bank added = second.finish();
+
+        EXPECT_EQ(added.features.normal_rows, whole.features.normal_rows);
+        EXPECT_EQ(added.features.abnormal_views, whole.features.abnormal_views);
+        EXPECT_TRUE(added.features.normal.equal(whole.features.normal));
+        EXPECT_TRUE(added.features.abnormal.equal(whole.features.abnormal));
+        EXPECT_TRUE(added.features.patch_mask.equal(whole.features.patch_mask));
+        if (coreset == 1) expect_same_answers(whole, added);
+      }
+    }
+  }
+}
+
+TEST_F(BankTest, HoldsAsManyRowsAsWasToldBefore) {
+  options.image_size = {56, 56};
+  for (const double coreset : {1.0, 0.1}) {
+    for (const std::int64_t tile : {0, 80}) {
+      options.coreset = coreset;
+      options.tiling.tile = tile;
+      options.turns = 4;
+      BankBuilder builder(backbone, options);
+      builder.add_normal(image(1, false));
+      EXPECT_EQ(builder.finish().features.normal.size(0),
+                expected_rows({160, 120}, options, backbone->patch()));
+    }
+  }
+  options.tiling.tile = 80;
+  options.coreset = 0.1;
+  // Four angles, 3 x 2 tiles of 16 patches, of which a tenth is 2 (rounded up).
+  EXPECT_EQ(expected_rows({160, 120}, options, 14), 4 * 6 * 2);
+}
+
+TEST_F(BankTest, EveryTileOfADefectIsAReference) {
+  options.method = Method::kBothNn;
+  options.image_size = {56, 56};
+  options.tiling = {80, 0.25};
+  BankBuilder builder(backbone, options);
+  builder.add_normal(image(0, false));
+  builder.add_abnormal(image(7, true), defect_mask());
+  const Bank bank = builder.finish();
+  // Tiles begin at 0, 40, 80 and 0, 40; the square at 100..129, 30..59 lies in four of the six.
+  EXPECT_EQ(bank.features.abnormal_views, (std::vector<std::int64_t>{4}));
+  EXPECT_EQ(bank.abnormal.size(), 1U);
+}
+
+TEST_F(BankTest, TurnedPartsAreNothingNewAfterTurnedReferences) {
+  cv::Mat striped = part(1, false, {112, 112});
+  for (int x = 0; x < 112; x += 8) striped.colRange(x, x + 3).setTo(cv::Scalar(20, 200, 40));
+  cv::Mat turned;
+  cv::rotate(striped, turned, cv::ROTATE_90_CLOCKWISE);
+  options.image_size = {112, 112};
+  std::vector<double> scores;
+  for (const std::int64_t turns : {1, 4, 8}) {
+    options.turns = turns;
+    BankBuilder builder(backbone, options);
+    builder.add_normal({striped, {}, false});
+    Bank bank = builder.finish();
+    EXPECT_EQ(bank.features.normal.size(0), 64 * turns);
+    EXPECT_EQ(bank.normal.size(), 1U);
+    scores.push_back(
+        Detector(backbone, std::move(bank)).detect(Image{turned, {}, false}).image_score);
+  }
+  EXPECT_GT(scores[0], 0.01);
+  EXPECT_LT(scores[1], 1e-4);
+  EXPECT_LT(scores[2], 1e-4);
+}
+
+TEST_F(BankTest, DamagedAndForeignFilesAreRefused) {
+  options.method = Method::kBothNn;
+  save(make_bank(backbone, references, options));
+  const std::string bytes = slurp(folder / "bank.safetensors");
+  const auto refuse = [&](const std::string& changed, const std::string& because) {
+    spill(folder / "changed.safetensors", changed);
+    const auto message =
+        message_of<ModelError>([&] { load_bank(folder / "changed.safetensors", at::kCPU); });
+    EXPECT_NE(message.find("changed.safetensors"), std::string::npos) << message;
+    EXPECT_NE(message.find(because), std::string::npos) << message;
+  };
+  const auto replaced = [&](const std::string& from, const std::string& to) {
+    EXPECT_EQ(from.size(), to.size());
+    std::string changed = bytes;
+    const auto at = changed.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    changed.replace(at, from.size(), to);
+    return changed;
+  };
+  refuse(bytes.substr(0, bytes.size() / 2), "truncated");
+  refuse(bytes.substr(0, 5), "truncated");
+  refuse("", "truncated");
+  refuse("hello, this is no bank at all", "not a safetensors file");
+  refuse(replaced("nagl bank", "nagl head"), "nagl enroll");
+  refuse(replaced("\"preprocess_version\":\"1\"", "\"preprocess_version\":\"9\""),
+         "enroll them again");
+  refuse(replaced("\\\"turns\\\":1", "\\\"turns\\\":3"), "turns");
+  refuse(replaced("\\\"turns\\\":1", "\\\"turnz\\\":1"), "turnz");
+  refuse(replaced("\\\"normal_rows\\\":[80,80,80]", "\\\"normal_rows\\\":[80,80,79]"), "damaged");
+  refuse(replaced("\\\"abnormal_views\\\":[1]", "\\\"abnormal_views\\\":[2]"), "damaged");
+  std::string nan = bytes;
+  for (std::size_t i = 0; i < 4; ++i) nan[nan.size() - 4096 + i] = '\xFF';
+  refuse(nan, "damaged");
+  EXPECT_THROW(load_bank(folder / "absent.safetensors", at::kCPU), ModelError);
+}
+
+TEST_F(BankTest, AnotherBackboneOrLayerIsAModelError) {
+  save(make_bank(backbone, references, options));
+  BackboneOptions other;
+  other.layer = backbone->layer() - 1;
+  const auto shallow = std::make_shared<Backbone>(backbone->path(), other);
+  const auto message = message_of<ModelError>([&] { Detector(shallow, load()); });
+  EXPECT_NE(message.find("layer"), std::string::npos) << message;
+  EXPECT_THROW(BankBuilder(shallow, load()), ModelError);
+  auto foreign = load();
+  foreign.origin.backbone_checksum = std::string(64, '0');
+  EXPECT_THROW(Detector(backbone, foreign), ModelError);
+  auto head = untrained_head();
+  head.origin.layer += 1;
+  EXPECT_THROW(BankBuilder(backbone, options, head), ModelError);
+}
+
+TEST_F(BankTest, DefectsWithoutMasksGetDerivedOnes) {
+  options.method = Method::kBothNn;
+  references.abnormal[0].masks.clear();
+  cv::Mat mask, map;
+  ReferenceListener listener;
+  listener.derived = [&](const Image&, const DerivedMask& derived) {
+    mask = derived.mask;
+    map = derived.map;
+  };
+  const Bank bank = make_bank(backbone, references, options, {}, 1, listener);
+  ASSERT_EQ(mask.size(), cv::Size(160, 120));
+  EXPECT_EQ(map.size(), mask.size());
+  cv::Mat common = mask & defect_mask();
+  EXPECT_GT(cv::countNonZero(common), 0.8 * cv::countNonZero(defect_mask()));
+  EXPECT_LT(cv::countNonZero(mask), 4 * cv::countNonZero(defect_mask()));
+  const Detector own(backbone, bank);
+  EXPECT_GT(own.detect(query(21, true)).image_score, own.detect(query(20, false)).image_score);
+  references.normal.clear();
+  EXPECT_THROW(make_bank(backbone, references, options), ConfigError);
+}
+
+}  // namespace
+}  // namespace nagl

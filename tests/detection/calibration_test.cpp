@@ -1,0 +1,169 @@
+#include "nagl/detection/calibration.h"
+
+#include <cmath>
+
+#include "nagl/core/error.h"
+#include "parts.h"
+
+namespace nagl {
+namespace {
+
+using testing::message_of;
+using testing::part;
+
+TEST(Threshold, CountsWhereCountingCanTell) {
+  bool extrapolated = true;
+  GoodScores good{{}, 19};
+  for (int i = 19; i > 0; --i) good.values.push_back(i / 100.0);
+  // The 19th of 20 places: one in twenty further pictures lies above the largest of nineteen.
+  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.05, extrapolated), 0.19);
+  EXPECT_FALSE(extrapolated);
+  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.1, extrapolated), 0.18);
+  false_alarm_threshold(good, 0.04, extrapolated);
+  EXPECT_TRUE(extrapolated);
+}
+
+TEST(Threshold, ExtrapolatesWithStudentsBound) {
+  // Median 0.3, median distance 0.01; Student's 99 % quantile with 2 degrees of freedom is 6.9646;
+  // three values' median distance is worth 1.4826 x 1.495 of a deviation.
+  bool extrapolated = false;
+  const double three = 1.4826 * 1.495 * 0.01 * std::sqrt(4.0 / 3);
+  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.01, extrapolated),
+              0.3 + 6.9646 * three, 1e-4);
+  EXPECT_TRUE(extrapolated);
+  // 95 %: 2.9200. With 7 degrees of freedom, 99 %: 2.9980.
+  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.05, extrapolated), 0.3 + 2.92 * three,
+              1e-4);
+  const GoodScores eight{{0.1, 0.1, 0.1, 0.1, 0.3, 0.3, 0.3, 0.3}, 8};
+  EXPECT_NEAR(false_alarm_threshold(eight, 0.01, extrapolated),
+              0.2 + 2.998 * 1.4826 * 1.129 * 0.1 * std::sqrt(9.0 / 8), 1e-4);
+  // Views of a picture do not add to the number of pictures, and an odd one does not decide.
+  const GoodScores views{{0.29, 0.29, 0.3, 0.3, 0.31, 0.31}, 3};
+  EXPECT_NEAR(false_alarm_threshold(views, 0.05, extrapolated), 0.3 + 2.92 * three, 1e-4);
+  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.9}, 3}, 0.05, extrapolated), 0.3 + 2.92 * three,
+              1e-4);
+  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.3}, 1}, 0.01, extrapolated), 0.3);
+  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.1, 0.5, 0.9}, 3}, 0.01, extrapolated), 1);  // no more
+  // More than half are equal: the mean distance stands in.
+  EXPECT_NEAR(false_alarm_threshold({{0.3, 0.3, 0.36}, 3}, 0.05, extrapolated),
+              0.3 + 2.92 * 0.02 * std::sqrt(4.0 / 3), 1e-4);
+}
+
+TEST(Threshold, IsExceededAboutAsOftenAsAskedForWhereScoresAreNormal) {
+  // Many calibrations with eight pictures each, and one further picture each.
+  cv::RNG random(11);
+  int above = 0;
+  constexpr int kTrials = 4000;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    GoodScores good{{}, 8};
+    for (int i = 0; i < 8; ++i) good.values.push_back(0.2 + random.gaussian(0.01));
+    bool extrapolated = false;
+    above += 0.2 + random.gaussian(0.01) > false_alarm_threshold(good, 0.05, extrapolated);
+  }
+  EXPECT_NEAR(above / static_cast<double>(kTrials), 0.07, 0.02);
+}
+
+TEST(Threshold, BestF1LiesInTheMiddleOfTheGap) {
+  EXPECT_DOUBLE_EQ(best_f1_threshold({0.1, 0.2}, {0.4, 0.6}), 0.3);
+  EXPECT_DOUBLE_EQ(best_f1_threshold({0.1, 0.5}, {0.4, 0.6, 0.7}), 0.25);  // F1 6/7 against 4/5
+  // Overlapping beyond repair: everything is called anomalous.
+  EXPECT_LT(best_f1_threshold({0.5}, {0.1, 0.2}), 0.1);
+}
+
+class CalibrationTest : public testing::PartsTest {};
+
+TEST_F(CalibrationTest, ScoresReferencesWithThemselvesLeftOut) {
+  references.abnormal.clear();
+  Bank bank = make_bank(backbone, references, options);
+  const Calibration found = calibrate(backbone, bank, {}, {}, 2);
+  EXPECT_EQ(found.good_pictures, 3);
+  EXPECT_EQ(found.left_out, 3);
+  EXPECT_EQ(found.good_scores, 15);  // with four views each
+  EXPECT_TRUE(found.extrapolated);
+  EXPECT_FALSE(found.alone);
+  EXPECT_EQ(found.false_alarms, 0);
+
+  // The same by hand: each reference against the two others.
+  std::vector<double> scores;
+  for (std::size_t i = 0; i < 3; ++i) {
+    ReferencePaths others = references;
+    others.normal.erase(others.normal.begin() + static_cast<std::ptrdiff_t>(i));
+    const Detector detector(backbone, make_bank(backbone, others, options));
+    scores.push_back(detector.detect(read_image(references.normal[i])).image_score);
+  }
+  EXPECT_GT(found.image_threshold, *std::max_element(scores.begin(), scores.end()));
+
+  bank.calibration = found;
+  const Detector detector(backbone, bank);
+  const Detection good = detector.detect(query(40, false)), bad = detector.detect(query(41, true));
+  EXPECT_EQ(good.verdict, Verdict::kNormal);
+  EXPECT_EQ(bad.verdict, Verdict::kAnomalous);
+  ASSERT_FALSE(bad.regions.empty());
+  EXPECT_FALSE((bad.regions[0].box & cv::Rect(100, 30, 30, 30)).empty());
+  EXPECT_GT(bad.regions[0].mean_score, found.map_threshold);
+  EXPECT_LE(bad.regions[0].mean_score, bad.regions[0].peak_score);
+}
+
+TEST_F(CalibrationTest, FurtherPicturesAndDefectsCount) {
+  options.method = Method::kBothNn;
+  const Bank bank = make_bank(backbone, references, options);
+  CalibrationPictures pictures;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    pictures.normal.push_back(folder / ("more" + std::to_string(i) + ".png"));
+    write_png(pictures.normal.back(), part(50 + i, false));
+  }
+  write_png(folder / "bad2.png", part(8, true));
+  pictures.abnormal = {folder / "bad.png", folder / "bad2.png"};
+  std::vector<std::filesystem::path> left_aside;
+  const Calibration found = calibrate(backbone, bank, pictures,
+                                      {ThresholdRule::kFalseAlarmRate, 0.1}, 4, {}, &left_aside);
+  EXPECT_EQ(found.good_pictures, 20);
+  EXPECT_EQ(found.good_scores, 20);  // enough pictures: no views
+  EXPECT_EQ(found.left_out, 0);
+  EXPECT_FALSE(found.extrapolated);
+  EXPECT_LE(found.false_alarms, 2);
+  // The bank's only defect cannot be scored by a bank without it.
+  EXPECT_EQ(left_aside, (std::vector<std::filesystem::path>{folder / "bad.png"}));
+  EXPECT_EQ(found.defects, 1);
+  EXPECT_EQ(found.misses, 0);
+  const Calibration best = calibrate(backbone, bank, pictures, {ThresholdRule::kBestF1, 0.01}, 4);
+  EXPECT_GT(best.image_threshold, found.image_threshold);
+  EXPECT_EQ(best.false_alarms + best.misses, 0);
+}
+
+TEST_F(CalibrationTest, SaysHowFarItCanBeTrusted) {
+  references.abnormal.clear();
+  references.normal.resize(1);
+  const Bank bank = make_bank(backbone, references, options);
+  const Calibration alone = calibrate(backbone, bank, {}, {}, 1);
+  EXPECT_TRUE(alone.alone);
+  EXPECT_EQ(alone.good_scores, 5);  // four views and the mirrored picture
+  const auto sentences = trust_in(alone);
+  EXPECT_NE(sentences.front().find("only reference"), std::string::npos);
+
+  Calibration eight;
+  eight.good_pictures = 8;
+  eight.extrapolated = true;
+  std::string all;
+  for (const auto& sentence : trust_in(eight)) all += sentence + "\n";
+  EXPECT_NE(all.find("that takes 99"), std::string::npos) << all;
+  EXPECT_NE(all.find("fewer than 31 %"), std::string::npos) << all;  // 1 - 0.05^(1/8)
+  EXPECT_NE(all.find("No defect"), std::string::npos) << all;
+}
+
+TEST_F(CalibrationTest, WhatCannotBeDoneIsSaid) {
+  references.abnormal.clear();
+  Bank bank = make_bank(backbone, references, options);
+  EXPECT_THROW(calibrate(backbone, bank, {}, {ThresholdRule::kBestF1, 0.01}, 1), ConfigError);
+  EXPECT_THROW(calibrate(backbone, bank, {}, {ThresholdRule::kFalseAlarmRate, 0}, 1), ConfigError);
+  std::filesystem::remove(references.normal[1]);
+  const auto message = message_of<DataError>([&] { calibrate(backbone, bank, {}, {}, 1); });
+  EXPECT_NE(message.find("--normal"), std::string::npos) << message;
+  bank.calibration = Calibration();
+  BankBuilder builder(backbone, bank);
+  builder.add_normal({part(60, false), {}, false});
+  EXPECT_FALSE(builder.finish().calibration);  // void: the bank is another one
+}
+
+}  // namespace
+}  // namespace nagl
