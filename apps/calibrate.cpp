@@ -6,6 +6,7 @@
 
 #include "calibrate_arguments.h"
 #include "exit_code.h"
+#include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/options.h"
 #include "nagl/core/progress.h"
@@ -34,6 +35,7 @@ int run_calibrate(const CalibrateArguments& arguments) {
   if (arguments.best_f1 && pictures.abnormal.empty()) {
     throw ConfigError("--best-f1 needs pictures of defects; give --abnormal");
   }
+  AtomicFile probe(arguments.bank);  // never committed: what cannot be written is said at once
   Bank bank = load_bank(arguments.bank, parse_device(arguments.runtime.device));
   const Runtime runtime = start_runtime_for(arguments.bank, bank, {}, arguments.runtime);
   const std::size_t good = pictures.normal.empty() ? bank.normal.size() : pictures.normal.size();

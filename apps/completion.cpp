@@ -31,7 +31,7 @@ void print_bash(const CLI::App& app) {
 {}    *) words="{}{}" ;;
   esac
   if [ "$COMP_CWORD" -gt 1 ] && [[ "$word" != -* ]]; then
-    COMPREPLY=($(compgen -f -- "$word"))
+    mapfile -t COMPREPLY < <(compgen -f -- "$word")
   else
     COMPREPLY=($(compgen -W "$words" -- "$word"))
   fi

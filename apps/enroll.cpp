@@ -8,6 +8,7 @@
 
 #include "enroll_arguments.h"
 #include "exit_code.h"
+#include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/detection/detector.h"
 #include "nagl/image/tiling.h"
@@ -47,21 +48,40 @@ void tell_size(const ReferencePaths& references, const DetectorOptions& options,
                options.coreset < 1 ? fmt::format(" (coreset {})", options.coreset) : "");
 }
 
-/// Leaves out what the bank holds already. @return how many that were
-std::size_t drop_known(const BankBuilder& builder, ReferencePaths& references,
-                       const DecodeOptions& decode) {
-  const std::size_t before = references.normal.size() + references.abnormal.size();
-  std::erase_if(references.normal,
-                [&](const fs::path& path) { return builder.holds(read_image(path, decode)); });
-  std::erase_if(references.abnormal, [&](const MaskedPicture& picture) {
-    return builder.holds(read_image(picture.picture, decode));
+/// Leaves out what the bank holds already, and says so.
+/// @throws ConfigError if a picture is in it as the opposite
+void drop_known(const BankBuilder& builder, ReferencePaths& references,
+                const DecodeOptions& decode) {
+  const auto contradicts = [](const fs::path& path, const char* as) {
+    throw ConfigError(fmt::format("'{}' is in the bank as a picture {}; enroll again (--overwrite)",
+                                  path.string(), as));
+  };
+  const auto normal = std::erase_if(references.normal, [&](const fs::path& path) {
+    const Image image = read_image(path, decode);
+    if (builder.holds_abnormal(image)) contradicts(path, "of a defect");
+    return builder.holds_normal(image);
   });
-  return before - references.normal.size() - references.abnormal.size();
+  const auto abnormal = std::erase_if(references.abnormal, [&](const MaskedPicture& masked) {
+    const Image image = read_image(masked.picture, decode);
+    if (builder.holds_normal(image)) contradicts(masked.picture, "of a good part");
+    return builder.holds_abnormal(image);
+  });
+  if (normal > 0) spdlog::info("{} of the pictures are in the bank already", normal);
+  if (abnormal > 0) {
+    spdlog::warn(
+        "{} of the pictures of defects are in the bank already and keep the masks they were "
+        "enrolled with; to change one, enroll again (--overwrite)",
+        abnormal);
+  }
 }
 
 void check_out(const EnrollArguments& arguments) {
   std::error_code error;
   const bool exists = fs::exists(arguments.out, error);
+  if (fs::is_directory(arguments.out, error)) {
+    throw ConfigError(fmt::format("--out '{}' is a folder; name a file, e.g. part.safetensors",
+                                  arguments.out.string()));
+  }
   if (arguments.add && arguments.overwrite)
     throw ConfigError("give --add or --overwrite, not both");
   if (arguments.add && !exists) {
@@ -97,6 +117,7 @@ int run_enroll(const EnrollArguments& arguments) {
   const auto start = std::chrono::steady_clock::now();
   check_out(arguments);
   const auto device = parse_device(arguments.runtime.device);
+  AtomicFile probe(arguments.out);  // never committed: what cannot be written is said at once
   LowValueWarning low_values;
   std::optional<Bank> earlier;
   if (arguments.add) earlier = load_bank(arguments.out, device);
@@ -113,15 +134,17 @@ int run_enroll(const EnrollArguments& arguments) {
                                   to_string(options.method)));
   }
 
+  const DerivedMaskPlan derived =
+      plan_derived_masks(arguments.references, references, derived_folder(arguments));
+
   std::optional<BankBuilder> builder;
   Runtime runtime;
+  bool calibrated = false;
   if (earlier) {
     runtime = start_runtime_for(arguments.out, *earlier, arguments.references, arguments.runtime);
-    if (earlier->calibration) spdlog::warn("the bank's calibration is void; calibrate it again");
+    calibrated = earlier->calibration.has_value();
     builder.emplace(runtime.backbone, std::move(*earlier), runtime.batch_size);
-    if (const auto known = drop_known(*builder, references, options.decode); known > 0) {
-      spdlog::info("{} of the pictures are in the bank already", known);
-    }
+    drop_known(*builder, references, options.decode);
   } else {
     auto head = load_model(arguments.references, options.method, device);
     RuntimeOptions runtime_options = arguments.runtime;
@@ -131,10 +154,12 @@ int run_enroll(const EnrollArguments& arguments) {
   }
   spdlog::info("backbone {}", runtime.backbone->describe());
   tell_size(references, options, *runtime.backbone);
-  add_references(*builder, runtime, references, options.decode, derived_folder(arguments),
-                 low_values);
+  add_references(*builder, runtime, references, options.decode, derived, low_values);
   low_values.finish();
   const Bank bank = builder->finish();
+  if (calibrated && !bank.calibration) {
+    spdlog::warn("the bank's calibration is void; calibrate it again");
+  }
   save_bank(arguments.out, bank, *runtime.backbone);
   const auto seconds = std::chrono::steady_clock::now() - start;
   print_bank(arguments.out, bank, std::chrono::duration<double>(seconds).count());

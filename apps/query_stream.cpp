@@ -1,6 +1,7 @@
 #include "query_stream.h"
 
 #include <poll.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -63,6 +64,11 @@ void FolderWatch::look() {
       folder_, fs::directory_options::skip_permission_denied, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     std::error_code vanished;
+    if (entry->is_directory(vanished)) {
+      const bool hidden = entry->path().filename().string().starts_with('.');
+      if (hidden) entry.disable_recursion_pending();
+      continue;
+    }
     if (!has_picture_extension(entry->path()) || !entry->is_regular_file(vanished)) continue;
     const auto size = entry->file_size(vanished);
     const auto changed = vanished ? fs::file_time_type() : entry->last_write_time(vanished);
@@ -85,6 +91,8 @@ void FolderWatch::look() {
     seen.state = Seen::kDone;
     ready_.push_back({{entry->path(), folder_}, last_try});
   }
+  if (error && !gone_) spdlog::warn("'{}' cannot be listed: {}", folder_.string(), error.message());
+  gone_ = static_cast<bool>(error);
   // A listing that broke off says nothing of the files it did not reach.
   if (!error) std::erase_if(seen_, [&](const auto& item) { return item.second.round != round_; });
   std::sort(ready_.begin(), ready_.end(), [](const StreamedPicture& a, const StreamedPicture& b) {

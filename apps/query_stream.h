@@ -65,6 +65,7 @@ class FolderWatch : public QueryStream {
   std::deque<StreamedPicture> ready_;
   std::filesystem::path last_;
   std::uint64_t round_ = 0;
+  bool gone_ = false;  ///< could not be listed the last time
 };
 
 }  // namespace nagl::apps

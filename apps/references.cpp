@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <set>
+
+#include "nagl/core/device.h"
 #include "nagl/core/error.h"
 #include "nagl/core/options.h"
 #include "nagl/dataset/pictures.h"
@@ -17,17 +20,23 @@ std::int64_t turns_of(const std::string& augment) {
   return augment == "rotate" ? 4 : augment == "rotate8" ? 8 : 1;
 }
 
+fs::path mask_at(const fs::path& folder, const fs::path& place) {
+  fs::path mask = folder / place;
+  return mask += "_mask.png";
+}
+
 /// The mask, and the picture beside its heat map and the mask's outline.
-void write_derived(const fs::path& folder, const Image& image, const DerivedMask& derived) {
-  const std::string stem = image.path.stem().string();
-  write_png(folder / (stem + "_mask.png"), derived.mask);
+void write_derived(const DerivedMaskPlan& plan, const Image& image, const DerivedMask& derived) {
+  const fs::path& place = plan.places.at(image.path);
+  write_png(mask_at(plan.folder, place), derived.mask);
   OverlayContent content;
   content.rgb = image.rgb;
   content.map = derived.map;
   content.scale = scale_of(derived.map);
   content.truth = derived.mask;
   content.caption = "derived mask: outlined on the right";
-  write_png(folder / "check" / (stem + ".png"), draw_overlay(content));
+  fs::path check = plan.folder / "check" / place;
+  write_png(check += "_check.png", draw_overlay(content));
 }
 
 }  // namespace
@@ -134,13 +143,49 @@ Runtime start_runtime_for(const fs::path& bank_path, const Bank& bank,
   runtime.layer = bank.origin.layer;
   runtime.image_size =
       fmt::format("{}x{}", bank.options.image_size.height, bank.options.image_size.width);
-  const Runtime started = start_runtime(runtime);
+  parse_device(runtime.device);
+  parse_precision(runtime.precision.value_or(kDefaultPrecision));
+  const Runtime started = [&] {
+    try {
+      return start_runtime(runtime);
+    } catch (
+        const ConfigError& error) {  // a backbone without the bank's layer, or of other patches
+      throw ModelError(fmt::format("bank '{}' belongs to {}: {}", bank_path.string(),
+                                   bank.origin.backbone, error.what()));
+    }
+  }();
   bank.origin.check_equals(origin_of(*started.backbone), bank_path);
   return started;
 }
 
+DerivedMaskPlan plan_derived_masks(const ReferenceArguments& arguments,
+                                   const ReferencePaths& references, const fs::path& folder) {
+  DerivedMaskPlan plan;
+  const bool needed = !references.abnormal.empty() && references.abnormal.front().masks.empty();
+  if (folder.empty() || !needed) return plan;
+  plan.folder = folder;
+  std::set<fs::path> taken;
+  for (const auto& file : choose_references(arguments.abnormal, arguments.abnormal_shots)) {
+    const fs::path place = file.relative().replace_extension();
+    const fs::path mask = mask_at(folder, place);
+    std::error_code error;
+    if (fs::exists(mask, error)) {
+      throw ConfigError(fmt::format(
+          "the mask '{}' is there already; give its folder as --masks to use it, or remove it",
+          mask.string()));
+    }
+    if (!taken.insert(place).second) {
+      throw ConfigError(fmt::format(
+          "two pictures of defects would have the derived mask '{}'; put them into one folder",
+          mask.string()));
+    }
+    plan.places[file.path] = place;
+  }
+  return plan;
+}
+
 void add_references(BankBuilder& builder, const Runtime& runtime, const ReferencePaths& references,
-                    const DecodeOptions& decode, const fs::path& derived_masks,
+                    const DecodeOptions& decode, const DerivedMaskPlan& derived_masks,
                     LowValueWarning& low_values) {
   Progress progress("encoding references", static_cast<std::int64_t>(references.normal.size() +
                                                                      references.abnormal.size()));
@@ -152,19 +197,19 @@ void add_references(BankBuilder& builder, const Runtime& runtime, const Referenc
   };
   listener.derived = [&](const Image& image, const DerivedMask& derived) {
     ++derived_count;
-    if (!derived_masks.empty()) write_derived(derived_masks, image, derived);
+    if (!derived_masks.folder.empty()) write_derived(derived_masks, image, derived);
   };
   add_pictures(builder, runtime.backbone, references, decode, listener);
   progress.clear();
   if (derived_count == 0) return;
-  if (derived_masks.empty()) {
+  if (derived_masks.folder.empty()) {
     spdlog::warn("no --masks: where the {} defects are was derived from the good pictures",
                  derived_count);
   } else {
     spdlog::warn(
         "no --masks: where the {} defects are was derived from the good pictures; look at '{}', "
         "and if a mask is wrong, correct it in '{}' and give that folder as --masks",
-        derived_count, (derived_masks / "check").string(), derived_masks.string());
+        derived_count, (derived_masks.folder / "check").string(), derived_masks.folder.string());
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -42,10 +43,22 @@ void check_agrees(const std::filesystem::path& bank_path, const Bank& bank,
 Runtime start_runtime_for(const std::filesystem::path& bank_path, const Bank& bank,
                           const ReferenceArguments& arguments, RuntimeOptions runtime);
 
-/// Reads and adds pictures, with progress. Derived masks, and for each a picture to check it by,
-/// are written to `derived_masks`, unless that is empty; a message says so.
+/// Where derived masks go: below a folder as their pictures lie below theirs.
+struct DerivedMaskPlan {
+  std::filesystem::path folder;                                   ///< empty: nowhere
+  std::map<std::filesystem::path, std::filesystem::path> places;  ///< by picture, without extension
+};
+
+/// @throws ConfigError if a mask is there already (somebody may have corrected it), or two pictures
+///         would share one
+DerivedMaskPlan plan_derived_masks(const ReferenceArguments& arguments,
+                                   const ReferencePaths& references,
+                                   const std::filesystem::path& folder);
+
+/// Reads and adds pictures, with progress. Derived masks, and in `check/` for each a picture to
+/// approve it by, are written as planned; a message says so.
 void add_references(BankBuilder& builder, const Runtime& runtime, const ReferencePaths& references,
-                    const DecodeOptions& decode, const std::filesystem::path& derived_masks,
+                    const DecodeOptions& decode, const DerivedMaskPlan& derived_masks,
                     LowValueWarning& low_values);
 
 /// References as JSON, for result files.

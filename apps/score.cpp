@@ -55,7 +55,7 @@ std::vector<PlannedQuery> find_queries(const ScoreArguments& arguments, const Ro
   std::vector<PlannedQuery> queries;
   MvtecLocator locator;
   for (const auto& file : list_pictures(arguments.queries)) {
-    queries.push_back({file, locator.find(file.path), roi.find(file), {}, {}, {}});
+    queries.push_back({file, locator.find(file.path), roi.find(file), {}, {}, {}, {}});
   }
   return queries;
 }
@@ -123,8 +123,8 @@ struct Prepared {
   ReferencePaths references;
 };
 
-Prepared prepare(const ScoreArguments& arguments, const OutputPlan& plan,
-                 const ReferencePaths& references, LowValueWarning& low_values) {
+Prepared prepare(const ScoreArguments& arguments, const ReferencePaths& references,
+                 const DerivedMaskPlan& derived, LowValueWarning& low_values) {
   const auto device = parse_device(arguments.runtime.device);
   Prepared prepared;
   if (!arguments.bank.empty()) {
@@ -147,8 +147,7 @@ Prepared prepare(const ScoreArguments& arguments, const OutputPlan& plan,
       detector_options(arguments.references, prepared.runtime.image_size);
   BankBuilder builder(prepared.runtime.backbone, options, std::move(head),
                       prepared.runtime.batch_size);
-  add_references(builder, prepared.runtime, references, options.decode,
-                 plan.out.empty() ? fs::path() : plan.out / "derived_masks", low_values);
+  add_references(builder, prepared.runtime, references, options.decode, derived, low_values);
   prepared.bank = builder.finish();
   prepared.references = references;
   return prepared;
@@ -221,7 +220,7 @@ void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& d
 }
 
 int exit_code_of(const ScoreArguments& arguments, const Json& summary) {
-  if (arguments.fail_on_anomaly && summary["called_anomalous"].get<std::size_t>() > 0) {
+  if (arguments.fail_on_anomaly && summary.value("called_anomalous", std::size_t{0}) > 0) {
     return kAnomalyFound;
   }
   return summary["skipped"].get<std::size_t>() > 0 ? kDataFailure : kSuccess;
@@ -254,15 +253,23 @@ int run_score(const ScoreArguments& arguments) {
     }
     spdlog::info("method nagl without --abnormal is normal_nn");
   }
+  const DerivedMaskPlan derived = plan_derived_masks(
+      arguments.references, references, plan.out.empty() ? fs::path() : plan.out / "derived_masks");
   const cv::Mat shared_roi = roi.shared();
   if (!plan.out.empty()) {
     if (!arguments.streams()) plan.assign(queries, arguments.overwrite);
+    std::error_code error;
+    if (arguments.watch.empty() && arguments.streams() && !arguments.overwrite &&
+        fs::exists(plan.json_lines(), error)) {
+      throw ConfigError("'" + plan.json_lines().string() +
+                        "' exists; give --overwrite to replace it, or another --out");
+    }
     check_inputs_are_safe(arguments, plan, queries, references);
     plan.check_writable();
   }
 
   LowValueWarning low_values;
-  Prepared prepared = prepare(arguments, plan, references, low_values);
+  Prepared prepared = prepare(arguments, references, derived, low_values);
   const Detector detector(prepared.runtime.backbone, std::move(prepared.bank),
                           prepared.runtime.batch_size);
   std::optional<ColourScale> scale;
@@ -270,13 +277,14 @@ int run_score(const ScoreArguments& arguments) {
     scale = reference_scale(detector, shared_roi);
   }
 
+  if (!plan.out.empty() && arguments.overwrite) plan.remove_stale();
   catch_interrupts();
   ScoreRun run(arguments, plan, detector, scale, low_values);
   const auto loop_start = Clock::now();
   if (arguments.streams()) {
     MvtecLocator locator;
     const auto plan_query = [&](const PictureFile& file) {
-      PlannedQuery query{file, locator.find(file.path), roi.find(file), {}, {}, {}};
+      PlannedQuery query{file, locator.find(file.path), roi.find(file), {}, {}, {}, {}};
       if (!plan.out.empty()) plan.assign(query);
       return query;
     };

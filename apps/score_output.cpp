@@ -69,7 +69,10 @@ void OutputPlan::assign(PlannedQuery& query) const {
     query.overlay = out / "overlays" / stem;
     *query.overlay += ".png";
   }
-  if (sort) query.sorted = place;
+  if (sort) {
+    query.normal = out / "sorted" / "normal" / place;
+    query.anomalous = out / "sorted" / "anomalous" / place;
+  }
 }
 
 void OutputPlan::assign(std::vector<PlannedQuery>& queries, bool overwrite) const {
@@ -92,7 +95,9 @@ void OutputPlan::assign(std::vector<PlannedQuery>& queries, bool overwrite) cons
     }
     assign(query);
     check_free(*query.map);
-    if (query.overlay) check_free(*query.overlay);
+    for (const auto& file : {query.overlay, query.normal, query.anomalous}) {
+      if (file) check_free(*file);
+    }
   }
 }
 
@@ -111,12 +116,19 @@ void OutputPlan::check_keeps(const std::vector<fs::path>& inputs,
   std::set<fs::path> kept;
   for (const auto& input : inputs) kept.insert(resolved_path(input));
   for (const auto& query : queries) {
-    for (const auto& planned : {query.map, query.overlay}) {
+    for (const auto& planned : {query.map, query.overlay, query.normal, query.anomalous}) {
       if (planned && kept.contains(resolved_path(*planned))) {
         throw ConfigError("the output '" + planned->string() +
                           "' would replace an input; choose another --out");
       }
     }
+  }
+}
+
+void OutputPlan::remove_stale() const {
+  std::error_code ignored;  // what cannot be removed cannot be replaced, which will be said
+  for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) {
+    fs::remove(file, ignored);
   }
 }
 

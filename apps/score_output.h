@@ -19,7 +19,7 @@ struct PlannedQuery {
   std::optional<Sample> known;               ///< label and mask, from an MVTec layout
   std::optional<std::filesystem::path> roi;  ///< region of interest
   std::optional<std::filesystem::path> map, overlay;
-  std::optional<std::filesystem::path> sorted;  ///< below `sorted/VERDICT`
+  std::optional<std::filesystem::path> normal, anomalous;  ///< its copy below `sorted/`, by verdict
 };
 
 /// What the output folder will hold.
@@ -36,6 +36,9 @@ struct OutputPlan {
 
   /// Gives one query its files.
   void assign(PlannedQuery& query) const;
+
+  /// Removes what an earlier run left and this one does not write.
+  void remove_stale() const;
 
   /// Gives each query its files, `maps/` and `overlays/` plus its path below the folder it was
   /// found in. @throws ConfigError if two queries would share a file, or a file exists and

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 #include <iostream>
+#include <map>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <set>
@@ -22,6 +24,8 @@ namespace nagl::apps {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestCopy = (std::size_t{1} << 31) - 1;
 
 /// A file of lines that grows; each line reaches it whole.
 class LineFile {
@@ -52,6 +56,27 @@ class LineFile {
 bool exists(const std::optional<fs::path>& path) {
   std::error_code error;
   return path && fs::exists(fs::symlink_status(*path, error));
+}
+
+/// What tells whether a watched picture is the one that was scored: its path, size and time.
+std::string state_of(const fs::path& path) {
+  std::error_code error;
+  const auto size = fs::file_size(path, error);
+  const auto time = fs::last_write_time(path, error).time_since_epoch().count();
+  return fmt::format("{} {} {}", path.string(), size, time);
+}
+
+/// The states that the lines of an earlier watch name.
+std::set<std::string> states_in(const fs::path& json_lines) {
+  std::set<std::string> states;
+  std::ifstream file(json_lines);
+  for (std::string line; std::getline(file, line);) {
+    const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (record.is_object() && record.contains("state") && record["state"].is_string()) {
+      states.insert(record["state"].get<std::string>());
+    }
+  }
+  return states;
 }
 
 }  // namespace
@@ -101,32 +126,37 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
                      const std::function<PlannedQuery(const PictureFile&)>& plan_query) {
   streaming_ = true;
   std::optional<LineFile> lines;
+  std::set<std::string> earlier;  // what an earlier watch has a line of
   if (!plan_.out.empty()) {
-    std::error_code ignored;
-    if (arguments_.overwrite) fs::remove(plan_.json_lines(), ignored);
-    if (watch == nullptr && exists(plan_.json_lines())) {
-      throw ConfigError(fmt::format("'{}' exists; give --overwrite to replace it, or another --out",
-                                    plan_.json_lines().string()));
-    }
+    if (watch != nullptr) earlier = states_in(plan_.json_lines());
     lines.emplace(plan_.json_lines());
   }
-  std::set<fs::path> own;  // maps that this run wrote, and may write again
+  std::map<fs::path, fs::path> owners;  // the picture that a map belongs to
   std::size_t kept = 0;
   while (const auto picture = stream.next()) {
     if (plan_.out.empty() && !std::cout) break;  // nobody sees the scores any more
-    Loaded item{{picture->file, {}, {}, {}, {}, {}}, {}, {}};
+    const std::string state = watch != nullptr ? state_of(picture->file.path) : "";
+    if (!state.empty() && earlier.contains(state)) {
+      ++kept;
+      continue;
+    }
+    Loaded item;
+    item.planned.file = picture->file;
     try {
-      PlannedQuery planned = plan_query(picture->file);
-      if (exists(planned.map) && !own.contains(*planned.map) && !arguments_.overwrite) {
-        if (watch != nullptr) {  // an earlier watch scored it
-          ++kept;
-          continue;
+      item.planned = plan_query(picture->file);
+      if (item.planned.map) {
+        const auto [owner, fresh] = owners.emplace(*item.planned.map, picture->file.path);
+        if (owner->second != picture->file.path) {
+          throw DataError(fmt::format("'{}' and '{}' would both be written to '{}'",
+                                      owner->second.string(), picture->file.path.string(),
+                                      owner->first.string()));
         }
-        throw DataError(fmt::format("'{}' exists; give --overwrite to replace it, or another --out",
-                                    planned.map->string()));
+        if (fresh && watch == nullptr && !arguments_.overwrite && exists(item.planned.map)) {
+          throw DataError(fmt::format("'{}' exists; give --overwrite to replace it",
+                                      item.planned.map->string()));
+        }
       }
-      if (planned.map) own.insert(*planned.map);
-      item = load(planned);
+      item = load(item.planned);
     } catch (const DataError& error) {
       item.error = error.what();
     }
@@ -138,23 +168,40 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
         continue;
       }
     }
-    if (item.error) {
-      skip(item);
-    } else {
-      finish(item, detector_.detect(item.query));
-    }
-    if (lines) lines->append(dump_json(records_.back().json()) + "\n");
+    score_streamed(item);
+    Json line = records_.back().json();
+    if (!state.empty()) line["state"] = state;
+    if (lines) lines->append(dump_json(line) + "\n");
+    std::cout << dump_json(line) << std::endl;
     streamed_ += 1;
     streamed_skipped_ += records_.back().error.has_value();
     streamed_anomalous_ += records_.back().verdict == Verdict::kAnomalous;
     records_.clear();
   }
+  complete_ = watch != nullptr || !interrupted();
   if (kept > 0) {
     spdlog::info(
-        "{} pictures had results in '{}' already and were left alone (--overwrite scores "
+        "{} pictures have a line in '{}' already and were left alone (--overwrite scores "
         "them again)",
-        kept, plan_.out.string());
+        kept, plan_.json_lines().string());
   }
+}
+
+void ScoreRun::score_streamed(const Loaded& item) {
+  if (item.error) {
+    skip(item);
+    return;
+  }
+  std::optional<Detection> detection;
+  try {
+    detection = detector_.detect(item.query);
+  } catch (const DataError& error) {  // a region of interest that leaves nothing
+    Loaded failed = item;
+    failed.error = error.what();
+    skip(failed);
+    return;
+  }
+  finish(item, *detection);
 }
 
 Json ScoreRun::summary() const {
@@ -185,9 +232,11 @@ void ScoreRun::score_batch(const std::vector<const PlannedQuery*>& batch) {
 }
 
 ScoreRun::Loaded ScoreRun::load(const PlannedQuery& planned) {
-  Loaded loaded{planned, {}, {}};
+  Loaded loaded{planned, {}, {}, {}};
   try {
     loaded.query.image = read_image(planned.file.path, detector_.options().decode);
+    // Now, since a watched picture may be gone by the time that its verdict is known.
+    if (planned.normal) loaded.bytes = read_file(planned.file.path, kLargestCopy);
     if (planned.roi) {
       loaded.query.roi = read_mask_for(loaded.query.image, *planned.roi);
       detector_.roi_patches(loaded.query.roi);  // throws if there are none
@@ -230,7 +279,7 @@ void ScoreRun::finish(const Loaded& item, const Detection& detection) {
     overlay = overlay_of(item, detection);
     write_png(*item.planned.overlay, overlay);
   }
-  if (item.planned.sorted) write_sorted(item, detection.verdict);
+  if (item.planned.normal) write_sorted(item, detection.verdict);
   remember(record, item.query.image.rgb, overlay);
   report(std::move(record));
 }
@@ -260,16 +309,10 @@ cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) con
 }
 
 void ScoreRun::write_sorted(const Loaded& item, Verdict verdict) const {
-  const fs::path& from = item.planned.file.path;
-  for (const auto other : {Verdict::kNormal, Verdict::kAnomalous}) {
-    const fs::path to = plan_.out / "sorted" / to_string(other) / *item.planned.sorted;
-    std::error_code error;
-    if (other != verdict) {
-      fs::remove(to, error);  // an earlier run thought otherwise
-      continue;
-    }
-    write_file(to, read_file(from, fs::file_size(from, error)));
-  }
+  const bool anomalous = verdict == Verdict::kAnomalous;
+  write_file(anomalous ? *item.planned.anomalous : *item.planned.normal, item.bytes);
+  std::error_code ignored;  // an earlier run may have thought otherwise
+  fs::remove(anomalous ? *item.planned.normal : *item.planned.anomalous, ignored);
 }
 
 void ScoreRun::remember(const ScoreRecord& record, const cv::Mat& rgb, const cv::Mat& overlay) {
@@ -291,7 +334,9 @@ void ScoreRun::remember(const ScoreRecord& record, const cv::Mat& rgb, const cv:
 
 void ScoreRun::report(ScoreRecord record) {
   if (progress_ != nullptr) progress_->clear();
-  if (arguments_.json || streaming_) {
+  if (streaming_) {
+    // Its line is written by `score`, which knows the picture's state.
+  } else if (arguments_.json) {
     std::cout << dump_json(record.json()) << std::endl;
   } else {
     const auto& known = record.query.known;

@@ -40,6 +40,7 @@ class ScoreRun {
   struct Loaded {
     PlannedQuery planned;
     Query query;
+    std::string bytes;  ///< of the file, where it is to be copied
     std::optional<std::string> error;
   };
 
@@ -49,6 +50,7 @@ class ScoreRun {
   void finish(const Loaded& item, const Detection& detection);
   cv::Mat overlay_of(const Loaded& item, const Detection& detection) const;
   void write_sorted(const Loaded& item, Verdict verdict) const;
+  void score_streamed(const Loaded& item);
   void remember(const ScoreRecord& record, const cv::Mat& rgb, const cv::Mat& overlay);
   void report(ScoreRecord record);
   void save() const;

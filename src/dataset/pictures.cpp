@@ -152,7 +152,8 @@ std::optional<fs::path> StemIndex::find(const PictureFile& picture) const {
     std::optional<fs::path> found;
     const auto [first, last] = index.equal_range(key);
     for (auto entry = first; entry != last; ++entry) {
-      if (entry->second == picture.path) continue;  // annotations may stand beside the pictures
+      std::error_code error;  // annotations may stand beside the pictures
+      if (fs::equivalent(entry->second, picture.path, error)) continue;
       if (found) {
         throw DataError("'" + picture.path.string() + "' could belong to '" + found->string() +
                         "' or '" + entry->second.string() + "'; keep one of them");

@@ -159,13 +159,20 @@ Bank load_bank(const std::filesystem::path& path, at::Device device) {
   if (file.entries().contains("abnormal")) {
     features.abnormal = read_tensor(file, "abnormal", at::kFloat, 2).to(device);
     features.patch_mask = read_tensor(file, "patch_mask", at::kBool, 2).to(device);
-    whole = whole &&
-            adds_up(features.abnormal_views, bank.abnormal.size(), features.patch_mask.size(0));
+    const at::Tensor& mask = features.patch_mask;
+    whole = whole && features.abnormal.size(1) == bank.origin.width &&
+            adds_up(features.abnormal_views, bank.abnormal.size(), mask.size(0)) &&
+            mask.any(1).all().item<bool>() &&
+            mask.sum().item<std::int64_t>() == features.abnormal.size(0);
   } else {
     whole = whole && bank.abnormal.empty() && features.abnormal_views.empty();
   }
   if (file.entries().contains("probe_scores")) {
     bank.probe_scores = read_tensor(file, "probe_scores", at::kFloat, 2);
+    whole = whole && bank.probe_scores.size(0) > 0;
+    if (features.patch_mask.defined()) {
+      whole = whole && bank.probe_scores.size(1) == features.patch_mask.size(1);
+    }
   }
   if (!whole) fail(path, "its tensors do not fit its list of pictures; it is damaged");
   for (const auto& [name, entry] : file.entries()) {

@@ -38,6 +38,12 @@ std::int64_t rows_kept(std::int64_t patches, double coreset) {
       1, static_cast<std::int64_t>(std::ceil(coreset * static_cast<double>(patches) - 1e-9)));
 }
 
+EnrolledPicture enrolled(const Image& image) {
+  std::error_code error;  // a path that stays true in another working directory
+  const auto path = image.path.empty() ? image.path : std::filesystem::absolute(image.path, error);
+  return {path.string(), checksum_of(image)};
+}
+
 cv::Mat tile_of(const cv::Mat& picture, const cv::Rect& tile) { return picture(tile); }
 
 }  // namespace
@@ -54,23 +60,23 @@ void BankBuilder::Rows::append(const at::Tensor& rows) {
   size_ = wanted;
 }
 
-BankBuilder::BankBuilder(std::shared_ptr<const Backbone> backbone,
-                         const DetectorOptions& options, std::optional<TrainedHead> head,
-                         std::int64_t batch_size)
-    : BankBuilder(backbone,
-                  [&] {
-                    Bank bank;
-                    bank.options = options;
-                    bank.head = std::move(head);
-                    bank.origin = {backbone->name(), "", backbone->layer(), backbone->width()};
-                    if (bank.head) {
-                      const HeadOrigin origin = origin_of(*backbone);
-                      bank.head->origin.check_equals(origin, bank.head->path);
-                      bank.origin = origin;
-                    }
-                    return bank;
-                  }(),
-                  batch_size) {}
+BankBuilder::BankBuilder(std::shared_ptr<const Backbone> backbone, const DetectorOptions& options,
+                         std::optional<TrainedHead> head, std::int64_t batch_size)
+    : BankBuilder(
+          backbone,
+          [&] {
+            Bank bank;
+            bank.options = options;
+            bank.head = std::move(head);
+            bank.origin = {backbone->name(), "", backbone->layer(), backbone->width()};
+            if (bank.head) {
+              const HeadOrigin origin = origin_of(*backbone);
+              bank.head->origin.check_equals(origin, bank.head->path);
+              bank.origin = origin;
+            }
+            return bank;
+          }(),
+          batch_size) {}
 
 BankBuilder::BankBuilder(std::shared_ptr<const Backbone> backbone, Bank bank,
                          std::int64_t batch_size)
@@ -80,19 +86,26 @@ BankBuilder::BankBuilder(std::shared_ptr<const Backbone> backbone, Bank bank,
   const ImageSize size = bank_.options.image_size;
   backbone_->check_image_size(size.height, size.width);
   grid_ = {size.height / backbone_->patch(), size.width / backbone_->patch()};
-  const bool known = !bank_.origin.backbone_checksum.empty() && !bank_.normal.empty();
-  if (known) bank_.origin.check_equals(origin_of(*backbone_), "bank");
-  normal_.append(at::empty({0, backbone_->width()}, at::TensorOptions().device(backbone_->device())));
-  if (bank_.features.normal.defined()) normal_.append(bank_.features.normal);
+  if (!bank_.origin.backbone_checksum.empty()) {
+    bank_.origin.check_equals(origin_of(*backbone_), "bank");
+  }
+  normal_.append(
+      at::empty({0, backbone_->width()}, at::TensorOptions().device(backbone_->device())));
+  const at::Device device = backbone_->device();
+  if (bank_.head) bank_.head->head->to(device);
+  if (bank_.features.normal.defined()) normal_.append(bank_.features.normal.to(device));
   if (bank_.features.abnormal.defined()) {
-    abnormal_.append(bank_.features.abnormal);
-    patch_masks_.push_back(bank_.features.patch_mask);
+    abnormal_.append(bank_.features.abnormal.to(device));
+    patch_masks_.push_back(bank_.features.patch_mask.to(device));
   }
 }
 
-bool BankBuilder::holds(const Image& image) const {
-  const std::string checksum = checksum_of(image);
-  return find_picture(bank_.normal, checksum) || find_picture(bank_.abnormal, checksum);
+bool BankBuilder::holds_normal(const Image& image) const {
+  return find_picture(bank_.normal, checksum_of(image)).has_value();
+}
+
+bool BankBuilder::holds_abnormal(const Image& image) const {
+  return find_picture(bank_.abnormal, checksum_of(image)).has_value();
 }
 
 void BankBuilder::add_normal(const Image& image) {
@@ -102,7 +115,7 @@ void BankBuilder::add_normal(const Image& image) {
   const bool first = bank_.normal.empty();
   changed_ = true;
   mirrored_.clear();
-  bank_.normal.push_back({image.path.string(), checksum_of(image)});
+  bank_.normal.push_back(enrolled(image));
   bank_.features.normal_rows.push_back(0);
   for (std::int64_t turn = 0; turn < bank_.options.turns; ++turn) {
     Alteration turned;
@@ -136,8 +149,8 @@ void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
   for (std::size_t i = 0; i < tiles.count(); ++i) {
     const cv::Mat own = tiles.count() > 1 ? tile_of(marks, tiles.at(i)) : marks;
     View view;
-    view.patch_mask = mask_to_patches(resize_mask(own, size), backbone_->patch(),
-                                      bank_.options.mask_alignment);
+    view.patch_mask =
+        mask_to_patches(resize_mask(own, size), backbone_->patch(), bank_.options.mask_alignment);
     if (!view.patch_mask.any().item<bool>()) continue;
     view.pixels = preprocess({tile_of(image.rgb, tiles.at(i)), {}, false}, size);
     views.push_back(std::move(view));
@@ -149,7 +162,7 @@ void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
         mask_path.string(), image.path.string()));
   }
   changed_ = true;
-  bank_.abnormal.push_back({image.path.string(), checksum_of(image)});
+  bank_.abnormal.push_back(enrolled(image));
   bank_.features.abnormal_views.push_back(static_cast<std::int64_t>(views.size()));
   for (auto& view : views) add_view(std::move(view));
 }
@@ -166,6 +179,12 @@ void BankBuilder::flush() {
   std::vector<at::Tensor> pixels;
   for (const auto& view : waiting_) pixels.push_back(view.pixels);
   const at::Tensor features = backbone_->encode(at::stack(pixels));
+  if (!at::isfinite(features).all().item<bool>()) {
+    throw ModelError(fmt::format(
+        "the backbone '{}' gives features that are not finite; try --precision float32, or fetch "
+        "it again",
+        backbone_->path().string()));
+  }
   const bool thinned = bank_.options.coreset < 1;
   for (std::size_t i = 0; i < waiting_.size(); ++i) {
     const View& view = waiting_[i];
@@ -178,16 +197,25 @@ void BankBuilder::flush() {
     }
     at::Tensor rows = own;
     if (thinned) {
-      const auto chosen = choose_coreset(own, normal_.all(),
-                                         rows_kept(own.size(0), bank_.options.coreset));
+      const auto chosen =
+          choose_coreset(own, normal_.all(), rows_kept(own.size(0), bank_.options.coreset));
       rows = own.index_select(0, chosen.to(own.device()));
-      if (view.probe) kept_probes_.push_back({owners_[i], own.clone()});
+      if (view.probe) keep_probe(owners_[i], own);
     }
     normal_.append(rows);
     bank_.features.normal_rows[static_cast<std::size_t>(owners_[i])] += rows.size(0);
   }
   waiting_.clear();
   owners_.clear();
+}
+
+void BankBuilder::keep_probe(std::int64_t picture, const at::Tensor& features) {
+  if (probes_seen_++ % probe_stride_ != 0) return;
+  kept_probes_.push_back({picture, features.clone()});
+  if (kept_probes_.size() < 2 * kMostProbes) return;
+  for (std::size_t i = 0; i < kMostProbes; ++i) kept_probes_[i] = kept_probes_[2 * i];
+  kept_probes_.resize(kMostProbes);
+  probe_stride_ *= 2;
 }
 
 std::vector<BankBuilder::Probe> BankBuilder::probes() const {
@@ -250,15 +278,16 @@ Bank BankBuilder::normal_part() {
 Bank BankBuilder::finish() {
   const c10::InferenceMode guard;
   flush();
-  bank_.features.normal = normal_.all().clone();
+  bank_.features.normal = normal_.all();
   if (abnormal_.size() > 0) {
-    bank_.features.abnormal = abnormal_.all().clone();
+    bank_.features.abnormal = abnormal_.all();
     bank_.features.patch_mask = at::cat(patch_masks_);
   }
   normal_ = abnormal_ = Rows();
   if (changed_) {
     bank_.calibration.reset();
-    bank_.probe_scores = score_probes();
+    const at::Tensor scores = score_probes();
+    if (scores.defined()) bank_.probe_scores = scores;  // else no good picture came
   }
   return std::move(bank_);
 }

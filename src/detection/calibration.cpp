@@ -19,7 +19,6 @@ namespace nagl {
 namespace {
 
 constexpr std::size_t kEnoughPictures = 4;  // from here on pictures are scored as they are only
-constexpr double kNoSpread = 1e-9;
 
 /// How the next picture of a part may differ from the last one.
 constexpr std::array kViews = {Alteration{1.5, 0.01, 0.01, 1}, Alteration{-1.5, -0.01, 0.01, 1},
@@ -48,22 +47,6 @@ double student_quantile(double probability, double freedom) {
     (below < probability ? low : high) = middle;
   }
   return std::sqrt(freedom) * std::tan((low + high) / 2);
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-constexpr double kNormalMad = 1.4826;  // a normal distribution's deviation over its median distance
-
-/// What makes the median distance from the median unbiased for few values (Croux and Rousseeuw,
-/// 1992).
-double mad_correction(double count) {
-  constexpr std::array kFew = {1.0, 1.0, 1.196, 1.495, 1.363, 1.206, 1.2, 1.14, 1.129, 1.107};
-  const auto index = static_cast<std::size_t>(count);
-  return index < kFew.size() ? kFew[index] : count / (count - 0.8);
 }
 
 /// What a threshold is chosen by: the image score, and the hottest pixel of the map.
@@ -97,15 +80,30 @@ class Calibrator {
     return image;
   }
 
-  void add_good(const std::filesystem::path& path, bool few) {
+  /// @param of how many good pictures it is one
+  /// @param enrolled whether it must be one of the bank's references
+  void add_good(const std::filesystem::path& path, std::size_t of, bool enrolled) {
+    const bool few = of < kEnoughPictures;
     const Image image = read(path);
-    const auto own = find_picture(bank_.normal, checksum_of(image));
+    const std::string checksum = checksum_of(image);
+    const auto own = find_picture(bank_.normal, checksum);
+    if (enrolled && !own) {
+      throw DataError(fmt::format(
+          "the bank's reference '{}' has changed since; enroll again, or give good pictures with "
+          "--normal",
+          path.string()));
+    }
     std::optional<Detector> without;
     const bool alone = own && bank_.normal.size() == 1 && uses_normal(bank_.options.method);
+    if (alone && of > 1) return;  // the others tell more
     if (own && !alone && uses_normal(bank_.options.method)) {
       Bank others = bank_;
-      others.features = bank_.features.without_normal(*own);
-      others.normal.erase(others.normal.begin() + *own);
+      for (auto same = own; same && others.normal.size() > 1;  // a copy of it does not count either
+           same = find_picture(others.normal, checksum)) {
+        others.features = others.features.without_normal(*same);
+        others.normal.erase(others.normal.begin() + *same);
+      }
+      result_.thinned = result_.thinned || bank_.options.coreset < 1;
       without.emplace(backbone_, std::move(others), batch_size_);
     }
     const Detector& detector = without ? *without : whole();
@@ -148,7 +146,9 @@ class Calibrator {
     result_.good_scores = static_cast<std::int64_t>(good_.image.size());
     if (options.rule == ThresholdRule::kBestF1) {
       if (result_.defects == 0) {
-        throw ConfigError("rule best_f1 needs pictures of defects; give --abnormal");
+        throw ConfigError(
+            "rule best_f1 needs pictures of defects, other than the bank's only one; give "
+            "--abnormal");
       }
       result_.image_threshold = best_f1_threshold(good_.image, bad_.image);
       result_.map_threshold = best_f1_threshold(good_.peak, bad_.peak);
@@ -241,19 +241,16 @@ double false_alarm_threshold(const GoodScores& good, double rate, bool& extrapol
     std::sort(own.begin(), own.end());
     return own[static_cast<std::size_t>(rank) - 1];
   }
-  const double middle = median(good.values);
-  std::vector<double> distances;
-  for (const double value : good.values) distances.push_back(std::abs(value - middle));
+  const auto count = static_cast<double>(good.values.size());
+  const double mean = std::accumulate(good.values.begin(), good.values.end(), 0.0) / count;
   // Views of one picture are no further pictures; a lone picture has nothing but its views.
-  const double independent = pictures > 1 ? pictures : static_cast<double>(good.values.size());
-  double deviation = kNormalMad * mad_correction(independent) * median(distances);
-  if (deviation < kNoSpread) {  // more than half are equal
-    deviation = std::accumulate(distances.begin(), distances.end(), 0.0) /
-                static_cast<double>(distances.size());
-  }
-  if (independent < 2) return middle;
+  const double independent = pictures > 1 ? pictures : count;
+  if (independent < 2) return mean;
+  double squares = 0;
+  for (const double value : good.values) squares += (value - mean) * (value - mean);
+  const double deviation = std::sqrt(squares / (count - 1));
   const double reach = student_quantile(1 - rate, independent - 1) * std::sqrt(1 + 1 / independent);
-  return std::min(1.0, middle + reach * deviation);
+  return std::min(1.0, mean + reach * deviation);
 }
 
 double best_f1_threshold(const std::vector<double>& good, const std::vector<double>& bad) {
@@ -300,6 +297,12 @@ std::vector<std::string> trust_in(const Calibration& c) {
         c.good_pictures, 100 * c.options.false_alarm_rate,
         static_cast<std::int64_t>(std::ceil(1 / c.options.false_alarm_rate)) - 1));
   }
+  if (c.thinned) {
+    sentences.emplace_back(
+        "In a thinned bank a reference that is left out takes with it what it stood for among the "
+        "others, and looks worse than it is: the threshold is rather too high. Further good "
+        "pictures (--normal) make a better one.");
+  }
   // The one-sided 95 % bound of Clopper and Pearson for none of n; for more, counting says enough.
   if (c.false_alarms == 0 && !c.alone) {
     sentences.push_back(
@@ -330,8 +333,9 @@ Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Ban
   const auto good = pictures.normal.empty() ? own_pictures(bank) : pictures.normal;
   if (good.empty()) throw ConfigError("a calibration needs good pictures; give --normal");
   Calibrator calibrator(backbone, bank, batch_size, seen);
-  const bool few = good.size() < kEnoughPictures;
-  for (const auto& path : good) calibrator.add_good(path, few);
+  for (const auto& path : good) {
+    calibrator.add_good(path, good.size(), pictures.normal.empty());
+  }
   for (const auto& path : pictures.abnormal) {
     if (!calibrator.add_defect(path) && left_aside != nullptr) left_aside->push_back(path);
   }

@@ -20,6 +20,7 @@ Bank settled(Bank bank, const Backbone& backbone) {
   HeadOrigin here{backbone.name(), "", backbone.layer(), backbone.width()};
   if (!bank.origin.backbone_checksum.empty()) here.backbone_checksum = backbone.checksum();
   bank.origin.check_equals(here, "bank");
+  if (bank.head) bank.head->head->to(device);
   ReferenceFeatures& features = bank.features;
   features.normal = features.normal.to(device);
   if (features.abnormal.defined()) {
@@ -156,7 +157,8 @@ Detection Detector::detect(const Query& query) const {
 std::vector<Detection> Detector::detect(std::span<const Query> queries) const {
   const c10::InferenceMode guard;
   std::vector<Detection> detections;
-  // A picture is finished once its last tile is scored, so only those of one pass are in the making.
+  // A picture is finished once its last tile is scored, so only those of one pass are in the
+  // making.
   std::vector<std::unique_ptr<Scored>> open;
   std::vector<std::pair<Scored*, std::size_t>> waiting;
   std::vector<at::Tensor> pixels;

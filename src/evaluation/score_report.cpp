@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -92,6 +93,17 @@ std::string to_jpeg(const cv::Mat& rgb, int quality) {
   return {bytes.begin(), bytes.end()};
 }
 
+/// A relative path for a URL.
+std::string url_of(const std::string& path) {
+  std::string url;
+  for (const char c : path) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '/' || c == '.' ||
+                       c == '-' || c == '_';
+    url += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return url;
+}
+
 std::string data_url(const std::string& jpeg) { return "data:image/jpeg;base64," + base64(jpeg); }
 
 std::string figure_of(const ReportPicture& picture) {
@@ -111,7 +123,7 @@ std::string figure_of(const ReportPicture& picture) {
   if (!picture.shown.empty()) {
     more += fmt::format(" data-shown='{}'", data_url(picture.shown));
   } else if (!picture.overlay.empty()) {
-    more += fmt::format(" data-shown='{}'", escaped(picture.overlay));
+    more += fmt::format(" data-shown='{}'", url_of(picture.overlay));
   }
   std::string note = picture.label.empty() ? "" : "label " + escaped(picture.label);
   if (picture.verdict != Verdict::kUnknown) {
@@ -219,13 +231,21 @@ std::string score_report_html(ScoreReport report) {
       low, high, report.threshold.value_or((low + high) / 2),
       report.threshold ? "" : "<span class='note'>not calibrated: a middle to start from</span>");
   html += histogram(pictures, low, high);
+  bool shown = false, linked = false;
+  for (const auto& picture : pictures) {
+    shown = shown || !picture.shown.empty();
+    linked = linked || (picture.shown.empty() && !picture.overlay.empty());
+  }
   html += "<div id='grid'>\n";
   for (const auto& picture : pictures) html += figure_of(picture);
   html += fmt::format(
-      "</div>\n<p class='note'>A click shows the picture beside its heat map{}.</p>"
+      "</div>\n<p class='note'>{}</p>"
       "<dialog><img alt='overlay'><p></p><button>close</button></dialog>\n"
       "<script>{}</script></main></body></html>\n",
-      pictures.size() > kOverlays ? " (of the highest scores; the others' lie in overlays/)" : "",
+      !shown    ? ""
+      : !linked ? "A click shows the picture beside its heat map."
+                : "A click shows the picture beside its heat map; those of lower scores are read "
+                  "from overlays/, beside this file.",
       kScript);
   return html;
 }

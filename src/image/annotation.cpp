@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kLargestFile = std::size_t{1} << 28;
 constexpr int kLargestSide = 1 << 16;
+constexpr double kLargestArea = 1 << 30;
 constexpr int kSubpixelBits = 4;  // OpenCV draws at sixteenths of a pixel
 
 [[noreturn]] void fail(const fs::path& path, const std::string& why) {
@@ -29,7 +30,11 @@ constexpr int kSubpixelBits = 4;  // OpenCV draws at sixteenths of a pixel
 class Canvas {
  public:
   Canvas(const fs::path& file, const Json& width, const Json& height) : file_(file) {
-    mask_ = cv::Mat::zeros(side(height), side(width), CV_8U);
+    const int rows = side(height), columns = side(width);
+    if (static_cast<double>(rows) * columns > kLargestArea) {
+      fail(file_, "claims a picture larger than any that can be read");
+    }
+    mask_ = cv::Mat::zeros(rows, columns, CV_8U);
   }
 
   void polygon(const std::vector<cv::Point2d>& corners) {
@@ -38,7 +43,8 @@ class Canvas {
   }
   void box(cv::Point2d a, cv::Point2d b) { polygon({a, {b.x, a.y}, b, {a.x, b.y}}); }
   void circle(cv::Point2d centre, cv::Point2d edge) {
-    const double radius = std::hypot(edge.x - centre.x, edge.y - centre.y);
+    const double radius =
+        std::min<double>(std::hypot(edge.x - centre.x, edge.y - centre.y), kLargestSide);
     cv::circle(mask_, scaled({centre}).front(), static_cast<int>(std::lround(radius * kOne)),
                kInside, cv::FILLED, cv::LINE_8, kSubpixelBits);
   }
@@ -153,14 +159,26 @@ cv::Mat read_labelme(const fs::path& file, const Json& content) {
   return canvas.take("its picture");
 }
 
+/// How many names two paths have in common, from the end.
+std::ptrdiff_t common_end(const fs::path& a, const fs::path& b) {
+  const std::vector<fs::path> one(a.begin(), a.end()), other(b.begin(), b.end());
+  return std::mismatch(one.rbegin(), one.rend(), other.rbegin(), other.rend()).first - one.rbegin();
+}
+
 cv::Mat read_coco(const fs::path& file, const Json& content, const fs::path& picture) {
+  // The name in the file may hold folders: of several pictures of one name they tell which it is.
   const Json* entry = nullptr;
+  std::ptrdiff_t agreement = 0;
+  bool twice = false;
   for (const auto& image : member(content, "images")) {
-    if (fs::path(text(member(image, "file_name"))).filename() != picture.filename()) continue;
-    if (entry != nullptr) {
-      fail(file, fmt::format("lists '{}' twice; keep one of them", picture.filename().string()));
-    }
+    const std::ptrdiff_t agrees = common_end(text(member(image, "file_name")), picture);
+    if (agrees == 0 || agrees < agreement) continue;
+    twice = entry != nullptr && agrees == agreement;
     entry = &image;
+    agreement = agrees;
+  }
+  if (twice) {
+    fail(file, fmt::format("lists '{}' twice; keep one of them", picture.filename().string()));
   }
   if (entry == nullptr) {
     fail(file, fmt::format("does not list '{}'", picture.filename().string()));

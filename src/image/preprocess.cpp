@@ -24,6 +24,9 @@ std::string to_string(MaskAlignment alignment) {
 }
 
 at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size) {
+  if (rgb.empty() || rgb.type() != CV_8UC3) {
+    throw DataError("a picture must be RGB, 8 bit a channel, and not empty");
+  }
   const cv::Mat packed = rgb.isContinuous() ? rgb : rgb.clone();
   const at::Tensor pixels =
       at::from_blob(packed.data, {1, packed.rows, packed.cols, 3}, at::kByte).permute({0, 3, 1, 2});
@@ -39,6 +42,9 @@ at::Tensor preprocess(const Image& image, ImageSize size) {
 }
 
 at::Tensor resize_mask(const cv::Mat& mask, ImageSize size) {
+  if (mask.empty() || mask.type() != CV_8U) {
+    throw DataError("a mask must have one channel of 8 bit, and not be empty");
+  }
   cv::Mat resized;
   cv::resize(mask, resized, cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)),
              0, 0, cv::INTER_NEAREST);

@@ -117,6 +117,11 @@ at::Tensor Backbone::encode(const at::Tensor& images) const {
   return network_->forward(images.to(device_, scalar_type(precision_)), layer_);
 }
 
+std::string Backbone::checksum() const {
+  std::call_once(checksum_once_, [&] { checksum_ = WeightsFile(path_).checksum(); });
+  return checksum_;
+}
+
 std::string Backbone::name() const {
   return fmt::format("{} from {}", text_of(provenance_, "architecture"),
                      text_of(provenance_, "source"));

@@ -151,8 +151,7 @@ void ReferenceBank::check(Method method) const {
   }
   if (uses_abnormal(method) && abnormal_count() == 0) {
     throw ConfigError("method " + to_string(method) +
-                      " needs abnormal references and their masks; give --abnormal and --masks, or "
-                      "use --method normal_nn");
+                      " needs abnormal references; give --abnormal, or use --method normal_nn");
   }
 }
 

@@ -112,6 +112,13 @@ TEST_F(BankTest, AddedPicturesCountAndTheOthersAreNotRead) {
   const auto expected =
       run_nagl("score --json --image-size 112 --normal " + path("good") + " " + path("new"));
   EXPECT_EQ(found.out, expected.out);
+  // Nothing new leaves the bank as it is, its calibration too.
+  ASSERT_EQ(run_nagl("calibrate --bank " + bank()).exit_code, 0);
+  EXPECT_FALSE(contains(enroll("--add --normal " + path("good")).err, "void"));
+  EXPECT_EQ(
+      run_nagl("score --fail-on-anomaly --bank " + bank() + " " + path("new/good0.png")).exit_code,
+      0);
+  EXPECT_TRUE(contains(enroll("--add --normal " + path("new/good0.png")).err, "void"));
   EXPECT_EQ(enroll("--add").exit_code, 2);
   EXPECT_EQ(enroll("--add --overwrite --normal " + path("good")).exit_code, 2);
   const auto another = enroll("--add --tile 60 --normal " + path("new/good0.png"));
@@ -198,6 +205,12 @@ TEST_F(BankTest, CalibrationGivesVerdictsRegionsAndExitCodes) {
   EXPECT_EQ(calibration["options"]["rule"], "best_f1");
   EXPECT_EQ(run_nagl("calibrate --best-f1 --bank " + bank()).exit_code, 2);
   EXPECT_EQ(run_nagl("calibrate --false-alarm-rate 2 --bank " + bank()).exit_code, 2);
+  const std::string second = slurp(folder / "good/2.png");
+  write_png(folder / "good/2.png", part(77, false));
+  const auto changed = run_nagl("calibrate --bank " + bank());
+  EXPECT_EQ(changed.exit_code, 3);
+  EXPECT_TRUE(contains(changed.err, "has changed since")) << changed.err;
+  spill(folder / "good/2.png", second);
   fs::remove(folder / "good/2.png");
   const auto gone = run_nagl("calibrate --bank " + bank());
   EXPECT_EQ(gone.exit_code, 3);
@@ -213,12 +226,11 @@ TEST_F(BankTest, DerivedMasksAreShownAndAnnotationsAreRead) {
   const cv::Mat mask = read_mask(folder / "bank-masks/1_mask.png");
   EXPECT_EQ(mask.size(), cv::Size(120, 90));
   EXPECT_EQ(mask.at<uchar>(30, 80), 255);
-  EXPECT_TRUE(fs::exists(folder / "bank-masks/check/1.png"));
+  EXPECT_TRUE(fs::exists(folder / "bank-masks/check/1_check.png"));
   // Approved as they are, they give the same bank.
   const auto found = run_nagl("score --json --bank " + bank() + " " + path("new"));
   const auto given = run_nagl("score --json --image-size 112 " + references + " --masks " +
                               path("bank-masks") + " " + path("new"));
-  // check/ holds pictures of the same names, so the masks are those at the folder's top.
   EXPECT_EQ(given.exit_code, 0) << given.err;
   EXPECT_EQ(found.out, given.out);
 
@@ -243,6 +255,42 @@ TEST_F(BankTest, DerivedMasksAreShownAndAnnotationsAreRead) {
   EXPECT_TRUE(contains(broken.err, "bad/1.json")) << broken.err;
 }
 
+TEST_F(BankTest, DerivedMasksNeverReplaceOthers) {
+  write_png(folder / "kinds/a/0.png", part(40, true));
+  write_png(folder / "kinds/b/0.png", part(41, true));
+  const std::string good = "--method both_nn --normal " + path("good") + " --abnormal ";
+  ASSERT_EQ(enroll(good + path("kinds")).exit_code, 0);
+  EXPECT_TRUE(fs::exists(folder / "bank-masks/a/0_mask.png"));
+  EXPECT_TRUE(fs::exists(folder / "bank-masks/b/0_mask.png"));
+  const std::string before = slurp(folder / "bank-masks/a/0_mask.png");
+  const auto again = enroll("--overwrite " + good + path("kinds"));
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_TRUE(contains(again.err, "0_mask.png") && contains(again.err, "--masks")) << again.err;
+  EXPECT_EQ(slurp(folder / "bank-masks/a/0_mask.png"), before);
+  EXPECT_EQ(
+      enroll("--overwrite " + good + path("kinds") + " --masks " + path("bank-masks")).exit_code,
+      0);
+  const auto same = enroll("--overwrite --derived-masks " + path("other") + " " + good +
+                           path("kinds/a/0.png") + " --abnormal " + path("kinds/b/0.png"));
+  EXPECT_EQ(same.exit_code, 2);
+  EXPECT_TRUE(contains(same.err, "would have the derived mask")) << same.err;
+  // A picture is good or it is not.
+  const auto opposite = enroll("--add --normal " + path("kinds/a/0.png"));
+  EXPECT_EQ(opposite.exit_code, 2);
+  EXPECT_TRUE(contains(opposite.err, "of a defect")) << opposite.err;
+}
+
+TEST_F(BankTest, SortedCopiesNeverTakeAnInputAway) {
+  calibrated_bank();
+  fs::create_directories(folder / "out/sorted/normal");
+  fs::copy_file(folder / "new/spot0.png", folder / "out/sorted/normal/spot0.png");
+  const auto outcome = run_nagl("score --overwrite --sorted --bank " + bank() + " --out " +
+                                path("out") + " " + path("out/sorted/normal/spot0.png"));
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "replace an input")) << outcome.err;
+  EXPECT_TRUE(fs::exists(folder / "out/sorted/normal/spot0.png"));
+}
+
 TEST_F(BankTest, PathsFromStandardInputGiveALineEach) {
   calibrated_bank();
   spill(folder / "list",
@@ -260,6 +308,17 @@ TEST_F(BankTest, PathsFromStandardInputGiveALineEach) {
   const auto again =
       run_nagl("score --out " + path("out") + " --bank " + bank() + " - <" + path("list"));
   EXPECT_EQ(again.exit_code, 2) << again.err;
+  // Two pictures of one name would have one map.
+  fs::create_directory(folder / "other");
+  fs::copy_file(folder / "new/spot0.png", folder / "other/good0.png");
+  spill(folder / "list", path("new/good0.png") + "\n" + path("other/good0.png") + "\n");
+  const auto twice = run_nagl("score --overwrite --out " + path("out") + " --bank " + bank() +
+                              " - <" + path("list"));
+  EXPECT_EQ(twice.exit_code, 3);
+  ASSERT_EQ(lines(twice.out).size(), 2U);
+  EXPECT_TRUE(contains(lines(twice.out)[1]["error"], "would both be written")) << twice.out;
+  const auto none = run_nagl("score --fail-on-anomaly --bank " + bank() + " " + path("list"));
+  EXPECT_EQ(none.exit_code, 3) << none.err;  // nothing was scored, so nothing was anomalous
   spill(folder / "list", path("new/good0.png") + "\n");
   EXPECT_EQ(run_nagl("score --bank " + bank() + " - <" + path("list")).exit_code, 0);
   EXPECT_EQ(run_nagl("score --bank " + bank() + " - </dev/null").exit_code, 0);
@@ -331,6 +390,18 @@ TEST_F(BankTest, AWatchedFolderMayBeWrittenSlowlyRenamedAndEmptied) {
   EXPECT_EQ(records[4]["verdict"], "anomalous");
   EXPECT_EQ(slurp(folder / "out/results.jsonl"), outcome.out);
   EXPECT_TRUE(fs::exists(folder / "out/overlays/sub/moved.png"));
+  // A watch that is started again leaves alone what has a line, and sees what changed meanwhile.
+  spill(folder / "inbox/slow.png", slurp(folder / "new/good1.png"));
+  const auto again = run_nagl(
+      "score --settle 0.5 --bank " + bank() + " --out " + path("out") + " --watch " + path("inbox"),
+      "", [&](pid_t child, const std::string& printed) {
+        const bool done = contains(printed, "slow.png");
+        if (done) ::kill(child, SIGTERM);
+        return done;
+      });
+  ASSERT_EQ(lines(again.out).size(), 1U) << again.out;
+  EXPECT_EQ(lines(again.out)[0]["verdict"], "normal");
+  EXPECT_EQ(slurp(folder / "out/results.jsonl"), outcome.out + again.out);
   EXPECT_EQ(run_nagl("score --bank " + bank() + " --watch " + path("nowhere")).exit_code, 3);
   EXPECT_EQ(run_nagl("score --bank " + bank() + " --watch " + path("inbox") + " " + path("new"))
                 .exit_code,

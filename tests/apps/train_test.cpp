@@ -105,6 +105,22 @@ TEST_F(TrainTest, LeavesAModelThatScores) {
   }
   EXPECT_GT(count, 4U);
 
+  // A bank carries the model: it gives the same lines, and refuses another model.
+  const std::string bank = path("bank.safetensors");
+  const auto enrolled = run_nagl("enroll --image-size 112 --normal " + board + "/train/good " +
+                                 with_model + abnormal + "--out " + bank);
+  ASSERT_EQ(enrolled.exit_code, 0) << enrolled.err;
+  const std::string by_bank = "score --json --bank " + bank + " ";
+  EXPECT_EQ(run_nagl(by_bank + board + "/test").out, scored.out);
+  EXPECT_EQ(run_nagl(by_bank + with_model + board + "/test").out, scored.out);
+  std::string other_model = slurp(folder / "run/model.safetensors");
+  other_model[other_model.size() - 4] ^= 1;  // the last weight, by the least that there is
+  spill(folder / "other.safetensors", other_model);
+  const auto foreign =
+      run_nagl(by_bank + "--model " + path("other.safetensors") + " " + board + "/test");
+  EXPECT_EQ(foreign.exit_code, 4);
+  EXPECT_TRUE(contains(foreign.err, "--model")) << foreign.err;
+
   // Without abnormal references it says what it is, and gives that method's scores.
   const auto alone = run_nagl(score + with_model + board + "/test/good");
   EXPECT_EQ(alone.exit_code, 0) << alone.err;

@@ -73,9 +73,10 @@ TEST_F(BankTest, AddingGivesWhatMakingAtOnceGives) {
         first.add_abnormal(image(7, true), defect_mask());
         save(first.finish());
         BankBuilder second(backbone, load());
-        EXPECT_TRUE(second.holds(image(1, false)));
-        EXPECT_TRUE(second.holds(image(7, true)));
-        EXPECT_FALSE(second.holds(image(2, false)));
+        EXPECT_TRUE(second.holds_normal(image(1, false)));
+        EXPECT_TRUE(second.holds_abnormal(image(7, true)));
+        EXPECT_FALSE(second.holds_normal(image(2, false)));
+        EXPECT_FALSE(second.holds_abnormal(image(1, false)));
         second.add_normal(image(2, false));
         second.add_abnormal(image(8, true), defect_mask());
         const Bank added = second.finish();
@@ -195,6 +196,27 @@ TEST_F(BankTest, AnotherBackboneOrLayerIsAModelError) {
   auto head = untrained_head();
   head.origin.layer += 1;
   EXPECT_THROW(BankBuilder(backbone, options, head), ModelError);
+}
+
+TEST_F(BankTest, PicturesOfAnotherKindAreRefused) {
+  BankBuilder builder(backbone, options);
+  EXPECT_THROW(builder.add_normal({cv::Mat(), {}, false}), DataError);
+  EXPECT_THROW(builder.add_normal({cv::Mat(40, 40, CV_8U), {}, false}), DataError);
+  EXPECT_THROW(builder.add_abnormal(image(7, true), cv::Mat(120, 160, CV_32F)), DataError);
+}
+
+TEST_F(BankTest, AddingADefectKeepsTheScaleOfALonePicture) {
+  options.method = Method::kBothNn;
+  options.image_size = {56, 56};
+  BankBuilder first(backbone, options);
+  first.add_normal(image(0, false));
+  first.add_abnormal(image(7, true), defect_mask());
+  save(first.finish());
+  BankBuilder second(backbone, load());
+  second.add_abnormal(image(8, true), defect_mask());
+  const Bank added = second.finish();
+  EXPECT_TRUE(added.probe_scores.defined());
+  EXPECT_LT(reference_scale(Detector(backbone, added)).high, 1);
 }
 
 TEST_F(BankTest, DefectsWithoutMasksGetDerivedOnes) {

@@ -29,13 +29,15 @@ class BankBuilder {
   /// Goes on from a bank. @throws ModelError if it belongs to another backbone, layer or width
   BankBuilder(std::shared_ptr<const Backbone> backbone, Bank bank, std::int64_t batch_size = 1);
 
-  /// Whether a picture of these pixels is among the references.
-  bool holds(const Image& image) const;
+  /// Whether a picture of these pixels is among the references of one kind.
+  bool holds_normal(const Image& image) const;
+  bool holds_abnormal(const Image& image) const;
 
   void add_normal(const Image& image);
   /// @param mask uint8 [H, W] of the picture's proportions, above 0 on the defect
   /// @param mask_path where it came from, for messages
   /// @throws DataError if the mask marks nothing at the network's size
+  /// @throws ModelError, here or later, if features are not finite
   void add_abnormal(const Image& image, const cv::Mat& mask,
                     const std::filesystem::path& mask_path = {});
 
@@ -71,7 +73,7 @@ class BankBuilder {
 
   void add_view(View view);
   void flush();
-  void take_normal(const at::Tensor& features, bool probe);
+  void keep_probe(std::int64_t picture, const at::Tensor& features);
   std::vector<Probe> probes() const;
   at::Tensor score_probes() const;
 
@@ -84,7 +86,8 @@ class BankBuilder {
   std::vector<std::int64_t> owners_;  ///< the normal picture of each waiting view, -1: abnormal
   Rows normal_, abnormal_;
   std::vector<at::Tensor> patch_masks_;
-  std::vector<Probe> kept_probes_;    ///< of a thinned bank, whose rows are no whole pictures
+  std::vector<Probe> kept_probes_;  ///< of a thinned bank, whose rows are no whole pictures
+  std::int64_t probes_seen_ = 0, probe_stride_ = 1;  ///< every so many of those seen are kept
   std::vector<at::Tensor> mirrored_;  ///< tiles of the first picture, mirrored, while it is alone
 };
 

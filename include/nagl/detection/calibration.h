@@ -51,6 +51,7 @@ struct Calibration {
   std::int64_t misses = 0;        ///< of the defects
   bool extrapolated = false;      ///< the rate asked for is lower than counting can tell
   bool alone = false;             ///< the only reference was scored against itself, altered
+  bool thinned = false;           ///< references were left out of a bank that is thinned
 
   template <typename Self, typename Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -65,6 +66,7 @@ struct Calibration {
     visit("misses", self.misses);
     visit("extrapolated", self.extrapolated);
     visit("alone", self.alone);
+    visit("thinned", self.thinned);
   }
 };
 
@@ -80,10 +82,9 @@ struct GoodScores {
 /// A threshold that a further good picture exceeds with probability `rate`. With so many pictures
 /// that counting can tell (1 / rate - 1) it is an order statistic of the pictures' own scores, and
 /// holds whatever their distribution (split conformal prediction; Vovk et al., 2005). With fewer it
-/// is Student's prediction bound around the median, `median + t(1 - rate, pictures - 1) deviation
-/// sqrt(1 + 1 / pictures)` over all views, the deviation being that of the median distance, so that
-/// an odd picture among a few does not decide. It extrapolates as if scores were normally
-/// distributed; for eight normal scores 1 % asked for come out as 2.2 %, 5 % as 6.6 %.
+/// is Student's prediction bound, `mean + t(1 - rate, pictures - 1) deviation sqrt(1 + 1 /
+/// pictures)` over all views: exact for scores that are normally distributed, an extrapolation for
+/// others. Never above 1, the largest score there is.
 /// @param extrapolated whether the second was used
 double false_alarm_threshold(const GoodScores& good, double rate, bool& extrapolated);
 
@@ -97,12 +98,14 @@ struct CalibrationPictures {
 };
 
 /// Chooses thresholds for a bank. A picture that is one of its references is scored with itself
-/// left out. Where there are fewer than 4 good pictures, each is also scored slightly turned,
+/// left out; a bank's only reference counts where there are no other good pictures. Where there are
+/// fewer than 4 good pictures, each is also scored slightly turned,
 /// shifted, brightened and darkened, for want of others to tell a spread from.
 /// @param seen called with each picture as it was read
 /// @param left_aside gets the paths of defects that cannot be scored fairly: the only abnormal
 ///        reference of a method that uses it
-/// @throws DataError if a picture cannot be read, or the bank's references are not where they were;
+/// @throws DataError if a picture cannot be read, or the bank's references are not what and where
+///         they were;
 ///         ConfigError if the rule needs defects and there are none
 Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
                       const CalibrationPictures& pictures, const CalibrationOptions& options,

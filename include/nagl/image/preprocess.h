@@ -31,6 +31,7 @@ inline constexpr int kPreprocessVersion = 1;
 /// Resizes to `size`, bicubic with antialiasing as Pillow does.
 /// @param rgb uint8 [H, W, 3]
 /// @return [3, size.height, size.width] uint8 on the CPU.
+/// @throws DataError if it is anything else
 at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size);
 
 /// What the backbone takes (DESIGN 3.2): resized, scaled to [0, 1], ImageNet mean and deviation.
@@ -49,7 +50,7 @@ std::string to_string(MaskAlignment alignment);
 
 /// Resizes a mask to the network's size by nearest neighbour: pixel i shows floor(i x scale), as
 /// the published code has it.
-/// @param mask uint8 [H, W]
+/// @param mask uint8 [H, W] @throws DataError if it is anything else
 /// @return [size.height, size.width] uint8, 0 or 1.
 at::Tensor resize_mask(const cv::Mat& mask, ImageSize size);
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -42,8 +43,8 @@ class Backbone {
   const std::filesystem::path& path() const { return path_; }
   /// The file's metadata: architecture, source, source_sha256, recommended_layer.
   const std::map<std::string, std::string>& provenance() const { return provenance_; }
-  /// The file's `WeightsFile::checksum`: which weights these are. Reads the file; not cheap.
-  std::string checksum() const { return WeightsFile(path_).checksum(); }
+  /// The file's `WeightsFile::checksum`: which weights these are. Reads the file, the first time.
+  std::string checksum() const;
   /// Architecture and where it came from: `dinov2_vits14 from ...`.
   std::string name() const;
   /// One line for a person: `dinov2_vits14, layer 7, from ...`.
@@ -60,6 +61,8 @@ class Backbone {
   at::Device device_;
   Precision precision_;
   mutable VisionTransformer network_{nullptr};
+  mutable std::once_flag checksum_once_;
+  mutable std::string checksum_;
 };
 
 /// Where the backbone file is (DESIGN section 4): `given` if not empty, else `$NAGL_BACKBONE`, else

@@ -21,7 +21,6 @@ struct HeadOrigin {
   void check_equals(const HeadOrigin& other, const std::filesystem::path& file) const;
 };
 
-/// Reads the checksum from the backbone's file; not cheap.
 HeadOrigin origin_of(const Backbone& backbone);
 
 /// Weights of RM and AFL with all that is needed to use them.
