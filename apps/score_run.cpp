@@ -296,6 +296,9 @@ cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) con
   if (detection.verdict != Verdict::kUnknown) {
     content.caption += "   " + to_string(detection.verdict);
   }
+  if (const auto& calibration = detector_.bank().calibration) {
+    content.threshold = calibration->map_threshold;
+  }
   const auto& known = item.planned.known;
   if (known) content.caption += "   label " + known->defect;
   if (known && !known->masks.empty()) {

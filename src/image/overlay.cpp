@@ -76,6 +76,10 @@ cv::Mat heat_panel(const cv::Mat& query, const OverlayContent& content) {
       }
     }
   }
+  if (content.threshold) {
+    draw_outline(panel, map > *content.threshold, kWhite);
+    return panel;
+  }
   double peak = 0;
   cv::minMaxLoc(content.map, nullptr, &peak);
   if (peak > content.scale.good) {

@@ -2,37 +2,25 @@
 
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
-#include <opencv2/imgproc.hpp>
 #include <set>
-#include <sstream>
 
 #include "command.h"
 #include "nagl/image/image.h"
+#include "spots.h"
 
 namespace nagl {
 namespace {
 
 using testing::contains;
+using testing::lines;
 using testing::Outcome;
+using testing::part;
 using testing::run_nagl;
 using testing::slurp;
 using testing::spill;
+using testing::spot_mask;
 using testing::TemporaryFolder;
 namespace fs = std::filesystem;
-
-cv::Mat part(std::uint64_t seed, bool defect) {
-  cv::Mat picture(90, 120, CV_8UC3);
-  cv::RNG(seed).fill(picture, cv::RNG::NORMAL, cv::Scalar::all(110), cv::Scalar::all(10));
-  if (defect) cv::circle(picture, {80, 30}, 14, cv::Scalar(20, 20, 220), -1);
-  return picture;
-}
-
-std::vector<nlohmann::json> lines(const std::string& text) {
-  std::vector<nlohmann::json> values;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) values.push_back(nlohmann::json::parse(line));
-  return values;
-}
 
 /// `nagl enroll`, `calibrate` and `score --bank` on noise with spots.
 class BankTest : public ::testing::Test {
@@ -46,9 +34,7 @@ class BankTest : public ::testing::Test {
       write_png(folder / ("new/good" + std::to_string(i) + ".png"), part(10 + i, false));
       write_png(folder / ("new/spot" + std::to_string(i) + ".png"), part(20 + i, true));
       write_png(folder / ("bad/" + std::to_string(i) + ".png"), part(30 + i, true));
-      cv::Mat mask = cv::Mat::zeros(90, 120, CV_8U);
-      cv::circle(mask, {80, 30}, 14, cv::Scalar(255), -1);
-      write_png(folder / ("masks/" + std::to_string(i) + "_mask.png"), mask);
+      write_png(folder / ("masks/" + std::to_string(i) + "_mask.png"), spot_mask());
     }
   }
 

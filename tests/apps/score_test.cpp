@@ -4,27 +4,23 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
-#include <sstream>
 
 #include "command.h"
 #include "nagl/image/image.h"
+#include "spots.h"
 
 namespace nagl {
 namespace {
 
 using testing::contains;
+using testing::lines;
 using testing::Outcome;
+using testing::part;
 using testing::run_nagl;
 using testing::slurp;
 using testing::spill;
+using testing::spot_mask;
 using testing::TemporaryFolder;
-
-cv::Mat part(std::uint64_t seed, bool defect) {
-  cv::Mat picture(90, 120, CV_8UC3);
-  cv::RNG(seed).fill(picture, cv::RNG::NORMAL, cv::Scalar::all(110), cv::Scalar::all(10));
-  if (defect) cv::circle(picture, {80, 30}, 14, cv::Scalar(20, 20, 220), -1);
-  return picture;
-}
 
 /// A category in MVTec layout, scored at a small size.
 class ScoreTest : public ::testing::Test {
@@ -35,9 +31,7 @@ class ScoreTest : public ::testing::Test {
       write_png(folder / ("cat/train/good/" + std::to_string(i) + ".png"), part(i, false));
       write_png(folder / ("cat/test/good/" + std::to_string(i) + ".png"), part(10 + i, false));
       write_png(folder / ("cat/test/spot/" + std::to_string(i) + ".png"), part(20 + i, true));
-      cv::Mat mask = cv::Mat::zeros(90, 120, CV_8U);
-      cv::circle(mask, {80, 30}, 14, cv::Scalar(255), -1);
-      write_png(folder / ("cat/ground_truth/spot/" + std::to_string(i) + "_mask.png"), mask);
+      write_png(folder / ("cat/ground_truth/spot/" + std::to_string(i) + "_mask.png"), spot_mask());
     }
   }
 
@@ -46,14 +40,6 @@ class ScoreTest : public ::testing::Test {
     return run_nagl("score --image-size 112 --normal " + path("cat/train/good") + " " + arguments,
                     before);
   }
-  static std::vector<nlohmann::json> lines(const std::string& text) {
-    std::vector<nlohmann::json> values;
-    std::istringstream stream(text);
-    for (std::string line; std::getline(stream, line);)
-      values.push_back(nlohmann::json::parse(line));
-    return values;
-  }
-
   TemporaryFolder folder;
 };
 

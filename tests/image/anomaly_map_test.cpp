@@ -158,6 +158,31 @@ TEST(Overlay, ShowsHotRedAndColdGrey) {
   EXPECT_EQ(overlay.at<cv::Vec3b>(200, 200), cv::Vec3b(90, 90, 90));  // the query itself
 }
 
+TEST(Overlay, OutlinesTheHottestRegionOrAllAboveAThreshold) {
+  OverlayContent content;
+  content.rgb = cv::Mat(448, 448, CV_8UC3, cv::Scalar::all(60));
+  content.map = cv::Mat::zeros(448, 448, CV_32F);
+  content.map(cv::Rect(50, 50, 40, 40)).setTo(0.9F);
+  content.map(cv::Rect(300, 300, 40, 40)).setTo(0.4F);
+  content.scale = {0, 1, 0.1};
+  const auto outlined = [&](int corner) {  // white pixels around one of the squares
+    const cv::Mat panel = draw_overlay(content)(cv::Rect(8 + 448 + 8, 8, 448, 448));
+    cv::Mat white;
+    cv::inRange(panel(cv::Rect(corner - 5, corner - 5, 50, 50)), cv::Scalar::all(150),
+                cv::Scalar::all(255), white);
+    return cv::countNonZero(white) > 50;
+  };
+  EXPECT_TRUE(outlined(50));
+  EXPECT_FALSE(outlined(300));  // less than half as hot
+  content.threshold = 0.3;
+  EXPECT_TRUE(outlined(50));
+  EXPECT_TRUE(outlined(300));
+  content.threshold = 0.5;
+  EXPECT_FALSE(outlined(300));
+  content.threshold = 0.95;
+  EXPECT_FALSE(outlined(50));
+}
+
 TEST(Overlay, TruthAddsAPanelAndExtremeShapesAreDrawn) {
   auto content = content_of({200, 200});
   const int without = draw_overlay(content).cols;

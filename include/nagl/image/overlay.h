@@ -1,6 +1,7 @@
 #pragma once
 
 #include <opencv2/core/mat.hpp>
+#include <optional>
 #include <string>
 
 namespace nagl {
@@ -25,12 +26,13 @@ struct OverlayContent {
   cv::Mat truth;        ///< uint8 [H, W], above 0 on the true defect; empty where it is not known
   std::string caption;  ///< ASCII, e.g. `score 0.231`
   ColourScale scale;
+  std::optional<double> threshold;  ///< what is hotter is outlined; else the hottest region
 };
 
 /// A picture to judge a detection by at a glance: the query; the query under the heat map with the
-/// contour of the hottest region, if that is hotter than good pictures are; where known, the query
-/// with the outline of the true defect; below them the colour scale with its values. @return uint8
-/// RGB
+/// contours of the regions above the threshold (without one, of the hottest region, if that is
+/// hotter than good pictures are); where known, the query with the outline of the true defect;
+/// below them the colour scale with its values. @return uint8 RGB
 cv::Mat draw_overlay(const OverlayContent& content);
 
 }  // namespace nagl
