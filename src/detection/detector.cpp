@@ -64,7 +64,10 @@ class Detector::Scored {
       return;
     }
     const ImageSize size = detector.options().image_size;
-    cv::resize(query.roi, roi_, query.image.rgb.size(), 0, 0, cv::INTER_NEAREST);
+    // By area where it shrinks, so that what is thinner than a pixel is not lost.
+    const cv::Size picture = query.image.rgb.size();
+    cv::resize(query.roi > 0, roi_, picture, 0, 0,
+               query.roi.cols > picture.width ? cv::INTER_AREA : cv::INTER_NEAREST);
     for (std::size_t i = 0; i < tiles_.count(); ++i) {
       // Of a whole picture the ROI counts as it is: a resized one may have lost thin lines.
       const cv::Mat own = tiles_.count() > 1 ? roi_(tiles_.at(i)) : query.roi;
