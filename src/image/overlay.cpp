@@ -14,13 +14,17 @@ namespace nagl {
 namespace {
 
 constexpr int kLongSide = 448, kShortSide = 24, kGap = 8, kFooter = 58;
-constexpr double kStrongestBlend = 0.75;  // of the heat map, reached at half of the scale
+constexpr int kElongatedSide = 3 * kLongSide;  // of pictures more than twice as long as wide
+constexpr double kStrongestBlend = 0.75;       // of the heat map, reached at half of the scale
 const cv::Scalar kBackground(24, 24, 28), kText(230, 230, 230), kWhite(255, 255, 255),
     kTruth(0, 255, 80);
 
-/// The size of a panel: the picture's proportions, the longer side at a fixed length.
+/// The size of a panel: the picture's proportions, the longer side at a fixed length, which is
+/// greater for long pictures: their panels would be strips else.
 cv::Size panel_size(const cv::Size& picture) {
-  const double factor = static_cast<double>(kLongSide) / std::max(picture.width, picture.height);
+  const auto [shorter, longer] = std::minmax(picture.width, picture.height);
+  const double factor =
+      static_cast<double>(longer > 2 * shorter ? kElongatedSide : kLongSide) / longer;
   const auto side = [&](int length) {
     return std::max(kShortSide, static_cast<int>(std::lround(length * factor)));
   };
