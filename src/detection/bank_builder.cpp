@@ -110,6 +110,7 @@ bool BankBuilder::holds_abnormal(const Image& image) const {
 
 void BankBuilder::add_normal(const Image& image) {
   const c10::InferenceMode guard;
+  check_picture(image.rgb);  // before anything changes
   const ImageSize size = bank_.options.image_size;
   const TileGrid tiles = cut_into_tiles(image.rgb.size(), bank_.options.tiling);
   const bool first = bank_.normal.empty();
@@ -139,6 +140,7 @@ void BankBuilder::add_normal(const Image& image) {
 void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
                                const std::filesystem::path& mask_path) {
   const c10::InferenceMode guard;
+  check_picture(image.rgb);
   const ImageSize size = bank_.options.image_size;
   const TileGrid tiles = cut_into_tiles(image.rgb.size(), bank_.options.tiling);
   cv::Mat marks = mask;

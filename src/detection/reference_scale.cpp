@@ -34,7 +34,8 @@ ColourScale reference_scale(const Detector& detector, const cv::Mat& roi) {
   // The peaks of maps, as overlays show maps: smoothing makes them lower than patch scores.
   std::vector<double> peaks;
   for (std::int64_t i = 0; i < scores.size(0); ++i) {
-    const cv::Mat map = make_anomaly_map(scores[i].reshape({patches.rows, patches.columns}), network);
+    const cv::Mat map =
+        make_anomaly_map(scores[i].reshape({patches.rows, patches.columns}), network);
     double peak = 0;
     cv::minMaxLoc(map, nullptr, &peak, nullptr, nullptr, inside);
     peaks.push_back(peak);

@@ -36,9 +36,8 @@ std::vector<Region> regions_above(const cv::Mat& map, double threshold) {
     region.mean_score = sums[static_cast<std::size_t>(i)] / static_cast<double>(region.area);
   }
   regions.erase(regions.begin());  // the background
-  std::stable_sort(regions.begin(), regions.end(), [](const Region& a, const Region& b) {
-    return a.peak_score > b.peak_score;
-  });
+  std::stable_sort(regions.begin(), regions.end(),
+                   [](const Region& a, const Region& b) { return a.peak_score > b.peak_score; });
   return regions;
 }
 

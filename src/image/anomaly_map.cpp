@@ -52,8 +52,8 @@ const std::vector<double>& blur_kernel() {
   return kernel;
 }
 
-/// How much each tile counts at each pixel of an axis: in proportion to the distance from its nearer
-/// edge, and 1 over all tiles. @return [tiles][tile length]
+/// How much each tile counts at each pixel of an axis: in proportion to the distance from its
+/// nearer edge, and 1 over all tiles. @return [tiles][tile length]
 std::vector<std::vector<double>> shares_of(const AxisTiles& axis) {
   const auto distance = [&](int at) { return std::min(at, axis.tile - 1 - at) + 0.5; };
   std::vector<double> sums(static_cast<std::size_t>(axis.length));

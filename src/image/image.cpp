@@ -166,8 +166,8 @@ cv::Mat read_mask(const std::filesystem::path& path) {
 }
 
 cv::Mat read_mask_for(const Image& image, const std::filesystem::path& mask_path) {
-  const cv::Mat mask = is_annotation(mask_path) ? read_annotation(mask_path, image.path)
-                                                : read_mask(mask_path);
+  const cv::Mat mask =
+      is_annotation(mask_path) ? read_annotation(mask_path, image.path) : read_mask(mask_path);
   const cv::Size wanted = image.rgb.size();
   if (same_proportions(mask.size(), wanted)) return mask;
   if (!image.path.empty() && same_proportions(cv::Size(mask.rows, mask.cols), wanted)) {

@@ -23,10 +23,14 @@ std::string to_string(MaskAlignment alignment) {
   return alignment == MaskAlignment::kAligned ? "aligned" : "published";
 }
 
-at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size) {
+void check_picture(const cv::Mat& rgb) {
   if (rgb.empty() || rgb.type() != CV_8UC3) {
     throw DataError("a picture must be RGB, 8 bit a channel, and not empty");
   }
+}
+
+at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size) {
+  check_picture(rgb);
   const cv::Mat packed = rgb.isContinuous() ? rgb : rgb.clone();
   const at::Tensor pixels =
       at::from_blob(packed.data, {1, packed.rows, packed.cols, 3}, at::kByte).permute({0, 3, 1, 2});

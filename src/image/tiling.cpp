@@ -30,8 +30,8 @@ AxisTiles cut_axis(int length, const TilingOptions& options) {
 
 void TilingOptions::check() const {
   if (tile != 0 && (tile < kSmallestTile || tile > kLargestTile)) {
-    throw ConfigError(fmt::format("tile {} is not 0 (no tiles) or in {}..{}", tile, kSmallestTile,
-                                  kLargestTile));
+    throw ConfigError(
+        fmt::format("tile {} is not 0 (no tiles) or in {}..{}", tile, kSmallestTile, kLargestTile));
   }
   if (!(overlap >= 0 && overlap <= 0.9)) {
     throw ConfigError(fmt::format("overlap {} is not in 0..0.9", overlap));

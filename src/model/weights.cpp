@@ -248,8 +248,7 @@ void WeightsFile::load_into(torch::nn::Module& module, const std::string& prefix
     const std::string name = prefix + target.key();
     const at::Tensor stored = read(entry(name).name);
     if (!at::isfinite(stored).all().item<bool>()) {
-      fail("tensor '" + name +
-           "' holds values that are not finite; fetch or train it again");
+      fail("tensor '" + name + "' holds values that are not finite; fetch or train it again");
     }
     target.value().copy_(stored);
   }

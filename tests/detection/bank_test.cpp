@@ -203,6 +203,8 @@ TEST_F(BankTest, PicturesOfAnotherKindAreRefused) {
   EXPECT_THROW(builder.add_normal({cv::Mat(), {}, false}), DataError);
   EXPECT_THROW(builder.add_normal({cv::Mat(40, 40, CV_8U), {}, false}), DataError);
   EXPECT_THROW(builder.add_abnormal(image(7, true), cv::Mat(120, 160, CV_32F)), DataError);
+  builder.add_normal(image(0, false));  // what was refused left no trace
+  EXPECT_EQ(builder.finish().normal.size(), 1U);
 }
 
 TEST_F(BankTest, AddingADefectKeepsTheScaleOfALonePicture) {

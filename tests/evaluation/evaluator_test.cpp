@@ -5,8 +5,8 @@
 #include <opencv2/imgproc.hpp>
 
 #include "nagl/core/error.h"
-#include "nagl/detection/bank_builder.h"
 #include "nagl/dataset/synthetic.h"
+#include "nagl/detection/bank_builder.h"
 #include "nagl/metrics/pixel_metrics.h"
 #include "tensors.h"
 

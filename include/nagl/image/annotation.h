@@ -14,7 +14,8 @@ bool is_annotation(const std::filesystem::path& path);
 /// segmentation's polygons, or the box where there is none. All categories and labels count.
 /// @param picture its file name says which of a COCO file's pictures it is
 /// @return uint8 of the size that the file gives the picture, 255 where marked
-/// @throws DataError naming the file if it is neither, damaged, marks nothing there, or holds shapes
+/// @throws DataError naming the file if it is neither, damaged, marks nothing there, or holds
+/// shapes
 ///         of another kind (run-length masks)
 cv::Mat read_annotation(const std::filesystem::path& path, const std::filesystem::path& picture);
 

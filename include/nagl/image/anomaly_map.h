@@ -16,10 +16,10 @@ namespace nagl {
 /// @return float32 [size.height, size.width]
 cv::Mat make_anomaly_map(const at::Tensor& patch_scores, cv::Size size);
 
-/// The map of a picture that was cut into tiles, without seams: where tiles overlap, each counts the
-/// more the farther a pixel lies from its edge, and the Gaussian goes over the whole picture. All of
-/// that is linear along each axis, so a tile's part is two small matrix products; beside the map
-/// nothing of the picture's size exists. With one tile it is `make_anomaly_map`.
+/// The map of a picture that was cut into tiles, without seams: where tiles overlap, each counts
+/// the more the farther a pixel lies from its edge, and the Gaussian goes over the whole picture.
+/// All of that is linear along each axis, so a tile's part is two small matrix products; beside the
+/// map nothing of the picture's size exists. With one tile it is `make_anomaly_map`.
 class AnomalyMapStitcher {
  public:
   explicit AnomalyMapStitcher(TileGrid tiles);

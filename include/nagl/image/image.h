@@ -44,9 +44,10 @@ Image read_image(const std::filesystem::path& path, const DecodeOptions& options
 /// @throws DataError as `read_image`.
 cv::Mat read_mask(const std::filesystem::path& path);
 
-/// Reads the mask that belongs to `image`: `read_mask`, or `read_annotation` of a JSON file, then turned as the picture was if, and only
-/// if, its size says that it was drawn on the picture as stored (JPEG and PNG; OpenCV never gives a
-/// TIFF as stored). Its size may differ from the picture's by a common factor.
+/// Reads the mask that belongs to `image`: `read_mask`, or `read_annotation` of a JSON file, then
+/// turned as the picture was if, and only if, its size says that it was drawn on the picture as
+/// stored (JPEG and PNG; OpenCV never gives a TIFF as stored). Its size may differ from the
+/// picture's by a common factor.
 /// @throws DataError naming both files if the proportions differ.
 cv::Mat read_mask_for(const Image& image, const std::filesystem::path& mask_path);
 

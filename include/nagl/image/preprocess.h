@@ -28,10 +28,13 @@ struct ImageSize {
 /// Changes whenever `preprocess` would give other values for the same picture.
 inline constexpr int kPreprocessVersion = 1;
 
+/// Throws DataError unless a picture is uint8 [H, W, 3] and not empty.
+void check_picture(const cv::Mat& rgb);
+
 /// Resizes to `size`, bicubic with antialiasing as Pillow does.
 /// @param rgb uint8 [H, W, 3]
 /// @return [3, size.height, size.width] uint8 on the CPU.
-/// @throws DataError if it is anything else
+/// @throws DataError as `check_picture`
 at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size);
 
 /// What the backbone takes (DESIGN 3.2): resized, scaled to [0, 1], ImageNet mean and deviation.

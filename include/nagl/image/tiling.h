@@ -9,7 +9,8 @@ namespace nagl {
 /// How large pictures are cut into tiles, each of which enters the network on its own.
 struct TilingOptions {
   std::int64_t tile = 0;  ///< side of a tile in pixels of the picture, 14..16384; 0: no tiles
-  double overlap = 0.25;  ///< least share of its side that a tile has in common with the next, 0..0.9
+  double overlap =
+      0.25;  ///< least share of its side that a tile has in common with the next, 0..0.9
 
   /// Throws ConfigError on a value out of range.
   void check() const;

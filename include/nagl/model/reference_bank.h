@@ -29,14 +29,15 @@ bool uses_abnormal(Method method);
 /// Whether it needs a trained head.
 bool uses_head(Method method);
 
-/// Features of reference pictures as a bank keeps them. A picture may have any number of normal rows
-/// (fewer than patches where the bank is thinned, more where it was turned or cut into tiles), and
-/// an abnormal one several masked views (its tiles that show the defect).
+/// Features of reference pictures as a bank keeps them. A picture may have any number of normal
+/// rows (fewer than patches where the bank is thinned, more where it was turned or cut into tiles),
+/// and an abnormal one several masked views (its tiles that show the defect).
 struct ReferenceFeatures {
   at::Tensor normal;                      ///< [R, C] float32, picture after picture
   std::vector<std::int64_t> normal_rows;  ///< rows of each normal picture; their sum is R
-  at::Tensor abnormal;    ///< [A, C] float32, the patches that show a defect; undefined: none
-  at::Tensor patch_mask;  ///< [V, N] bool, where they lie in their views; A are set, one in each row
+  at::Tensor abnormal;  ///< [A, C] float32, the patches that show a defect; undefined: none
+  at::Tensor
+      patch_mask;  ///< [V, N] bool, where they lie in their views; A are set, one in each row
   std::vector<std::int64_t> abnormal_views;  ///< views of each abnormal picture; their sum is V
 
   /// Whole pictures. @param normal [K1, N, C] @param abnormal [K2, N, C] or undefined
@@ -89,8 +90,8 @@ class ReferenceBank {
   std::vector<at::Tensor> scores(const at::Tensor& features,
                                  const std::vector<Method>& methods) const;
 
-  /// Scores queries as the bank without normal picture `index` would: what a good picture that is not
-  /// in the bank may be expected to score.
+  /// Scores queries as the bank without normal picture `index` would: what a good picture that is
+  /// not in the bank may be expected to score.
   /// @throws ConfigError as `score`, and if `method` uses normal references and there is no other.
   at::Tensor score_left_out(const at::Tensor& features, std::int64_t index, Method method) const;
 
