@@ -34,8 +34,9 @@ double megabytes(std::int64_t rows, std::int64_t width) {
 }
 
 /// Says how large the bank will be, by the first picture's size.
-void tell_size(const ReferencePaths& references, const DetectorOptions& options,
-               const Backbone& backbone) {
+void tell_size(const ReferencePaths& references, const BankBuilder& builder) {
+  const DetectorOptions& options = builder.options();
+  const Backbone& backbone = *builder.backbone();
   if (references.normal.empty()) return;
   const Image first = read_image(references.normal.front(), options.decode);
   const auto pictures = static_cast<std::int64_t>(references.normal.size());
@@ -48,10 +49,17 @@ void tell_size(const ReferencePaths& references, const DetectorOptions& options,
                options.coreset < 1 ? fmt::format(" (coreset {})", options.coreset) : "");
 }
 
+NewBank go_on(const EnrollArguments& arguments, Bank earlier) {
+  Runtime runtime =
+      start_runtime_for(arguments.out, earlier, arguments.references, arguments.runtime);
+  BankBuilder builder(runtime.backbone, std::move(earlier), runtime.batch_size);
+  return {std::move(runtime), std::move(builder)};
+}
+
 /// Leaves out what the bank holds already, and says so.
 /// @throws ConfigError if a picture is in it as the opposite
-void drop_known(const BankBuilder& builder, ReferencePaths& references,
-                const DecodeOptions& decode) {
+void drop_known(const BankBuilder& builder, ReferencePaths& references) {
+  const DecodeOptions& decode = builder.options().decode;
   const auto contradicts = [](const fs::path& path, const char* as) {
     throw ConfigError(fmt::format("'{}' is in the bank as a picture {}; enroll again (--overwrite)",
                                   path.string(), as));
@@ -82,8 +90,9 @@ void check_out(const EnrollArguments& arguments) {
     throw ConfigError(fmt::format("--out '{}' is a folder; name a file, e.g. part.safetensors",
                                   arguments.out.string()));
   }
-  if (arguments.add && arguments.overwrite)
+  if (arguments.add && arguments.overwrite) {
     throw ConfigError("give --add or --overwrite, not both");
+  }
   if (arguments.add && !exists) {
     throw ConfigError(fmt::format("--add: the bank '{}' does not exist", arguments.out.string()));
   }
@@ -116,53 +125,37 @@ void print_bank(const fs::path& path, const Bank& bank, double seconds) {
 int run_enroll(const EnrollArguments& arguments) {
   const auto start = std::chrono::steady_clock::now();
   check_out(arguments);
-  const auto device = parse_device(arguments.runtime.device);
   AtomicFile probe(arguments.out);  // never committed: what cannot be written is said at once
-  LowValueWarning low_values;
+  const ReferenceArguments& given = arguments.references;
   std::optional<Bank> earlier;
-  if (arguments.add) earlier = load_bank(arguments.out, device);
-  DetectorOptions options =
-      earlier ? earlier->options
-              : detector_options(
-                    arguments.references,
-                    parse_image_size(arguments.runtime.image_size.value_or(kDefaultImageSize)));
-  ReferencePaths references = find_references(arguments.references, options.method);
-  if (!earlier && references.normal.empty()) throw ConfigError("give good pictures with --normal");
-  if (!earlier && uses_abnormal(options.method) && !uses_head(options.method) &&
-      references.abnormal.empty()) {
-    throw ConfigError(fmt::format("method {} needs pictures of defects: give --abnormal",
-                                  to_string(options.method)));
+  if (arguments.add) {
+    earlier = load_bank(arguments.out, parse_device(arguments.runtime.device));
+  }
+  const ImageSize size = parse_image_size(arguments.runtime.image_size.value_or(kDefaultImageSize));
+  const Method method = earlier ? earlier->options.method : detector_options(given, size).method;
+  ReferencePaths references = find_references(given, method);
+  if (!earlier) {
+    if (references.normal.empty()) throw ConfigError("give good pictures with --normal");
+    check_references(references, method);
   }
 
-  const DerivedMaskPlan derived =
-      plan_derived_masks(arguments.references, references, derived_folder(arguments));
-
-  std::optional<BankBuilder> builder;
-  Runtime runtime;
-  bool calibrated = false;
-  if (earlier) {
-    runtime = start_runtime_for(arguments.out, *earlier, arguments.references, arguments.runtime);
-    calibrated = earlier->calibration.has_value();
-    builder.emplace(runtime.backbone, std::move(*earlier), runtime.batch_size);
-    drop_known(*builder, references, options.decode);
-  } else {
-    auto head = load_model(arguments.references, options.method, device);
-    RuntimeOptions runtime_options = arguments.runtime;
-    if (head && !runtime_options.layer) runtime_options.layer = head->origin.layer;
-    runtime = start_runtime(runtime_options);
-    builder.emplace(runtime.backbone, options, std::move(head), runtime.batch_size);
-  }
-  spdlog::info("backbone {}", runtime.backbone->describe());
-  tell_size(references, options, *runtime.backbone);
-  add_references(*builder, runtime, references, options.decode, derived, low_values);
+  const bool calibrated = earlier && earlier->calibration;
+  NewBank bank =
+      earlier ? go_on(arguments, std::move(*earlier)) : start_bank(given, arguments.runtime);
+  if (arguments.add) drop_known(bank.builder, references);
+  const DerivedMaskPlan derived = plan_derived_masks(given, references, derived_folder(arguments));
+  spdlog::info("backbone {}", bank.runtime.backbone->describe());
+  tell_size(references, bank.builder);
+  LowValueWarning low_values;
+  add_references(bank.builder, references, derived, low_values);
   low_values.finish();
-  const Bank bank = builder->finish();
-  if (calibrated && !bank.calibration) {
+  const Bank made = bank.builder.finish();
+  if (calibrated && !made.calibration) {
     spdlog::warn("the bank's calibration is void; calibrate it again");
   }
-  save_bank(arguments.out, bank, *runtime.backbone);
+  save_bank(arguments.out, made, *bank.runtime.backbone);
   const auto seconds = std::chrono::steady_clock::now() - start;
-  print_bank(arguments.out, bank, std::chrono::duration<double>(seconds).count());
+  print_bank(arguments.out, made, std::chrono::duration<double>(seconds).count());
   return kSuccess;
 }
 

@@ -39,6 +39,52 @@ void write_derived(const DerivedMaskPlan& plan, const Image& image, const Derive
   write_png(check += "_check.png", draw_overlay(content));
 }
 
+/// The trained head that the method needs. @throws ConfigError if it needs one and none is named,
+/// or the other way round
+std::optional<TrainedHead> load_model(const ReferenceArguments& arguments, Method method,
+                                      at::Device device) {
+  if (uses_head(method) == arguments.model.empty()) {
+    throw ConfigError(arguments.model.empty()
+                          ? "method nagl needs --model, the model.safetensors of nagl train"
+                          : "--model is for --method nagl");
+  }
+  if (arguments.model.empty()) return std::nullopt;
+  return load_head(arguments.model, device);
+}
+
+/// Throws ModelError if an argument that is set says otherwise than the bank.
+void check_agrees(const fs::path& bank_path, const Bank& bank, const ReferenceArguments& arguments,
+                  const RuntimeOptions& runtime) {
+  const auto differ = [&](const std::string& option, const auto& asked, const auto& made) {
+    if (asked == made) return;
+    throw ModelError(
+        fmt::format("bank '{}' was made with {} {}, not {}; leave the option out, or enroll again",
+                    bank_path.string(), option, made, asked));
+  };
+  const DetectorOptions& made = bank.options;
+  if (arguments.method) {
+    differ("--method", to_string(parse_method(*arguments.method)), to_string(made.method));
+  }
+  if (arguments.augment) {
+    differ("--augment-references turns", turns_of(*arguments.augment), made.turns);
+  }
+  if (arguments.tile) differ("--tile", *arguments.tile, made.tiling.tile);
+  if (arguments.overlap) differ("--overlap", *arguments.overlap, made.tiling.overlap);
+  if (arguments.coreset) differ("--coreset", *arguments.coreset, made.coreset);
+  if (arguments.bit_depth) differ("--bit-depth", *arguments.bit_depth, made.decode.bit_depth);
+  if (runtime.layer) differ("--layer", *runtime.layer, bank.origin.layer);
+  if (runtime.image_size) {
+    const ImageSize asked = parse_image_size(*runtime.image_size);
+    const auto text = [](ImageSize size) { return fmt::format("{}x{}", size.height, size.width); };
+    differ("--image-size", text(asked), text(made.image_size));
+  }
+  if (!arguments.model.empty()) {
+    const std::string asked = WeightsFile(arguments.model).checksum();
+    const std::string held = bank.head ? checksum_of(state_of(*bank.head->head)) : "none";
+    differ("a --model of checksum", asked.substr(0, 12), held.substr(0, 12));
+  }
+}
+
 }  // namespace
 
 void LowValueWarning::see(const Image& image, Progress& progress) {
@@ -94,47 +140,24 @@ ReferencePaths find_references(const ReferenceArguments& arguments, Method metho
   return references;
 }
 
-std::optional<TrainedHead> load_model(const ReferenceArguments& arguments, Method method,
-                                      at::Device device) {
-  if (uses_head(method) == arguments.model.empty()) {
-    throw ConfigError(arguments.model.empty()
-                          ? "method nagl needs --model, the model.safetensors of nagl train"
-                          : "--model is for --method nagl");
+void check_references(const ReferencePaths& references, Method method) {
+  if (!uses_abnormal(method) || !references.abnormal.empty()) return;
+  if (!uses_head(method)) {
+    throw ConfigError(
+        fmt::format("method {} needs pictures of defects: give --abnormal", to_string(method)));
   }
-  if (arguments.model.empty()) return std::nullopt;
-  return load_head(arguments.model, device);
+  spdlog::info("method nagl without --abnormal is normal_nn");
 }
 
-void check_agrees(const fs::path& bank_path, const Bank& bank, const ReferenceArguments& arguments,
-                  const RuntimeOptions& runtime) {
-  const auto differ = [&](const std::string& option, const auto& asked, const auto& made) {
-    if (asked == made) return;
-    throw ModelError(
-        fmt::format("bank '{}' was made with {} {}, not {}; leave the option out, or "
-                    "enroll again",
-                    bank_path.string(), option, made, asked));
-  };
-  const DetectorOptions& made = bank.options;
-  if (arguments.method) {
-    differ("--method", to_string(parse_method(*arguments.method)), to_string(made.method));
-  }
-  if (arguments.augment)
-    differ("--augment-references turns", turns_of(*arguments.augment), made.turns);
-  if (arguments.tile) differ("--tile", *arguments.tile, made.tiling.tile);
-  if (arguments.overlap) differ("--overlap", *arguments.overlap, made.tiling.overlap);
-  if (arguments.coreset) differ("--coreset", *arguments.coreset, made.coreset);
-  if (arguments.bit_depth) differ("--bit-depth", *arguments.bit_depth, made.decode.bit_depth);
-  if (runtime.layer) differ("--layer", *runtime.layer, bank.origin.layer);
-  if (runtime.image_size) {
-    const ImageSize asked = parse_image_size(*runtime.image_size);
-    const auto text = [](ImageSize size) { return fmt::format("{}x{}", size.height, size.width); };
-    differ("--image-size", text(asked), text(made.image_size));
-  }
-  if (!arguments.model.empty()) {
-    const std::string asked = WeightsFile(arguments.model).checksum();
-    const std::string held = bank.head ? checksum_of(state_of(*bank.head->head)) : "none";
-    differ("a --model of checksum", asked.substr(0, 12), held.substr(0, 12));
-  }
+NewBank start_bank(const ReferenceArguments& arguments, RuntimeOptions runtime_options) {
+  const Method method =
+      arguments.method ? parse_method(*arguments.method) : DetectorOptions().method;
+  auto head = load_model(arguments, method, parse_device(runtime_options.device));
+  if (head && !runtime_options.layer) runtime_options.layer = head->origin.layer;
+  Runtime runtime = start_runtime(runtime_options);
+  BankBuilder builder(runtime.backbone, detector_options(arguments, runtime.image_size),
+                      std::move(head), runtime.batch_size);
+  return {std::move(runtime), std::move(builder)};
 }
 
 Runtime start_runtime_for(const fs::path& bank_path, const Bank& bank,
@@ -148,8 +171,8 @@ Runtime start_runtime_for(const fs::path& bank_path, const Bank& bank,
   const Runtime started = [&] {
     try {
       return start_runtime(runtime);
-    } catch (
-        const ConfigError& error) {  // a backbone without the bank's layer, or of other patches
+    } catch (const ConfigError& error) {
+      // A backbone without the bank's layer, or of other patches.
       throw ModelError(fmt::format("bank '{}' belongs to {}: {}", bank_path.string(),
                                    bank.origin.backbone, error.what()));
     }
@@ -164,8 +187,10 @@ DerivedMaskPlan plan_derived_masks(const ReferenceArguments& arguments,
   const bool needed = !references.abnormal.empty() && references.abnormal.front().masks.empty();
   if (folder.empty() || !needed) return plan;
   plan.folder = folder;
-  std::set<fs::path> taken;
+  std::set<fs::path> taken, wanted;
+  for (const auto& reference : references.abnormal) wanted.insert(reference.picture);
   for (const auto& file : choose_references(arguments.abnormal, arguments.abnormal_shots)) {
+    if (!wanted.contains(file.path)) continue;
     const fs::path place = file.relative().replace_extension();
     const fs::path mask = mask_at(folder, place);
     std::error_code error;
@@ -184,9 +209,8 @@ DerivedMaskPlan plan_derived_masks(const ReferenceArguments& arguments,
   return plan;
 }
 
-void add_references(BankBuilder& builder, const Runtime& runtime, const ReferencePaths& references,
-                    const DecodeOptions& decode, const DerivedMaskPlan& derived_masks,
-                    LowValueWarning& low_values) {
+void add_references(BankBuilder& builder, const ReferencePaths& references,
+                    const DerivedMaskPlan& derived_masks, LowValueWarning& low_values) {
   Progress progress("encoding references", static_cast<std::int64_t>(references.normal.size() +
                                                                      references.abnormal.size()));
   std::int64_t done = 0, derived_count = 0;
@@ -199,7 +223,7 @@ void add_references(BankBuilder& builder, const Runtime& runtime, const Referenc
     ++derived_count;
     if (!derived_masks.folder.empty()) write_derived(derived_masks, image, derived);
   };
-  add_pictures(builder, runtime.backbone, references, decode, listener);
+  add_pictures(builder, references, listener);
   progress.clear();
   if (derived_count == 0) return;
   if (derived_masks.folder.empty()) {

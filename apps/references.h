@@ -30,16 +30,20 @@ DetectorOptions detector_options(const ReferenceArguments& arguments, ImageSize 
 /// needs some that are not there
 ReferencePaths find_references(const ReferenceArguments& arguments, Method method);
 
-/// The trained head that the method needs. @throws ConfigError if it needs one and none is named,
-/// or the other way round
-std::optional<TrainedHead> load_model(const ReferenceArguments& arguments, Method method,
-                                      at::Device device);
+/// Says what comes of a method without pictures of defects. @throws ConfigError if it needs some
+void check_references(const ReferencePaths& references, Method method);
 
-/// Throws ModelError if an argument that is set says otherwise than the bank.
-void check_agrees(const std::filesystem::path& bank_path, const Bank& bank,
-                  const ReferenceArguments& arguments, const RuntimeOptions& runtime);
+/// A bank in the making.
+struct NewBank {
+  Runtime runtime;
+  BankBuilder builder;
+};
+/// An empty one, with the model that its method needs. @throws ConfigError if it needs one and none
+/// is named, or the other way round
+NewBank start_bank(const ReferenceArguments& arguments, RuntimeOptions runtime);
 
-/// The runtime for a bank: its layer and image size. @throws as `check_agrees`
+/// The runtime for a bank: its layer and image size.
+/// @throws ModelError if an argument that is set says otherwise than the bank
 Runtime start_runtime_for(const std::filesystem::path& bank_path, const Bank& bank,
                           const ReferenceArguments& arguments, RuntimeOptions runtime);
 
@@ -49,7 +53,8 @@ struct DerivedMaskPlan {
   std::map<std::filesystem::path, std::filesystem::path> places;  ///< by picture, without extension
 };
 
-/// @throws ConfigError if a mask is there already (somebody may have corrected it), or two pictures
+/// Of the pictures in `references` alone. @throws ConfigError if a mask is there already (somebody
+/// may have corrected it), or two pictures
 ///         would share one
 DerivedMaskPlan plan_derived_masks(const ReferenceArguments& arguments,
                                    const ReferencePaths& references,
@@ -57,9 +62,8 @@ DerivedMaskPlan plan_derived_masks(const ReferenceArguments& arguments,
 
 /// Reads and adds pictures, with progress. Derived masks, and in `check/` for each a picture to
 /// approve it by, are written as planned; a message says so.
-void add_references(BankBuilder& builder, const Runtime& runtime, const ReferencePaths& references,
-                    const DecodeOptions& decode, const DerivedMaskPlan& derived_masks,
-                    LowValueWarning& low_values);
+void add_references(BankBuilder& builder, const ReferencePaths& references,
+                    const DerivedMaskPlan& derived_masks, LowValueWarning& low_values);
 
 /// References as JSON, for result files.
 Json describe_references(const ReferencePaths& references);

@@ -116,46 +116,33 @@ void check_verdicts(const ScoreArguments& arguments, const Bank& bank) {
                                 arguments.sorted ? "--sorted" : "--fail-on-anomaly"));
 }
 
-/// The detector that the arguments describe, and what its references were.
+/// What the arguments describe: a bank of a file, or one of folders.
 struct Prepared {
   Runtime runtime;
   Bank bank;
-  ReferencePaths references;
 };
 
 Prepared prepare(const ScoreArguments& arguments, const ReferencePaths& references,
                  const DerivedMaskPlan& derived, LowValueWarning& low_values) {
-  const auto device = parse_device(arguments.runtime.device);
-  Prepared prepared;
   if (!arguments.bank.empty()) {
-    prepared.bank = load_bank(arguments.bank, device);
-    check_verdicts(arguments, prepared.bank);
-    prepared.runtime =
-        start_runtime_for(arguments.bank, prepared.bank, arguments.references, arguments.runtime);
-    spdlog::info("backbone {}", prepared.runtime.backbone->describe());
-    return prepared;
+    Bank bank = load_bank(arguments.bank, parse_device(arguments.runtime.device));
+    check_verdicts(arguments, bank);
+    Runtime runtime =
+        start_runtime_for(arguments.bank, bank, arguments.references, arguments.runtime);
+    spdlog::info("backbone {}", runtime.backbone->describe());
+    return {std::move(runtime), std::move(bank)};
   }
-  check_verdicts(arguments, prepared.bank);
-  const Method method = arguments.references.method ? parse_method(*arguments.references.method)
-                                                    : DetectorOptions().method;
-  auto head = load_model(arguments.references, method, device);
-  RuntimeOptions runtime_options = arguments.runtime;
-  if (head && !runtime_options.layer) runtime_options.layer = head->origin.layer;
-  prepared.runtime = start_runtime(runtime_options);
-  spdlog::info("backbone {}", prepared.runtime.backbone->describe());
-  const DetectorOptions options =
-      detector_options(arguments.references, prepared.runtime.image_size);
-  BankBuilder builder(prepared.runtime.backbone, options, std::move(head),
-                      prepared.runtime.batch_size);
-  add_references(builder, prepared.runtime, references, options.decode, derived, low_values);
-  prepared.bank = builder.finish();
-  prepared.references = references;
-  return prepared;
+  check_verdicts(arguments, Bank());
+  NewBank bank = start_bank(arguments.references, arguments.runtime);
+  spdlog::info("backbone {}", bank.runtime.backbone->describe());
+  add_references(bank.builder, references, derived, low_values);
+  return {std::move(bank.runtime), bank.builder.finish()};
 }
 
-Json describe_run(const ScoreArguments& arguments, const Prepared& prepared,
-                  const Detector& detector, const std::optional<ColourScale>& scale) {
-  Json run = describe_runtime(prepared.runtime);
+Json describe_run(const ScoreArguments& arguments, const Runtime& runtime,
+                  const ReferencePaths& references, const Detector& detector,
+                  const std::optional<ColourScale>& scale) {
+  Json run = describe_runtime(runtime);
   run["method"] = to_string(detector.options().method);
   if (!arguments.references.model.empty()) run["model"] = arguments.references.model.string();
   if (!arguments.bank.empty()) run["bank"] = arguments.bank.string();
@@ -169,7 +156,7 @@ Json describe_run(const ScoreArguments& arguments, const Prepared& prepared,
     run["calibration"] = option_to_json(*detector.bank().calibration);
   }
   if (arguments.bank.empty()) {
-    run.update(describe_references(prepared.references));
+    run.update(describe_references(references));
   } else {
     run["normal"] = option_to_json(detector.bank().normal);
     run["abnormal"] = option_to_json(detector.bank().abnormal);
@@ -246,13 +233,7 @@ int run_score(const ScoreArguments& arguments) {
       detector_options(arguments.references,
                        parse_image_size(arguments.runtime.image_size.value_or(kDefaultImageSize)));
   const ReferencePaths references = find_references(arguments.references, asked.method);
-  if (arguments.bank.empty() && uses_abnormal(asked.method) && references.abnormal.empty()) {
-    if (!uses_head(asked.method)) {
-      throw ConfigError(fmt::format("method {} needs pictures of defects: give --abnormal",
-                                    to_string(asked.method)));
-    }
-    spdlog::info("method nagl without --abnormal is normal_nn");
-  }
+  if (arguments.bank.empty()) check_references(references, asked.method);
   const DerivedMaskPlan derived = plan_derived_masks(
       arguments.references, references, plan.out.empty() ? fs::path() : plan.out / "derived_masks");
   const cv::Mat shared_roi = roi.shared();
@@ -306,7 +287,7 @@ int run_score(const ScoreArguments& arguments) {
   summary["seconds_with_loading"] = seconds_since(start);
   if (!plan.out.empty()) {
     if (plan.report) write_report(plan, run, detector, summary);
-    Json described = describe_run(arguments, prepared, detector, scale);
+    Json described = describe_run(arguments, prepared.runtime, references, detector, scale);
     described["summary"] = summary;
     write_file(plan.run(), dump_json(described, 2) + "\n");
   }

@@ -330,7 +330,7 @@ void ScoreRun::remember(const ScoreRecord& record, const cv::Mat& rgb, const cv:
   if (record.query.overlay) {
     picture.overlay = record.query.overlay->lexically_relative(plan_.out).string();
   }
-  add_pictures(picture, rgb, overlay);
+  add_jpegs(picture, rgb, overlay);
   report_.push_back(std::move(picture));
   keep_hottest_overlays(report_);
 }

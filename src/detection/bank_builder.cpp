@@ -294,11 +294,10 @@ Bank BankBuilder::finish() {
   return std::move(bank_);
 }
 
-void add_pictures(BankBuilder& builder, const std::shared_ptr<const Backbone>& backbone,
-                  const ReferencePaths& references, const DecodeOptions& decode,
+void add_pictures(BankBuilder& builder, const ReferencePaths& references,
                   const ReferenceListener& listener) {
   const auto read = [&](const std::filesystem::path& path) {
-    Image image = read_image(path, decode);
+    Image image = read_image(path, builder.options().decode);
     if (listener.seen) listener.seen(image);
     return image;
   };
@@ -310,7 +309,7 @@ void add_pictures(BankBuilder& builder, const std::shared_ptr<const Backbone>& b
       builder.add_abnormal(image, read_masks_for(image, masks), masks.front());
       continue;
     }
-    if (!by_good_pictures) by_good_pictures.emplace(backbone, builder.normal_part());
+    if (!by_good_pictures) by_good_pictures.emplace(builder.backbone(), builder.normal_part());
     const DerivedMask derived = derive_mask(*by_good_pictures, image);
     if (listener.derived) listener.derived(image, derived);
     builder.add_abnormal(image, derived.mask);
@@ -321,7 +320,7 @@ Bank make_bank(const std::shared_ptr<const Backbone>& backbone, const ReferenceP
                const DetectorOptions& options, std::optional<TrainedHead> head,
                std::int64_t batch_size, const ReferenceListener& listener) {
   BankBuilder builder(backbone, options, std::move(head), batch_size);
-  add_pictures(builder, backbone, references, options.decode, listener);
+  add_pictures(builder, references, listener);
   return builder.finish();
 }
 

@@ -287,8 +287,8 @@ std::vector<std::string> trust_in(const Calibration& c) {
   if (c.alone) {
     sentences.push_back(
         "The only reference was scored against itself, slightly altered: how much good parts "
-        "differ "
-        "from each other is not known. Give more good pictures before you rely on this threshold.");
+        "differ from each other is not known. Give more good pictures before you rely on this "
+        "threshold.");
   } else if (c.options.rule == ThresholdRule::kFalseAlarmRate && c.extrapolated) {
     sentences.push_back(fmt::format(
         "{} good pictures cannot show a false-alarm rate of {:.3g} % by counting (that takes {}); "
@@ -307,8 +307,7 @@ std::vector<std::string> trust_in(const Calibration& c) {
   if (c.false_alarms == 0 && !c.alone) {
     sentences.push_back(
         fmt::format("None of the {} good pictures lies above it; with 95 % confidence that only "
-                    "says that fewer "
-                    "than {:.0f} % of all good pictures do.",
+                    "says that fewer than {:.0f} % of all good pictures do.",
                     c.good_pictures, 100 * (1 - std::pow(0.05, 1 / pictures))));
   } else if (!c.alone) {
     sentences.push_back(fmt::format("{} of the {} good pictures ({:.0f} %) lie above it.",

@@ -161,7 +161,7 @@ std::string histogram(const std::vector<ReportPicture>& pictures, double low, do
 
 }  // namespace
 
-void add_pictures(ReportPicture& picture, const cv::Mat& rgb, const cv::Mat& overlay) {
+void add_jpegs(ReportPicture& picture, const cv::Mat& rgb, const cv::Mat& overlay) {
   if (!rgb.empty()) {
     const double factor = static_cast<double>(kThumbnailSide) / std::max(rgb.cols, rgb.rows);
     cv::Mat small;

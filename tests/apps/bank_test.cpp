@@ -260,6 +260,13 @@ TEST_F(BankTest, DerivedMasksNeverReplaceOthers) {
                            path("kinds/a/0.png") + " --abnormal " + path("kinds/b/0.png"));
   EXPECT_EQ(same.exit_code, 2);
   EXPECT_TRUE(contains(same.err, "would have the derived mask")) << same.err;
+  // Those that the bank holds need no mask again: only the new one's is derived.
+  write_png(folder / "kinds/a/1.png", part(42, true));
+  const auto grown = enroll("--add --abnormal " + path("kinds"));
+  EXPECT_EQ(grown.exit_code, 0) << grown.err;
+  EXPECT_TRUE(contains(grown.out, "3 of defects")) << grown.out;
+  EXPECT_TRUE(fs::exists(folder / "bank-masks/a/1_mask.png"));
+  EXPECT_EQ(slurp(folder / "bank-masks/a/0_mask.png"), before);
   // A picture is good or it is not.
   const auto opposite = enroll("--add --normal " + path("kinds/a/0.png"));
   EXPECT_EQ(opposite.exit_code, 2);

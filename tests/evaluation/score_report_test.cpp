@@ -17,8 +17,8 @@ ReportPicture picture(const std::string& path, double score) {
 TEST(ScoreReport, OneFileByFallingScoreWithNothingFromOutside) {
   ScoreReport report;
   report.pictures = {picture("low.png", 0.1), picture("high.png", 0.4), picture("mid.png", 0.2)};
-  add_pictures(report.pictures[1], cv::Mat(60, 300, CV_8UC3, cv::Scalar(9, 200, 30)),
-               cv::Mat(80, 80, CV_8UC3, cv::Scalar(1, 2, 3)));
+  add_jpegs(report.pictures[1], cv::Mat(60, 300, CV_8UC3, cv::Scalar(9, 200, 30)),
+            cv::Mat(80, 80, CV_8UC3, cv::Scalar(1, 2, 3)));
   report.pictures.push_back(picture("broken <b>.png", 0));
   report.pictures.back().error = "'broken' is \"empty\" & useless";
   report.pictures[0].label = "good";

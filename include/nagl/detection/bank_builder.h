@@ -29,6 +29,9 @@ class BankBuilder {
   /// Goes on from a bank. @throws ModelError if it belongs to another backbone, layer or width
   BankBuilder(std::shared_ptr<const Backbone> backbone, Bank bank, std::int64_t batch_size = 1);
 
+  const std::shared_ptr<const Backbone>& backbone() const { return backbone_; }
+  const DetectorOptions& options() const { return bank_.options; }
+
   /// Whether a picture of these pixels is among the references of one kind.
   bool holds_normal(const Image& image) const;
   bool holds_abnormal(const Image& image) const;
@@ -106,8 +109,7 @@ struct ReferenceListener {
 /// Reads pictures and adds them, the normal ones first.
 /// @throws DataError naming the file if a picture cannot be read, or a mask marks no patch
 /// @throws ConfigError if a mask has to be derived and there is no normal picture
-void add_pictures(BankBuilder& builder, const std::shared_ptr<const Backbone>& backbone,
-                  const ReferencePaths& references, const DecodeOptions& decode,
+void add_pictures(BankBuilder& builder, const ReferencePaths& references,
                   const ReferenceListener& listener = {});
 
 /// A bank of these pictures.

@@ -24,7 +24,7 @@ struct ReportPicture {
 };
 
 /// Fills in the two JPEGs. @param rgb, overlay uint8 [H, W, 3], or empty
-void add_pictures(ReportPicture& picture, const cv::Mat& rgb, const cv::Mat& overlay);
+void add_jpegs(ReportPicture& picture, const cv::Mat& rgb, const cv::Mat& overlay);
 
 /// Drops the overlays' JPEGs of all but the 100 highest scores, so that neither memory nor report
 /// grows by more than a thumbnail a picture.
