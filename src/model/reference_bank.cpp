@@ -135,6 +135,7 @@ ReferenceBank::ReferenceBank(ReferenceFeatures features, NaglHead head, PatchGri
   abnormal_positions_ =
       masked_position_encoding(mask.reshape({1, mask.size(0), grid.rows, grid.columns}),
                                abnormal_.rows.size(1), mask.flatten().nonzero().t());
+  query_positions_ = position_encoding(grid, features_.normal.size(1)).to(features_.normal);
   residual_proxies_ = mine();
 }
 
@@ -200,6 +201,7 @@ std::vector<at::Tensor> ReferenceBank::scores(const at::Tensor& features,
         (queries - normal_.rows.index_select(0, found.index)).reshape(features.sizes());
     query.normal_cosine = normal;
     query.grid = grid_;
+    query.positions = query_positions_;
     const auto proxies = residual_proxies_.expand({batch, -1, -1});
     learnt = mean_cosine(features, head_->learn(proxies, query));
   } else if (normal_used) {

@@ -43,8 +43,8 @@ at::Tensor NaglHeadImpl::mine(const DefectPatches& references) {
 }
 
 at::Tensor NaglHeadImpl::learn(const at::Tensor& residual_proxies, const QueryPatches& queries) {
-  const auto positions = position_encoding(queries.grid, options_.width).to(queries.features);
-  return learning_->forward(residual_proxies, queries.features, queries.residuals, positions);
+  return learning_->forward(residual_proxies, queries.features, queries.residuals,
+                            queries.positions);
 }
 
 PatchScores NaglHeadImpl::forward(const DefectPatches& references, const QueryPatches& queries) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nagl/core/error.h"
+#include "neighbor_kernel.h"
 
 namespace nagl {
 namespace {
@@ -16,13 +17,16 @@ at::Tensor inverse_norms(const at::Tensor& rows) {
   return rows.norm(2, /*dim=*/1).clamp_min(kSmallestNorm).reciprocal();
 }
 
+void check(const NeighborRows& references, std::int64_t block) {
+  if (references.size() < 1) throw std::invalid_argument("nearest neighbour without references");
+  if (block < 1) throw std::invalid_argument("nearest neighbour with an empty block");
+}
+
 /// Calls `visit(products [Q, b], begin, inverse norms [b])` for each block of references.
 template <typename Visit>
 void for_each_block(const at::Tensor& queries, const NeighborRows& references, std::int64_t block,
                     Visit&& visit) {
   const std::int64_t total = references.size();
-  if (total < 1) throw std::invalid_argument("nearest neighbour without references");
-  if (block < 1) throw std::invalid_argument("nearest neighbour with an empty block");
   for (std::int64_t begin = 0; begin < total; begin += block) {
     const NeighborRows part = references.slice(begin, std::min(begin + block, total));
     visit(at::mm(queries, part.rows.t()), begin, part.inverse_norm);
@@ -58,6 +62,11 @@ NeighborRows NeighborRows::slice(std::int64_t begin, std::int64_t end) const {
 
 at::Tensor max_cosine(const at::Tensor& queries, const NeighborRows& references,
                       std::int64_t block) {
+  check(references, block);
+  NearestNeighbors quick;
+  if (queries.is_cpu() && block_neighbors(queries, references, {}, false, quick)) {
+    return to_cosine(quick.max_cosine, queries);
+  }
   if (queries.size(0) > kQueryBlock) {
     std::vector<at::Tensor> parts;
     for (const auto& part : queries.split(kQueryBlock)) {
@@ -82,6 +91,12 @@ NearestNeighbors merge(const NearestNeighbors& first, const NearestNeighbors& se
 
 NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows& references,
                                    ResidualMetric metric, std::int64_t block) {
+  check(references, block);
+  NearestNeighbors quick;
+  if (queries.is_cpu() && block_neighbors(queries, references, metric, true, quick)) {
+    quick.max_cosine = to_cosine(quick.max_cosine, queries);
+    return quick;
+  }
   if (queries.size(0) > kQueryBlock) {
     std::vector<at::Tensor> cosines, bests, indices;
     for (const auto& part : queries.split(kQueryBlock)) {

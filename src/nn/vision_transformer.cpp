@@ -4,6 +4,8 @@
 
 #include <stdexcept>
 
+#include "attention_kernel.h"
+
 namespace nagl {
 namespace {
 
@@ -42,28 +44,47 @@ VisionTransformerBlockImpl::VisionTransformerBlockImpl(const VisionTransformerOp
   gamma2_ = group("ls2")->register_parameter("gamma", torch::ones({width}));
 }
 
-at::Tensor VisionTransformerBlockImpl::attend(const at::Tensor& tokens) {
-  const std::int64_t batch = tokens.size(0), count = tokens.size(1), width = tokens.size(2);
-  const auto qkv = qkv_->forward(tokens)
-                       .reshape({batch, count, 3, heads_, width / heads_})
-                       .permute({2, 0, 3, 1, 4});  // [3, B, heads, T, C / heads]
-  const auto mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
-  return proj_->forward(mixed.transpose(1, 2).reshape({batch, count, width}));
+at::Tensor VisionTransformerBlockImpl::attend(const at::Tensor& qkv) const {
+  const std::int64_t batch = qkv.size(0), count = qkv.size(1), width = qkv.size(2) / 3;
+  const auto split = qkv.reshape({batch, count, 3, heads_, width / heads_});
+  if (frozen_ && split.is_cpu()) {
+    const auto mixed = block_attention(split.to(at::kFloat).contiguous());
+    if (mixed.defined()) return mixed.to(qkv.scalar_type());
+  }
+  const auto by_head = split.permute({2, 0, 3, 1, 4});  // [3, B, heads, T, C / heads]
+  return at::scaled_dot_product_attention(by_head[0], by_head[1], by_head[2])
+      .transpose(1, 2)
+      .reshape({batch, count, width});
 }
 
 at::Tensor VisionTransformerBlockImpl::forward(const at::Tensor& tokens) {
-  const auto attended = attend(norm1_->forward(tokens));
-  const auto middle = folded_ ? tokens + attended : tokens + attended * gamma1_;
-  const auto expanded = fc2_->forward(at::gelu(fc1_->forward(norm2_->forward(middle))));
-  return folded_ ? middle + expanded : middle + expanded * gamma2_;
+  if (frozen_) return forward_frozen(tokens);
+  const auto attended = proj_->forward(attend(qkv_->forward(norm1_->forward(tokens))));
+  const auto middle = tokens + attended * gamma1_;
+  return middle + fc2_->forward(at::gelu(fc1_->forward(norm2_->forward(middle)))) * gamma2_;
 }
 
-void VisionTransformerBlockImpl::fold_layer_scale() {
-  if (folded_) return;
+at::Tensor VisionTransformerBlockImpl::forward_frozen(const at::Tensor& tokens) const {
+  const auto normalized = [](const torch::nn::LayerNorm& norm, const at::Tensor& of) {
+    return at::layer_norm(of, norm->options.normalized_shape(), norm->weight, norm->bias,
+                          kLayerNormEps);
+  };
+  const auto mixed = attend(frozen_qkv_.forward(normalized(norm1_, tokens)));
+  const auto middle = frozen_proj_.forward_add(mixed, tokens);
+  const auto expanded = frozen_fc1_.forward_gelu(normalized(norm2_, middle));
+  return frozen_fc2_.forward_add(expanded, middle);
+}
+
+void VisionTransformerBlockImpl::freeze(at::Device device, at::ScalarType precision) {
   const torch::NoGradGuard no_grad;
   scale_output(proj_, gamma1_);
   scale_output(fc2_, gamma2_);
-  folded_ = true;
+  to(device, precision);
+  frozen_qkv_ = FrozenLinear(qkv_);
+  frozen_proj_ = FrozenLinear(proj_);
+  frozen_fc1_ = FrozenLinear(fc1_);
+  frozen_fc2_ = FrozenLinear(fc2_);
+  frozen_ = true;
 }
 
 VisionTransformerImpl::VisionTransformerImpl(const VisionTransformerOptions& options)
@@ -127,7 +148,9 @@ at::Tensor VisionTransformerImpl::forward(const at::Tensor& images, std::int64_t
 void VisionTransformerImpl::prepare_for_inference(at::Device device, at::ScalarType precision) {
   eval();
   for (auto& parameter : parameters()) parameter.set_requires_grad(false);
-  for (const auto& block : *blocks_) block->as<VisionTransformerBlock>()->fold_layer_scale();
+  for (const auto& block : *blocks_) {
+    block->as<VisionTransformerBlock>()->freeze(device, precision);
+  }
   to(device, precision);
   norm_->to(at::kFloat);
 }

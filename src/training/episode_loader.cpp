@@ -21,7 +21,8 @@ EpisodeLoader::EpisodeLoader(const FeatureStore& store, const std::vector<Source
       keys_(std::move(keys)),
       metric_(metric),
       cache_(cache_bytes, store.format().grid.size(), device),
-      device_(device) {}
+      device_(device),
+      positions_(position_encoding(grid(), store.format().width).to(device)) {}
 
 bool EpisodeLoader::has_marked_patch(std::int64_t index) const {
   const StoredPicture stored = get(index);
@@ -87,6 +88,7 @@ QueryPatches EpisodeLoader::queries(std::span<const Episode> episodes) {
   patches.residuals = at::empty({batch, count, width}, options);
   patches.normal_cosine = at::empty({batch, count}, options);
   patches.grid = grid();
+  patches.positions = positions_;
   for_each(episodes, [&](const Episode& episode, std::int64_t i) {
     const auto query = patches.features[i];
     query.copy_(features(episode.query));

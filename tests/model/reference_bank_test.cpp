@@ -133,7 +133,7 @@ TEST(ReferenceBank, NaglIsTheHeadOnAllTokens) {
           head->forward({tokens.unsqueeze(0), residuals(tokens, rows).unsqueeze(0),
                          masked_position_encoding(mask, kWidth), mask.flatten(1)},
                         {queries[i].unsqueeze(0), residuals(queries[i], rows).unsqueeze(0),
-                         nearest.max_cosine.unsqueeze(0), kGrid});
+                         nearest.max_cosine.unsqueeze(0), kGrid, position_encoding(kGrid, kWidth)});
       EXPECT_LT(max_difference(found[i], scores.fused[0]), 1e-5) << count << " " << i;
     }
   }

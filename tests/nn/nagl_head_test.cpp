@@ -9,6 +9,7 @@
 namespace nagl {
 namespace {
 
+using testing::expect_same_residuals;
 using testing::max_difference;
 using testing::relative_difference;
 
@@ -31,6 +32,7 @@ struct GoldenEpisode {
     patches.residuals = patches.features - normal.rows.index_select(0, found.index);
     patches.normal_cosine = found.max_cosine.unsqueeze(0);
     patches.grid = {32, 32};
+    patches.positions = position_encoding(patches.grid, 384);
     return patches;
   }
 
@@ -61,15 +63,19 @@ TEST_P(GoldenEpisodeTest, golden) {
   const torch::NoGradGuard no_grad;
   const GoldenEpisode episode(data, GetParam());
   auto head = golden_head(data);
-  const auto defect = episode.defect();
-  const auto query = episode.query();
+  auto defect = episode.defect();
+  auto query = episode.query();
   const auto expect_near = [&](const at::Tensor& value, const std::string& name) {
     EXPECT_LT(max_difference(value.flatten(), episode.read(name).flatten()), 1e-4) << name;
   };
   expect_near(defect.positions, "pos_masked");
   expect_near(position_encoding({32, 32}, 384), "pos_unmasked");
-  expect_near(defect.residuals, "abnormal_residuals");
-  expect_near(query.residuals, "query_residuals");
+  const auto abnormal_residuals = episode.batch("abnormal_residuals");
+  const auto query_residuals = episode.batch("query_residuals");
+  expect_same_residuals(defect.features[0], defect.residuals[0], abnormal_residuals[0]);
+  expect_same_residuals(query.features[0], query.residuals[0], query_residuals[0]);
+  defect.residuals = abnormal_residuals;  // of neighbours that tie, the published code's
+  query.residuals = query_residuals;
   const auto residual_proxies = head->mine(defect);
   expect_near(residual_proxies, "residual_proxies");
   const auto anomaly_proxies = head->learn(residual_proxies, query);
@@ -162,7 +168,8 @@ Batch batch_of(const std::vector<RandomEpisode>& episodes, at::ScalarType type) 
   batch.queries = {at::stack(features),
                    at::stack(query_residuals),
                    at::stack(cosines),
-                   {mask.size(2), mask.size(3)}};
+                   {mask.size(2), mask.size(3)},
+                   position_encoding({mask.size(2), mask.size(3)}, width).to(type)};
   batch.labels = torch::tensor(labels);
   batch.masks = at::stack(query_masks);
   return batch;

@@ -31,14 +31,21 @@ VisionTransformer random_network(const VisionTransformerOptions& options) {
   return network;
 }
 
-TEST(VisionTransformer, FoldingLayerScaleDoesNotChangeFeatures) {
+// Folded LayerScale, oneDNN's linear layers and attention by blocks, from 2 to 1601 tokens.
+TEST(VisionTransformer, FreezingDoesNotChangeFeatures) {
   const torch::NoGradGuard no_grad;
   auto network = random_network(small());
-  const auto images = torch::randn({2, 3, 42, 56});
-  const auto before = network->forward(images, 1);
-  network->prepare_for_inference(at::kCPU, at::kFloat);
-  EXPECT_EQ(before.sizes(), at::IntArrayRef({2, 3 * 4, 64}));
-  EXPECT_LT(max_difference(network->forward(images, 1), before), 1e-5);
+  auto frozen = random_network(small()), half = random_network(small());
+  frozen->prepare_for_inference(at::kCPU, at::kFloat);
+  half->prepare_for_inference(at::kCPU, at::kBFloat16);
+  for (const auto& [height, width] : {std::pair{1, 1}, {3, 5}, {7, 9}, {16, 16}, {40, 40}}) {
+    const auto images = torch::randn({2, 3, 14 * height, 14 * width});
+    const auto before = network->forward(images, 1);
+    EXPECT_EQ(before.sizes(), at::IntArrayRef({2, height * width, 64}));
+    EXPECT_LT(max_difference(frozen->forward(images, 1), before), 2e-5) << height;
+    EXPECT_LT(relative_difference(half->forward(images.to(at::kBFloat16), 1), before), 2e-2)
+        << height;
+  }
 }
 
 TEST(VisionTransformer, PicturesOfABatchDoNotMix) {

@@ -107,6 +107,7 @@ class ReferenceBank {
   NeighborRows normal_, abnormal_;
   mutable NaglHead head_{nullptr};
   PatchGrid grid_;
+  at::Tensor query_positions_;     ///< position encoding of the grid
   at::Tensor abnormal_positions_;  ///< position encoding of the masked-in rows
   at::Tensor residual_proxies_;    ///< [1, M, C]
 };

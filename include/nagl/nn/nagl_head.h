@@ -37,6 +37,7 @@ struct QueryPatches {
   at::Tensor residuals;      ///< [B, N, C] float32, to the nearest normal patch
   at::Tensor normal_cosine;  ///< [B, N] float32, largest cosine with any normal patch
   PatchGrid grid;            ///< of N patches
+  at::Tensor positions;      ///< [N, C] float32, `position_encoding` of that grid
 };
 
 /// Patch scores in the form of DESIGN 3.7, all float32 in [0, 1].

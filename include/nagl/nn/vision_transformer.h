@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "nagl/nn/frozen_linear.h"
+
 namespace nagl {
 
 /// Shape of a Vision Transformer.
@@ -29,17 +31,21 @@ class VisionTransformerBlockImpl : public torch::nn::Module {
   /// @return [B, T, C]
   at::Tensor forward(const at::Tensor& tokens);
 
-  /// Multiplies both LayerScales into the projections before them (for inference).
-  void fold_layer_scale();
+  /// For inference: multiplies both LayerScales into the projections before them, and gives the
+  /// weights of all four to a FrozenLinear. Call once; then only `forward` is of use.
+  void freeze(at::Device device, at::ScalarType precision);
 
  private:
-  at::Tensor attend(const at::Tensor& tokens);
+  at::Tensor forward_frozen(const at::Tensor& tokens) const;
+  /// @param qkv [B, T, 3 C] @return [B, T, C]
+  at::Tensor attend(const at::Tensor& qkv) const;
 
   std::int64_t heads_;
-  bool folded_ = false;
+  bool frozen_ = false;
   torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr};
   torch::nn::Linear qkv_{nullptr}, proj_{nullptr}, fc1_{nullptr}, fc2_{nullptr};
   at::Tensor gamma1_, gamma2_;
+  FrozenLinear frozen_qkv_, frozen_proj_, frozen_fc1_, frozen_fc2_;
 };
 TORCH_MODULE(VisionTransformerBlock);
 
@@ -67,8 +73,8 @@ class VisionTransformerImpl : public torch::nn::Module {
   /// stored where the grid is the stored one. [1, 1 + rows * columns, C], class first.
   at::Tensor position_embedding(std::int64_t rows, std::int64_t columns) const;
 
-  /// Folds LayerScale into the projections, and keeps the final LayerNorm in float32, so that
-  /// `to(precision)` may follow. Call once, after the weights are loaded.
+  /// Moves and converts all but the final LayerNorm, which stays in float32, and freezes the
+  /// blocks. Call once, after the weights are loaded.
   void prepare_for_inference(at::Device device, at::ScalarType precision);
 
   const VisionTransformerOptions& options() const { return options_; }

@@ -59,6 +59,7 @@ class EpisodeLoader {
   ResidualMetric metric_;
   NeighborCache cache_;
   at::Device device_;
+  at::Tensor positions_;  ///< of a query, on the device
 };
 
 }  // namespace nagl

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+
+namespace nagl {
+
+/// Matrix products of blocks that stay in a core's cache, so that what follows can be done before
+/// they leave it. They are those of oneDNN, which Torch carries (`at::native::cpublas::brgemm`).
+
+/// Whether there are any: on x86-64 with AVX2 or AVX-512.
+bool has_block_product();
+
+/// `c = a b`, on the calling thread. Only with `has_block_product()`.
+/// @param a [m, k], b [k, n], c [m, n] float32, row by row; `ld_` is the distance of rows
+void block_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
+                   std::int64_t ld_a, const float* b, std::int64_t ld_b, float* c,
+                   std::int64_t ld_c);
+
+/// Floats of the widest vector: products are quickest where `n` is a multiple of it.
+inline constexpr std::int64_t kLane = 16;
+
+/// The next multiple of kLane.
+inline std::int64_t padded_to_lane(std::int64_t count) {
+  return (count + kLane - 1) / kLane * kLane;
+}
+
+/// Writes [rows, columns] as [columns, padded_to_lane(rows)], what is past `rows` as 0.
+void transpose_padded(std::int64_t rows, std::int64_t columns, const float* from,
+                      std::int64_t ld_from, float* to, std::int64_t ld_to);
+
+/// Call on a thread after its last block product of a parallel region.
+void release_block_product();
+
+}  // namespace nagl

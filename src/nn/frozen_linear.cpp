@@ -1,0 +1,88 @@
+#include "nagl/nn/frozen_linear.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <optional>
+#include <string_view>
+
+namespace nagl {
+namespace {
+
+/// oneDNN's linear layers, as Torch's own compiler calls them.
+struct PackedOperators {
+  using Pack = at::Tensor(const at::Tensor&, std::optional<c10::SymInt>);
+  using Unary = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                           std::string_view, c10::List<std::optional<at::Scalar>>,
+                           std::optional<std::string_view>);
+  using Binary = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                            const std::optional<at::Tensor>&, std::string_view);
+
+  c10::TypedOperatorHandle<Pack> pack;
+  c10::TypedOperatorHandle<Unary> unary;
+  c10::TypedOperatorHandle<Binary> binary;
+};
+
+/// Empty where Torch was built without oneDNN.
+const std::optional<PackedOperators>& packed_operators() {
+  static const std::optional<PackedOperators> operators = []() -> std::optional<PackedOperators> {
+    auto& dispatcher = c10::Dispatcher::singleton();
+    const auto pack = dispatcher.findSchema({"mkldnn::_reorder_linear_weight", ""});
+    const auto unary = dispatcher.findSchema({"mkldnn::_linear_pointwise", ""});
+    const auto binary = dispatcher.findSchema({"mkldnn::_linear_pointwise", "binary"});
+    if (!at::globalContext().userEnabledMkldnn() || !pack || !unary || !binary) return {};
+    return PackedOperators{pack->typed<PackedOperators::Pack>(),
+                           unary->typed<PackedOperators::Unary>(),
+                           binary->typed<PackedOperators::Binary>()};
+  }();
+  return operators;
+}
+
+/// @return the weights packed; undefined where oneDNN does not take them
+at::Tensor packed(const at::Tensor& weight) {
+  const bool possible = weight.is_cpu() && (weight.scalar_type() == at::kFloat ||
+                                            weight.scalar_type() == at::kBFloat16);
+  if (!possible || !packed_operators()) return {};
+  try {
+    return packed_operators()->pack.call(weight, std::nullopt);
+  } catch (const c10::Error&) {  // bfloat16 on a processor without it
+    return {};
+  }
+}
+
+at::Tensor apply(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
+                 std::string_view then, std::optional<std::string_view> how) {
+  const c10::List<std::optional<at::Scalar>> no_scalars;
+  return packed_operators()->unary.call(input, weight, bias, then, no_scalars, how);
+}
+
+}  // namespace
+
+FrozenLinear::FrozenLinear(torch::nn::Linear layer) {
+  const torch::NoGradGuard no_grad;
+  weight_ = layer->weight.detach().contiguous();
+  bias_ = layer->bias.detach();
+  if (auto own = packed(weight_); own.defined()) {
+    weight_ = std::move(own);
+    packed_ = true;
+  }
+  layer->weight.set_data(at::empty({0}, layer->weight.options()));
+  layer->bias.set_data(at::empty({0}, layer->bias.options()));
+}
+
+at::Tensor FrozenLinear::forward(const at::Tensor& input) const {
+  return packed_ ? apply(input, weight_, bias_, "none", std::nullopt)
+                 : at::linear(input, weight_, bias_);
+}
+
+at::Tensor FrozenLinear::forward_gelu(const at::Tensor& input) const {
+  if (packed_) return apply(input, weight_, bias_, "gelu", "none");
+  auto output = at::linear(input, weight_, bias_);
+  return at::gelu_(output);
+}
+
+at::Tensor FrozenLinear::forward_add(const at::Tensor& input, const at::Tensor& other) const {
+  if (packed_) return packed_operators()->binary.call(input, other, weight_, bias_, "add");
+  return at::linear(input, weight_, bias_).add_(other);
+}
+
+}  // namespace nagl

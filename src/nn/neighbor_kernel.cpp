@@ -1,0 +1,113 @@
+#include "neighbor_kernel.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "block_product.h"
+#include "simd.h"
+
+namespace nagl {
+namespace {
+
+constexpr std::int64_t kQueries = 256;    // a block of them, transposed: 384 KB at 384 channels
+constexpr std::int64_t kReferences = 64;  // products of a block: 64 KB
+
+/// What is known of a block of queries so far. Products stand in rows, one a reference, so that
+/// queries lie side by side in a vector.
+struct Best {
+  float cosine[kQueries];  ///< times the query's norm
+  float value[kQueries];
+  std::int32_t index[kQueries];
+};
+
+NAGL_SIMD void largest_cosine(const float* products, const float* inverse_norms,
+                              std::int64_t references, std::int64_t queries, Best& best) {
+  for (std::int64_t r = 0; r < references; ++r) {
+    const float* row = products + r * kQueries;
+    const float inverse = inverse_norms[r];
+#pragma omp simd
+    for (std::int64_t q = 0; q < queries; ++q) {
+      const float cosine = row[q] * inverse;
+      best.cosine[q] = cosine > best.cosine[q] ? cosine : best.cosine[q];
+    }
+  }
+}
+
+/// Of equal products the first is taken.
+NAGL_SIMD void largest_product(const float* products, const float* inverse_norms,
+                               std::int64_t references, std::int64_t queries, std::int32_t first,
+                               Best& best) {
+  for (std::int64_t r = 0; r < references; ++r) {
+    const float* row = products + r * kQueries;
+    const float inverse = inverse_norms != nullptr ? inverse_norms[r] : 1;
+    const std::int32_t index = first + static_cast<std::int32_t>(r);
+#pragma omp simd
+    for (std::int64_t q = 0; q < queries; ++q) {
+      const float value = row[q] * inverse;
+      const bool better = value > best.value[q];
+      best.index[q] = better ? index : best.index[q];
+      best.value[q] = better ? value : best.value[q];
+    }
+  }
+}
+
+}  // namespace
+
+bool block_neighbors(const at::Tensor& queries, const NeighborRows& references,
+                     ResidualMetric metric, bool with_index, NearestNeighbors& found) {
+  const std::int64_t count = queries.size(0), width = queries.size(1), total = references.size();
+  if (queries.scalar_type() != at::kFloat || !has_block_product() ||
+      total > std::numeric_limits<std::int32_t>::max()) {
+    return false;
+  }
+  const at::Tensor query_rows = queries.contiguous(), rows = references.rows.contiguous(),
+                   norms = references.inverse_norm.contiguous();
+  const auto *query = query_rows.const_data_ptr<float>(), *row = rows.const_data_ptr<float>(),
+             *norm = norms.const_data_ptr<float>();
+  const bool by_dot = metric == ResidualMetric::kDot;
+  found.max_cosine = at::empty({count}, query_rows.options());
+  auto* cosine = found.max_cosine.data_ptr<float>();
+  float* value = nullptr;
+  std::int64_t* index = nullptr;
+  if (with_index) {
+    found.best = at::empty({count}, query_rows.options());
+    found.index = at::empty({count}, query_rows.options().dtype(at::kLong));
+    value = found.best.data_ptr<float>();
+    index = found.index.data_ptr<std::int64_t>();
+  }
+  const std::int64_t blocks = (count + kQueries - 1) / kQueries;
+  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> turned(static_cast<std::size_t>(width * kQueries));
+    std::vector<float> products(static_cast<std::size_t>(kReferences * kQueries));
+    Best best;
+    for (std::int64_t block = begin; block < end; ++block) {
+      const std::int64_t first = block * kQueries, here = std::min(kQueries, count - first);
+      const std::int64_t padded = padded_to_lane(here);
+      transpose_padded(here, width, query + first * width, width, turned.data(), kQueries);
+      std::fill_n(best.cosine, kQueries, -std::numeric_limits<float>::infinity());
+      std::fill_n(best.value, kQueries, -std::numeric_limits<float>::infinity());
+      std::fill_n(best.index, kQueries, 0);
+      for (std::int64_t r = 0; r < total; r += kReferences) {
+        const std::int64_t some = std::min(kReferences, total - r);
+        block_product(some, padded, width, row + r * width, width, turned.data(), kQueries,
+                      products.data(), kQueries);
+        largest_cosine(products.data(), norm + r, some, padded, best);
+        if (with_index) {
+          largest_product(products.data(), by_dot ? nullptr : norm + r, some, padded,
+                          static_cast<std::int32_t>(r), best);
+        }
+      }
+      std::copy_n(best.cosine, here, cosine + first);
+      if (!with_index) continue;
+      std::copy_n(best.value, here, value + first);
+      std::copy_n(best.index, here, index + first);
+    }
+    release_block_product();
+  });
+  return true;
+}
+
+}  // namespace nagl

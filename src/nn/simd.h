@@ -1,0 +1,35 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+// One version for every x86-64 processor and one each for those with AVX2 and AVX-512, chosen when
+// the program starts. Files that use it are compiled with -fno-trapping-math, without which
+// comparisons in loops cannot be vectorised.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define NAGL_SIMD __attribute__((target_clones("default", "avx2", "avx512f")))
+#else
+#define NAGL_SIMD
+#endif
+#define NAGL_INLINE inline __attribute__((always_inline))
+
+namespace nagl {
+
+/// e^x for x <= 0, relative error 2e-7: 2^n times a polynomial in what is left of x.
+NAGL_INLINE float exp_negative(float x) {
+  constexpr float kLog2e = 1.44269504F, kLn2High = 0.693359375F, kLn2Low = -2.12194440e-4F;
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
+  x = x > -87.0F ? x : -87.0F;
+  const float n = (x * kLog2e + kRound) - kRound;
+  const float r = (x - n * kLn2High) - n * kLn2Low;
+  float p = 1.0F / 720;
+  p = p * r + 1.0F / 120;
+  p = p * r + 1.0F / 24;
+  p = p * r + 1.0F / 6;
+  p = p * r + 0.5F;
+  p = p * r + 1.0F;
+  p = p * r + 1.0F;
+  return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
+}
+
+}  // namespace nagl
