@@ -5,6 +5,14 @@
 
 namespace nagl::apps {
 
+/// All commands of this build. commands.cpp has them; a build of the engine alone has
+/// engine_commands.cpp instead.
+void add_commands(CLI::App& app, int& exit_code);
+/// What `nagl --help` begins with.
+const char* description();
+/// The text of `nagl --version`.
+std::string version_text();
+
 /// Each adds one subcommand; parsing it and running it sets `exit_code`.
 void add_score(CLI::App& app, int& exit_code);
 void add_enroll(CLI::App& app, int& exit_code);
@@ -13,9 +21,7 @@ void add_train(CLI::App& app, int& exit_code);
 void add_evaluate(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_synth(CLI::App& app, int& exit_code);
+void add_benchmark(CLI::App& app, int& exit_code);
 void add_completion(CLI::App& app, int& exit_code);
-
-/// The text of `nagl --version`.
-std::string version_text();
 
 }  // namespace nagl::apps

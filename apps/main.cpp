@@ -6,28 +6,18 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
-#include <opencv2/core/utils/logger.hpp>
 #include <string>
 #include <vector>
 
 #include "commands.h"
 #include "exit_code.h"
 #include "nagl/core/error.h"
+#include "nagl/core/memory.h"
 
 namespace {
 
 using namespace nagl;
 using namespace nagl::apps;
-
-constexpr const char* kDescription =
-    "nagl finds defects in pictures from a handful of good examples, with no training on your "
-    "parts.\n\n"
-    "  nagl score --normal good/ --out result/ new/    scores every picture below new/\n"
-    "  nagl enroll --normal good/ --out part.safetensors    encodes references once, into a bank\n"
-    "  nagl calibrate --bank part.safetensors          chooses thresholds, for verdicts\n"
-    "  nagl train --data source/ --out runs/source     learns from defects of another domain\n"
-    "  nagl evaluate --data target/ --out results/     measures it on a benchmark\n"
-    "  nagl synth --out demo/                          makes pictures to try it on\n";
 
 constexpr const char* kFooter =
     "Exit codes: 0 done, 1 unexpected failure, 2 wrong options, 3 unusable picture or folder (also "
@@ -42,7 +32,6 @@ void log_to_stderr() {
   logger->set_pattern("nagl: %l: %v");
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(logger);
-  cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
 }
 
 int fail(ExitCode code, const std::string& message) {
@@ -62,21 +51,14 @@ std::vector<std::string> arguments_of(int argc, char** argv) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app(kDescription, "nagl");
+  CLI::App app(description(), "nagl");
   app.footer(kFooter);
   app.set_version_flag("--version", version_text);
   app.set_help_all_flag("--help-all", "The help of all commands, and exit");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   int exit_code = kSuccess;
-  add_score(app, exit_code);
-  add_enroll(app, exit_code);
-  add_calibrate(app, exit_code);
-  add_train(app, exit_code);
-  add_evaluate(app, exit_code);
-  add_inspect(app, exit_code);
-  add_synth(app, exit_code);
-  add_completion(app, exit_code);
+  add_commands(app, exit_code);
   try {
     app.parse(arguments_of(argc, argv));
   } catch (const CLI::ParseError& error) {
@@ -90,6 +72,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
   try {

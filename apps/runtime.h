@@ -1,17 +1,11 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
-#include "nagl/core/json.h"
+#include "engine_runtime.h"
 #include "nagl/image/preprocess.h"
-#include "nagl/model/backbone.h"
-#include "runtime_options.h"
 
 namespace nagl::apps {
-
-/// `N` or `HxW`. Throws ConfigError on anything else.
-ImageSize parse_image_size(const std::string& text);
 
 /// What RuntimeOptions resolve to.
 struct Runtime {
@@ -20,7 +14,7 @@ struct Runtime {
   std::int64_t batch_size = 1;
 };
 
-/// Applies the thread count, finds the device and loads the backbone.
+/// Applies the thread count to Torch and OpenCV, finds the device and loads the backbone.
 Runtime start_runtime(const RuntimeOptions& options);
 
 /// Versions, device and backbone, for result files.

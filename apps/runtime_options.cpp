@@ -30,7 +30,7 @@ void add_runtime_options(CLI::App& command, RuntimeOptions& options) {
                   "float32, bfloat16 or float16; the lower ones pay on GPUs")
       ->default_str(kDefaultPrecision)
       ->group(kGroup);
-  command.add_option("--threads", options.threads, "CPU threads (default: one a core)")
+  command.add_option("--threads", options.threads, "CPU threads (default: one a physical core)")
       ->check(CLI::Range(1, 1024))
       ->group(kGroup);
   command

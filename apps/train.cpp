@@ -1,16 +1,14 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <malloc.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 
 #include <iostream>
-#include <limits>
 
 #include "exit_code.h"
 #include "experiment_options.h"
 #include "interrupt.h"
 #include "nagl/core/atomic_file.h"
+#include "nagl/core/memory.h"
 #include "nagl/core/progress.h"
 #include "nagl/core/sha256.h"
 #include "nagl/core/version.h"
@@ -197,22 +195,6 @@ void log_epoch(const EpochRecord& record, std::int64_t epochs) {
       record.episodes_per_second, validation);
 }
 
-/// Largest resident set so far, in MiB.
-double peak_memory_mib() {
-  struct rusage usage {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
-
-/// Each step frees large tensors and asks for the like again. Left alone, glibc would give their
-/// pages back to the system each time and have them cleared anew, a fifth of the whole time.
-void keep_freed_memory() {
-#ifdef __GLIBC__
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-#endif
-}
-
 /// One run of `nagl train`.
 class TrainRun {
  public:
@@ -238,7 +220,6 @@ class TrainRun {
     }
 
     catch_interrupts();
-    keep_freed_memory();
     FeatureStore store(arguments_.store.empty() ? folder.features() : arguments_.store,
                        format_of(runtime, options_, origin));
     const auto keys = encode_source(store, pictures_, runtime, options_.pictures);

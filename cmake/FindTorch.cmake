@@ -4,6 +4,9 @@
 # NAGL_TORCH_DIR (cache or environment): the folder that holds include/ and lib/. Without it the
 #                project's own .venv is searched.
 # NAGL_CUDA:     also link libtorch_cuda and libc10_cuda.
+#
+# Torch::CudaHeaders has the include folder of the CUDA runtime, where there is one: beside the wheel
+# (its own dependency), or an installed toolkit.
 
 if(NOT NAGL_TORCH_DIR AND DEFINED ENV{NAGL_TORCH_DIR})
   set(NAGL_TORCH_DIR $ENV{NAGL_TORCH_DIR})
@@ -35,10 +38,22 @@ if(TORCH_INCLUDE_DIR)
   list(JOIN torch_version "." Torch_VERSION)
 endif()
 
+file(GLOB wheel_cuda ${NAGL_TORCH_DIR}/../nvidia/cu*/include)
+find_path(TORCH_CUDA_INCLUDE_DIR cuda_runtime_api.h
+          PATHS ${wheel_cuda} /usr/local/cuda/include NO_DEFAULT_PATH)
+if(NAGL_CUDA)
+  list(APPEND torch_required TORCH_CUDA_INCLUDE_DIR)
+endif()
+
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(
   Torch REQUIRED_VARS ${torch_required} TORCH_INCLUDE_DIR VERSION_VAR Torch_VERSION
   REASON_FAILURE_MESSAGE "run scripts/setup.sh, or set NAGL_TORCH_DIR to a Torch folder")
+
+if(TORCH_CUDA_INCLUDE_DIR AND NOT TARGET Torch::CudaHeaders)
+  add_library(Torch::CudaHeaders INTERFACE IMPORTED)
+  target_include_directories(Torch::CudaHeaders SYSTEM INTERFACE ${TORCH_CUDA_INCLUDE_DIR})
+endif()
 
 if(Torch_FOUND AND NOT TARGET Torch::Torch)
   add_library(Torch::Torch INTERFACE IMPORTED)

@@ -46,20 +46,27 @@ function(nagl_library name)
   nagl_common_options(${target})
 endfunction()
 
-# nagl_tests(ROOM LINK target...): one test executable for each tests/ROOM/*_test.cpp.
-function(nagl_tests room)
+# nagl_test(ROOM/UNIT_test.cpp LINK target...): the test executable ROOM_UNIT_test.
+function(nagl_test source)
   cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${room}/*_test.cpp)
+  cmake_path(GET source STEM unit)
+  cmake_path(GET source PARENT_PATH room)
+  set(target ${room}_${unit})
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE ${arg_LINK} GTest::gtest_main)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${target} PRIVATE NAGL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                               NAGL_EXECUTABLE="$<TARGET_FILE:nagl>")
+  nagl_common_options(${target})
+  gtest_discover_tests(${target} TEST_PREFIX ${room}/ DISCOVERY_MODE PRE_TEST
+                       DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 PROCESSORS 2)
+endfunction()
+
+# nagl_tests(ROOM LINK target...): a test executable for each tests/ROOM/*_test.cpp.
+function(nagl_tests room)
+  file(GLOB sources RELATIVE ${PROJECT_SOURCE_DIR}/tests CONFIGURE_DEPENDS
+       ${PROJECT_SOURCE_DIR}/tests/${room}/*_test.cpp)
   foreach(source IN LISTS sources)
-    cmake_path(GET source STEM unit)
-    set(target ${room}_${unit})
-    add_executable(${target} ${source})
-    target_link_libraries(${target} PRIVATE ${arg_LINK} GTest::gtest_main)
-    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-    target_compile_definitions(${target} PRIVATE NAGL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-                                                 NAGL_EXECUTABLE="$<TARGET_FILE:nagl>")
-    nagl_common_options(${target})
-    gtest_discover_tests(${target} TEST_PREFIX ${room}/ DISCOVERY_MODE PRE_TEST
-                         DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 PROCESSORS 2)
+    nagl_test(${source} ${ARGN})
   endforeach()
 endfunction()

@@ -1,5 +1,8 @@
 #include "nagl/core/device.h"
 
+#include <ATen/DeviceAccelerator.h>
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -73,6 +76,39 @@ at::Device parse_device(const std::string& name) {
 std::string describe_device(const at::Device& device) {
   if (!device.is_cpu()) return device.str();
   return "cpu (" + processor_name() + ", " + std::to_string(at::get_num_threads()) + " threads)";
+}
+
+at::Tensor upload(const at::Tensor& tensor, at::Device device) {
+  if (device.is_cpu() || !tensor.is_cpu()) return tensor.to(device);
+  const c10::impl::VirtualGuardImpl streams(device.type());
+  const c10::Stream current = streams.getStream(device);
+  const c10::Stream side = streams.getStreamFromGlobalPool(device);
+  const at::Tensor pinned = tensor.pin_memory();
+  at::Tensor moved;
+  c10::Event copied(device.type());
+  {
+    const c10::StreamGuard guard(side);
+    moved = pinned.to(device, /*non_blocking=*/true);
+    copied.record(side);
+  }
+  copied.block(current);
+  moved.record_stream(current);
+  return moved;
+}
+
+void synchronize(at::Device device) {
+  if (!device.is_cpu()) at::accelerator::synchronizeDevice(device.index());
+}
+
+std::optional<double> peak_device_memory_mib(at::Device device) {
+  if (device.is_cpu()) return std::nullopt;
+  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  constexpr double kMib = 1 << 20;
+  return static_cast<double>(stats.allocated_bytes.front().peak) / kMib;  // of all pools
+}
+
+void reset_peak_device_memory(at::Device device) {
+  if (!device.is_cpu()) at::getDeviceAllocator(device.type())->resetPeakStats(device.index());
 }
 
 void configure_numerics() {

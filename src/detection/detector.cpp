@@ -85,7 +85,7 @@ class Detector::Scored {
 
   at::Tensor pixels(std::size_t tile) const {
     return preprocess({query_.image.rgb(tiles_.at(tile)), {}, false},
-                      detector_.options().image_size);
+                      detector_.options().image_size, detector_.backbone().device());
   }
 
   /// @param scores [h * w] of a tile, on the CPU
@@ -149,7 +149,8 @@ Detector::Detector(std::shared_ptr<const Backbone> backbone, Bank bank, std::int
       batch_size_(batch_size),
       grid_{bank_.options.image_size.height / backbone_->patch(),
             bank_.options.image_size.width / backbone_->patch()},
-      references_(bank_.features, bank_.head ? bank_.head->head : NaglHead(nullptr), grid_) {
+      references_(bank_.features, bank_.head ? bank_.head->head : NaglHead(nullptr), grid_,
+                  backbone_->precision()) {
   references_.check(bank_.options.method);
 }
 

@@ -223,7 +223,7 @@ class CategoryRun {
     }
     bank = std::make_shared<const ReferenceBank>(
         features_of(normal), abnormal.empty() ? at::Tensor() : features_of(abnormal), masks,
-        head_ != nullptr ? head_->head : NaglHead(nullptr), grid_);
+        head_ != nullptr ? head_->head : NaglHead(nullptr), grid_, backbone_.precision());
     return bank;
   }
 

@@ -2,6 +2,7 @@
 
 #include <opencv2/imgproc.hpp>
 
+#include "nagl/core/device.h"
 #include "nagl/core/error.h"
 
 namespace nagl {
@@ -9,6 +10,15 @@ namespace {
 
 constexpr float kMean[3] = {0.485F, 0.456F, 0.406F};
 constexpr float kDeviation[3] = {0.229F, 0.224F, 0.225F};
+
+/// [3, H, W] uint8, channels last, sharing the picture's memory where it is in one piece.
+at::Tensor pixels_of(const cv::Mat& rgb) {
+  check_picture(rgb);
+  const cv::Mat packed = rgb.isContinuous() ? rgb : rgb.clone();
+  return at::from_blob(
+             packed.data, {packed.rows, packed.cols, 3}, [packed](void*) {}, at::kByte)
+      .permute({2, 0, 1});
+}
 
 }  // namespace
 
@@ -30,15 +40,27 @@ void check_picture(const cv::Mat& rgb) {
 }
 
 at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size) {
-  check_picture(rgb);
-  const cv::Mat packed = rgb.isContinuous() ? rgb : rgb.clone();
-  const at::Tensor pixels =
-      at::from_blob(packed.data, {1, packed.rows, packed.cols, 3}, at::kByte).permute({0, 3, 1, 2});
-  return at::_upsample_bicubic2d_aa(pixels, {size.height, size.width}, false)[0].clone();
+  return at::_upsample_bicubic2d_aa(pixels_of(rgb).unsqueeze(0), {size.height, size.width},
+                                    false)[0]
+      .clone();
 }
 
-at::Tensor preprocess(const Image& image, ImageSize size) {
-  at::Tensor pixels = resize_like_pillow(image.rgb, size).to(at::kFloat).contiguous().div_(255.0F);
+at::Tensor resize_in_floats(const at::Tensor& pixels, ImageSize size) {
+  const auto along = [](const at::Tensor& values, std::int64_t height, std::int64_t width) {
+    return at::_upsample_bicubic2d_aa(values, {height, width}, false).clamp_(0, 255).round_();
+  };
+  const at::Tensor values = pixels.unsqueeze(0).to(at::kFloat).contiguous();
+  return along(along(values, values.size(2), size.width), size.height, size.width)[0];
+}
+
+at::Tensor preprocess(const Image& image, ImageSize size, at::Device device) {
+  at::Tensor pixels;
+  if (device.is_cpu()) {
+    pixels = resize_like_pillow(image.rgb, size).to(at::kFloat).contiguous();
+  } else {
+    pixels = resize_in_floats(upload(pixels_of(image.rgb), device), size);
+  }
+  pixels.div_(255.0F);
   for (std::int64_t channel = 0; channel < 3; ++channel) {
     pixels[channel].sub_(kMean[channel]).div_(kDeviation[channel]);
   }

@@ -1,5 +1,6 @@
 #include "nagl/model/backbone.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 
 #include <charconv>
@@ -7,6 +8,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "nagl/core/device_graph.h"
 #include "nagl/core/error.h"
 #include "nagl/model/weights.h"
 
@@ -96,25 +98,101 @@ std::string text_of(const std::map<std::string, std::string>& metadata, const st
 
 }  // namespace
 
+/// Recorded passes by the shape of their input.
+struct Backbone::Graphs {
+  struct Entry {
+    int uses = 0;
+    std::unique_ptr<DeviceGraph> graph;
+  };
+
+  /// Runs `pass` on `input`, by its recording from the second time that its shape comes. Recordings
+  /// hold memory, so there are few.
+  at::Tensor run(const at::Tensor& input,
+                 const std::function<at::Tensor(const at::Tensor&)>& pass) {
+    constexpr std::size_t kMost = 4;
+    if (!on_default_stream(input.device())) return pass(input);
+    const std::lock_guard lock(mutex);
+    auto found = entries.find(input.sizes().vec());
+    if (found == entries.end()) {
+      if (entries.size() == kMost) return pass(input);
+      found = entries.try_emplace(input.sizes().vec()).first;
+    }
+    Entry& entry = found->second;
+    if (++entry.uses == 2) entry.graph = record_graph(input, pass);
+    return entry.graph ? entry.graph->replay(input) : pass(input);
+  }
+
+  std::mutex mutex;
+  std::map<std::vector<std::int64_t>, Entry> entries;
+};
+
 Backbone::Backbone(const fs::path& path, const BackboneOptions& options)
-    : path_(path), device_(options.device), precision_(options.precision) {
+    : path_(path),
+      device_(options.device),
+      precision_(options.precision),
+      batches_(options.batch_shrunk) {
   const WeightsFile file(path);
   const VisionTransformerOptions shapes = shapes_of(file);
   layer_ = layer_of(file, shapes, options.layer);
   provenance_ = file.metadata();
   network_ = VisionTransformer(shapes);
   file.load_into(*network_);
+  prepare(options);
+}
+
+Backbone::Backbone(RandomWeights weights, const BackboneOptions& options)
+    : path_("random weights"),
+      provenance_{{"architecture", "dinov2_vits14"}, {"source", "random weights"}},
+      device_(options.device),
+      precision_(options.precision),
+      batches_(options.batch_shrunk) {
+  const torch::NoGradGuard no_grad;
+  const VisionTransformerOptions shapes;
+  layer_ = options.layer.value_or(shapes.depth - 1);
+  if (layer_ < 0 || layer_ >= shapes.depth) {
+    throw ConfigError(fmt::format("layer {} is not in 0..{}", layer_, shapes.depth - 1));
+  }
+  network_ = VisionTransformer(shapes);
+  const auto random = at::make_generator<at::CPUGeneratorImpl>(weights.seed);
+  constexpr double kDeviation = 0.02;  // as Vision Transformers begin their training
+  for (auto& parameter : network_->named_parameters()) {
+    if (parameter.value().dim() > 1) parameter.value().normal_(0, kDeviation, random);
+  }
+  prepare(options);
+}
+
+Backbone::~Backbone() = default;
+
+void Backbone::prepare(const BackboneOptions& options) {
   for (const auto& parameter : network_->named_parameters()) {
     const bool unused = parameter.key().starts_with(kBlocks) &&
                         std::atoll(parameter.key().c_str() + kBlocks.size()) > layer_;
     if (!unused) used_parameters_ += parameter.value().numel();
   }
   network_->prepare_for_inference(device_, scalar_type(precision_));
+  if (options.graphs && !device_.is_cpu()) graphs_ = std::make_unique<Graphs>();
 }
 
 at::Tensor Backbone::encode(const at::Tensor& images) const {
   const c10::InferenceMode guard;
-  return network_->forward(images.to(device_, scalar_type(precision_)), layer_);
+  return batches_.run(images, [&](const at::Tensor& part) { return encode_at_once(part); });
+}
+
+at::Tensor Backbone::encode_at_once(const at::Tensor& images) const {
+  const auto pass = [&](const at::Tensor& input) { return network_->forward(input, layer_); };
+  const at::Tensor input = upload(images, device_).to(scalar_type(precision_));
+  return graphs_ ? graphs_->run(input, pass) : pass(input);
+}
+
+double Backbone::operations(std::int64_t height, std::int64_t width) const {
+  const VisionTransformerOptions& shape = network_->options();
+  const auto channels = static_cast<double>(shape.width);
+  const auto patches = static_cast<double>(height / shape.patch * (width / shape.patch));
+  const double tokens = patches + 1;
+  const double embedding = patches * static_cast<double>(3 * shape.patch * shape.patch) * channels;
+  const double linear = tokens * channels * (4 * channels + 2 * static_cast<double>(shape.hidden));
+  const double attention = 2 * tokens * tokens * channels;
+  return 2 * (embedding + static_cast<double>(layer_ + 1) * (linear + attention));
 }
 
 std::string Backbone::checksum() const {

@@ -99,24 +99,27 @@ ReferenceFeatures ReferenceFeatures::without_abnormal(std::int64_t index) const 
 }
 
 ReferenceBank::ReferenceBank(const at::Tensor& normal, const at::Tensor& abnormal,
-                             const at::Tensor& patch_mask, NaglHead head, PatchGrid grid)
+                             const at::Tensor& patch_mask, NaglHead head, PatchGrid grid,
+                             Precision precision)
     : ReferenceBank(ReferenceFeatures::of_pictures(normal, abnormal, patch_mask), std::move(head),
-                    grid) {
+                    grid, precision) {
   if (!head_.is_empty() && grid.size() != normal.size(1)) {
     throw std::invalid_argument("ReferenceBank: the grid does not have N patches");
   }
 }
 
-ReferenceBank::ReferenceBank(ReferenceFeatures features, NaglHead head, PatchGrid grid)
-    : features_(std::move(features)), head_(std::move(head)), grid_(grid) {
+ReferenceBank::ReferenceBank(ReferenceFeatures features, NaglHead head, PatchGrid grid,
+                             Precision precision)
+    : features_(std::move(features)), head_(std::move(head)), grid_(grid), precision_(precision) {
   const c10::InferenceMode guard;
+  const bool halved = precision != Precision::kFloat32 && features_.normal.is_cuda();
   const auto sum = [](const std::vector<std::int64_t>& counts) {
     return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
   };
   if (features_.normal.dim() != 2 || features_.normal.size(0) != sum(features_.normal_rows)) {
     throw std::invalid_argument("ReferenceBank: normal must be [R, C], R rows in all pictures");
   }
-  if (features_.normal.size(0) > 0) normal_ = NeighborRows(features_.normal);
+  if (features_.normal.size(0) > 0) normal_ = NeighborRows(features_.normal, halved);
   if (!features_.abnormal.defined()) return;
   const at::Tensor& mask = features_.patch_mask;
   const bool fits = mask.dim() == 2 && mask.size(0) == sum(features_.abnormal_views) &&
@@ -127,7 +130,7 @@ ReferenceBank::ReferenceBank(ReferenceFeatures features, NaglHead head, PatchGri
   if (!mask.any(1).all().item<bool>()) {
     throw std::invalid_argument("ReferenceBank: an abnormal reference has an empty patch mask");
   }
-  abnormal_ = NeighborRows(features_.abnormal);
+  abnormal_ = NeighborRows(features_.abnormal, halved);
   if (head_.is_empty() || normal_.size() == 0) return;
   if (grid.size() != mask.size(1)) {
     throw std::invalid_argument("ReferenceBank: the grid does not have N patches");
@@ -228,7 +231,8 @@ at::Tensor ReferenceBank::score_left_out(const at::Tensor& features, std::int64_
   if (normal_count() < 2) {
     throw ConfigError("leaving a reference out needs at least two normal references");
   }
-  return ReferenceBank(features_.without_normal(index), head_, grid_).score(features, method);
+  return ReferenceBank(features_.without_normal(index), head_, grid_, precision_)
+      .score(features, method);
 }
 
 double image_score(const at::Tensor& patch_scores) {

@@ -22,6 +22,14 @@ void check(const NeighborRows& references, std::int64_t block) {
   if (block < 1) throw std::invalid_argument("nearest neighbour with an empty block");
 }
 
+/// [Q, R] float32.
+at::Tensor products(const at::Tensor& queries, const NeighborRows& references) {
+  if (!references.halves.defined()) return at::mm(queries, references.rows.t());
+  const at::Tensor halved = queries.to(at::kHalf), others = references.halves.t();
+  if (queries.is_cuda()) return at::mm(halved, others, at::kFloat);
+  return at::mm(halved.to(at::kFloat), others.to(at::kFloat));
+}
+
 /// Calls `visit(products [Q, b], begin, inverse norms [b])` for each block of references.
 template <typename Visit>
 void for_each_block(const at::Tensor& queries, const NeighborRows& references, std::int64_t block,
@@ -29,7 +37,7 @@ void for_each_block(const at::Tensor& queries, const NeighborRows& references, s
   const std::int64_t total = references.size();
   for (std::int64_t begin = 0; begin < total; begin += block) {
     const NeighborRows part = references.slice(begin, std::min(begin + block, total));
-    visit(at::mm(queries, part.rows.t()), begin, part.inverse_norm);
+    visit(products(queries, part), begin, part.inverse_norm);
   }
 }
 
@@ -50,13 +58,16 @@ std::string to_string(ResidualMetric metric) {
   return metric == ResidualMetric::kDot ? "dot" : "cosine";
 }
 
-NeighborRows::NeighborRows(at::Tensor features)
-    : rows(std::move(features)), inverse_norm(inverse_norms(rows)) {}
+NeighborRows::NeighborRows(at::Tensor features, bool halved)
+    : rows(std::move(features)), inverse_norm(inverse_norms(rows)) {
+  if (halved) halves = rows.to(at::kHalf);
+}
 
 NeighborRows NeighborRows::slice(std::int64_t begin, std::int64_t end) const {
   NeighborRows part;
   part.rows = rows.slice(0, begin, end);
   part.inverse_norm = inverse_norm.slice(0, begin, end);
+  if (halves.defined()) part.halves = halves.slice(0, begin, end);
   return part;
 }
 

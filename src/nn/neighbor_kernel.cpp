@@ -59,7 +59,7 @@ NAGL_SIMD void largest_product(const float* products, const float* inverse_norms
 bool block_neighbors(const at::Tensor& queries, const NeighborRows& references,
                      ResidualMetric metric, bool with_index, NearestNeighbors& found) {
   const std::int64_t count = queries.size(0), width = queries.size(1), total = references.size();
-  if (queries.scalar_type() != at::kFloat || !has_block_product() ||
+  if (queries.scalar_type() != at::kFloat || references.halves.defined() || !has_block_product() ||
       total > std::numeric_limits<std::int32_t>::max()) {
     return false;
   }

@@ -106,8 +106,17 @@ VisionTransformerImpl::VisionTransformerImpl(const VisionTransformerOptions& opt
 
 at::Tensor VisionTransformerImpl::position_embedding(std::int64_t rows,
                                                      std::int64_t columns) const {
+  if (rows == options_.grid && columns == options_.grid) return pos_embed_;
+  if (!frozen_) return interpolated(rows, columns);
+  const std::lock_guard lock(positions_mutex_);
+  if (positions_.rows != rows || positions_.columns != columns) {
+    positions_ = {rows, columns, interpolated(rows, columns)};
+  }
+  return positions_.embedding;
+}
+
+at::Tensor VisionTransformerImpl::interpolated(std::int64_t rows, std::int64_t columns) const {
   const std::int64_t grid = options_.grid;
-  if (rows == grid && columns == grid) return pos_embed_;
   const auto stored = pos_embed_.slice(1, 1)
                           .to(at::kFloat)
                           .reshape({1, grid, grid, options_.width})
@@ -153,6 +162,7 @@ void VisionTransformerImpl::prepare_for_inference(at::Device device, at::ScalarT
   }
   to(device, precision);
   norm_->to(at::kFloat);
+  frozen_ = true;
 }
 
 }  // namespace nagl

@@ -7,23 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/image_size.h"
 #include "nagl/image/image.h"
 
 namespace nagl {
-
-/// The size at which pictures enter the network, in pixels.
-struct ImageSize {
-  std::int64_t height = 448;
-  std::int64_t width = 448;
-
-  bool operator==(const ImageSize&) const = default;
-
-  template <typename Self, typename Visit>
-  static void fields(Self& self, Visit&& visit) {
-    visit("height", self.height);
-    visit("width", self.width);
-  }
-};
 
 /// Changes whenever `preprocess` would give other values for the same picture.
 inline constexpr int kPreprocessVersion = 1;
@@ -37,9 +24,15 @@ void check_picture(const cv::Mat& rgb);
 /// @throws DataError as `check_picture`
 at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size);
 
+/// The same on any device, in floats: along the width, clamped to 0..255 and rounded, then along
+/// the height. Off by 1, rarely 2, here and there.
+/// @param pixels [3, H, W] uint8 @return [3, size.height, size.width] float32 on their device
+at::Tensor resize_in_floats(const at::Tensor& pixels, ImageSize size);
+
 /// What the backbone takes (DESIGN 3.2): resized, scaled to [0, 1], ImageNet mean and deviation.
-/// @return [3, size.height, size.width] float32 on the CPU.
-at::Tensor preprocess(const Image& image, ImageSize size);
+/// @param device where that is done
+/// @return [3, size.height, size.width] float32 there.
+at::Tensor preprocess(const Image& image, ImageSize size, at::Device device = at::kCPU);
 
 /// Where the window of a patch lies over the mask.
 enum class MaskAlignment {

@@ -3,11 +3,14 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 
+#include "nagl/core/adaptive_batch.h"
 #include "nagl/core/device.h"
 #include "nagl/model/weights.h"
 #include "nagl/nn/vision_transformer.h"
@@ -20,6 +23,13 @@ struct BackboneOptions {
       layer;  ///< block whose features are taken; unset: the file's own word
   at::Device device = at::kCPU;
   Precision precision = Precision::kFloat32;  ///< of weights and activations, DESIGN section 4
+  bool graphs = true;  ///< on CUDA, record the passes of shapes that come back, and replay them
+  /// Is told the new largest batch when the device's memory was too small; may be empty.
+  std::function<void(std::int64_t)> batch_shrunk = {};
+};
+
+struct RandomWeights {
+  std::uint64_t seed = 0;
 };
 
 /// A frozen DINOv2 backbone: pictures in, patch features out. Safe to use from several threads.
@@ -28,13 +38,21 @@ class Backbone {
   /// Loads a safetensors file with torch.hub names; width, depth and patch size come from the
   /// shapes in it. @throws ModelError naming the file; ConfigError if it has no such layer.
   Backbone(const std::filesystem::path& path, const BackboneOptions& options);
+  /// A ViT-S/14 with random weights, which are a pure function of the seed: of the right size and
+  /// speed, for measurements without a file.
+  Backbone(RandomWeights weights, const BackboneOptions& options);
+  ~Backbone();
 
+  /// On CUDA a batch that does not fit into memory is halved, and following ones too.
   /// @param images [B, 3, H, W] float32, preprocessed, on any device
   /// @return patch features [B, H/patch * W/patch, C] float32 on the backbone's device
   at::Tensor encode(const at::Tensor& images) const;
 
   /// Number of parameters of all that is computed: blocks after the layer are not.
   std::int64_t used_parameters() const { return used_parameters_; }
+  /// Floating-point operations of one picture's pass: two for each multiplication of its matrix
+  /// products, nothing else.
+  double operations(std::int64_t height, std::int64_t width) const;
   std::int64_t layer() const { return layer_; }
   std::int64_t width() const { return network_->options().width; }
   std::int64_t patch() const { return network_->options().patch; }
@@ -54,6 +72,11 @@ class Backbone {
   void check_image_size(std::int64_t height, std::int64_t width) const;
 
  private:
+  struct Graphs;
+
+  void prepare(const BackboneOptions& options);
+  at::Tensor encode_at_once(const at::Tensor& images) const;
+
   std::filesystem::path path_;
   std::map<std::string, std::string> provenance_;
   std::int64_t layer_;
@@ -61,6 +84,8 @@ class Backbone {
   at::Device device_;
   Precision precision_;
   mutable VisionTransformer network_{nullptr};
+  mutable AdaptiveBatch batches_;
+  std::unique_ptr<Graphs> graphs_;
   mutable std::once_flag checksum_once_;
   mutable std::string checksum_;
 };

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/device.h"
 #include "nagl/nn/nagl_head.h"
 #include "nagl/nn/nearest_neighbor.h"
 
@@ -61,8 +62,10 @@ class ReferenceBank {
  public:
   /// @param head RM and AFL, for Method::kNagl; the residual proxies are computed here, once
   /// @param grid of the patches of a view; needed with a head
+  /// @param precision below float32: on CUDA, neighbours are looked for in float16
   /// @throws std::invalid_argument on shapes that do not fit or an empty row of the mask
-  explicit ReferenceBank(ReferenceFeatures features, NaglHead head = nullptr, PatchGrid grid = {});
+  explicit ReferenceBank(ReferenceFeatures features, NaglHead head = nullptr, PatchGrid grid = {},
+                         Precision precision = Precision::kFloat32);
 
   /// Of whole pictures.
   /// @param normal [K1, N, C] float32, K1 >= 0
@@ -74,7 +77,7 @@ class ReferenceBank {
   /// @throws std::invalid_argument on shapes that do not fit or an empty row of the mask
   explicit ReferenceBank(const at::Tensor& normal, const at::Tensor& abnormal = {},
                          const at::Tensor& patch_mask = {}, NaglHead head = nullptr,
-                         PatchGrid grid = {});
+                         PatchGrid grid = {}, Precision precision = Precision::kFloat32);
 
   std::int64_t normal_count() const { return features_.normal_count(); }
   std::int64_t abnormal_count() const { return features_.abnormal_count(); }
@@ -107,6 +110,7 @@ class ReferenceBank {
   NeighborRows normal_, abnormal_;
   mutable NaglHead head_{nullptr};
   PatchGrid grid_;
+  Precision precision_;
   at::Tensor query_positions_;     ///< position encoding of the grid
   at::Tensor abnormal_positions_;  ///< position encoding of the masked-in rows
   at::Tensor residual_proxies_;    ///< [1, M, C]

@@ -22,9 +22,12 @@ std::string to_string(ResidualMetric metric);
 struct NeighborRows {
   at::Tensor rows;          ///< [R, C] float32
   at::Tensor inverse_norm;  ///< [R] float32
+  at::Tensor halves;        ///< [R, C] float16, what products are taken of; undefined: `rows`
 
   NeighborRows() = default;
-  explicit NeighborRows(at::Tensor features);
+  /// @param halved whether products are taken of rows rounded to float16, summed up in float32: as
+  ///        CUDA's fast ones are. (A float16 result would have some ten distinct values a picture.)
+  explicit NeighborRows(at::Tensor features, bool halved = false);
 
   std::int64_t size() const { return rows.defined() ? rows.size(0) : 0; }
   /// Rows `begin` to `end`, without a copy.

@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <mutex>
 
 #include "nagl/nn/frozen_linear.h"
 
@@ -81,7 +82,17 @@ class VisionTransformerImpl : public torch::nn::Module {
 
  private:
   VisionTransformerOptions options_;
+  at::Tensor interpolated(std::int64_t rows, std::int64_t columns) const;
+
   at::Tensor cls_token_, pos_embed_;
+  /// Once frozen: the last position embedding that was interpolated, and its grid.
+  struct Positions {
+    std::int64_t rows = 0, columns = 0;
+    at::Tensor embedding;
+  };
+  mutable std::mutex positions_mutex_;
+  mutable Positions positions_;
+  bool frozen_ = false;
   torch::nn::Conv2d patch_embed_{nullptr};
   torch::nn::ModuleList blocks_{nullptr};
   torch::nn::LayerNorm norm_{nullptr};

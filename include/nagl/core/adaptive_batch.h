@@ -1,0 +1,35 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
+namespace nagl {
+
+/// Takes a step over batches of what fits into a device's memory: where it does not, the batch is
+/// halved, now and from then on. Safe to use from several threads.
+class AdaptiveBatch {
+ public:
+  /// @param shrunk is told the new largest batch each time that it shrinks; may be empty
+  explicit AdaptiveBatch(std::function<void(std::int64_t)> shrunk = {})
+      : shrunk_(std::move(shrunk)) {}
+
+  /// The results of `step` for `input`, cut along its first side where needed.
+  /// @throws c10::OutOfMemoryError if a single picture does not fit
+  at::Tensor run(const at::Tensor& input, const std::function<at::Tensor(const at::Tensor&)>& step);
+
+  /// The largest batch that is tried; 0: any.
+  std::int64_t most() const { return most_; }
+
+ private:
+  /// @return the result, undefined if there was too little memory for several
+  at::Tensor attempt(const at::Tensor& input,
+                     const std::function<at::Tensor(const at::Tensor&)>& step);
+
+  std::atomic<std::int64_t> most_ = 0;
+  std::function<void(std::int64_t)> shrunk_;
+};
+
+}  // namespace nagl

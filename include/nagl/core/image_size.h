@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+
+namespace nagl {
+
+/// The size at which pictures enter the network, in pixels.
+struct ImageSize {
+  std::int64_t height = 448;
+  std::int64_t width = 448;
+
+  bool operator==(const ImageSize&) const = default;
+
+  template <typename Self, typename Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("height", self.height);
+    visit("width", self.width);
+  }
+};
+
+}  // namespace nagl
