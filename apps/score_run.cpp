@@ -17,6 +17,7 @@
 #include "interrupt.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
+#include "nagl/core/read_ahead.h"
 #include "nagl/image/anomaly_map.h"
 #include "runtime.h"
 
@@ -101,11 +102,15 @@ void ScoreRun::score(const std::vector<PlannedQuery>& queries, std::int64_t batc
                detector_.bank().calibration ? "verdict    " : "");
   }
   try {
-    std::vector<const PlannedQuery*> batch;
+    ReadAhead<Loaded> reader(
+        queries.size(), [&](std::size_t i) { return load(queries[i]); },
+        items_ahead(batch_size, detector_.backbone().device()));
+    std::vector<Loaded> batch;
     for (const auto& query : queries) {
       const bool unheard = plan_.out.empty() && !std::cout;  // nobody sees the scores any more
       if (interrupted() || unheard) break;
-      batch.push_back(&query);
+      batch.push_back(reader.next());
+      warn_of_low_values(batch.back());
       if (static_cast<std::int64_t>(batch.size()) == batch_size || &query == &queries.back()) {
         score_batch(std::exchange(batch, {}));
         progress.update(static_cast<std::int64_t>(records_.size()));
@@ -157,6 +162,7 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
         }
       }
       item = load(item.planned);
+      warn_of_low_values(item);
     } catch (const DataError& error) {
       item.error = error.what();
     }
@@ -213,16 +219,14 @@ Json ScoreRun::summary() const {
   return summary;
 }
 
-void ScoreRun::score_batch(const std::vector<const PlannedQuery*>& batch) {
-  std::vector<Loaded> loaded;
+void ScoreRun::score_batch(const std::vector<Loaded>& batch) {
   std::vector<Query> queries;
-  for (const auto* planned : batch) {
-    loaded.push_back(load(*planned));
-    if (!loaded.back().error) queries.push_back(loaded.back().query);
+  for (const auto& item : batch) {
+    if (!item.error) queries.push_back(item.query);
   }
   auto detections = detector_.detect(queries);
   auto detection = detections.begin();
-  for (const auto& item : loaded) {
+  for (const auto& item : batch) {
     if (item.error) {
       skip(item);
     } else {
@@ -231,7 +235,7 @@ void ScoreRun::score_batch(const std::vector<const PlannedQuery*>& batch) {
   }
 }
 
-ScoreRun::Loaded ScoreRun::load(const PlannedQuery& planned) {
+ScoreRun::Loaded ScoreRun::load(const PlannedQuery& planned) const {
   Loaded loaded{planned, {}, {}, {}};
   try {
     loaded.query.image = read_image(planned.file.path, detector_.options().decode);
@@ -244,9 +248,12 @@ ScoreRun::Loaded ScoreRun::load(const PlannedQuery& planned) {
   } catch (const DataError& error) {
     loaded.error = error.what();
   }
-  Progress hidden("", 0);
-  low_values_.see(loaded.query.image, progress_ != nullptr ? *progress_ : hidden);
   return loaded;
+}
+
+void ScoreRun::warn_of_low_values(const Loaded& item) {
+  Progress hidden("", 0);
+  low_values_.see(item.query.image, progress_ != nullptr ? *progress_ : hidden);
 }
 
 void ScoreRun::skip(const Loaded& item) {

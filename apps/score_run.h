@@ -44,8 +44,9 @@ class ScoreRun {
     std::optional<std::string> error;
   };
 
-  void score_batch(const std::vector<const PlannedQuery*>& batch);
-  Loaded load(const PlannedQuery& planned);
+  void score_batch(const std::vector<Loaded>& batch);
+  Loaded load(const PlannedQuery& planned) const;
+  void warn_of_low_values(const Loaded& item);
   void skip(const Loaded& item);
   void finish(const Loaded& item, const Detection& detection);
   cv::Mat overlay_of(const Loaded& item, const Detection& detection) const;

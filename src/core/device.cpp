@@ -100,6 +100,11 @@ void synchronize(at::Device device) {
   if (!device.is_cpu()) at::accelerator::synchronizeDevice(device.index());
 }
 
+std::size_t free_device_memory(at::Device device) {
+  if (device.is_cpu()) return 0;
+  return at::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first;
+}
+
 std::optional<double> peak_device_memory_mib(at::Device device) {
   if (device.is_cpu()) return std::nullopt;
   const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());

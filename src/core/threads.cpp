@@ -21,7 +21,7 @@ std::optional<T> read_from(const fs::path& path) {
   return file >> value ? std::optional<T>(value) : std::nullopt;
 }
 
-std::vector<int> allowed_processors() {
+std::vector<int> allowed_numbers() {
   std::vector<int> allowed;
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -36,6 +36,8 @@ std::vector<int> allowed_processors() {
 }
 
 }  // namespace
+
+int allowed_processors() { return static_cast<int>(allowed_numbers().size()); }
 
 int physical_cores(const fs::path& cpus, const std::vector<int>& allowed) {
   std::set<std::string> cores;
@@ -63,7 +65,7 @@ std::optional<double> processor_quota(const fs::path& groups) {
 }
 
 int sensible_threads() {
-  int threads = physical_cores("/sys/devices/system/cpu", allowed_processors());
+  int threads = physical_cores("/sys/devices/system/cpu", allowed_numbers());
   if (const auto quota = processor_quota("/sys/fs/cgroup")) {
     threads = std::min(threads, static_cast<int>(std::ceil(*quota)));
   }

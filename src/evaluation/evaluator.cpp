@@ -12,6 +12,7 @@
 
 #include "example_keeper.h"
 #include "nagl/core/error.h"
+#include "nagl/core/read_ahead.h"
 #include "nagl/core/sha256.h"
 #include "nagl/image/anomaly_map.h"
 #include "nagl/metrics/pixel_metrics.h"
@@ -265,8 +266,13 @@ class CategoryRun {
       if (std::any_of(settings_.begin(), settings_.end(), asks)) asked.push_back(i);
     }
     find_copies(asked);
-    QueryReader reader(category_, asked, detection_, options_.protocol == Protocol::kPublished,
-                       batch_size_ + 1);
+    const bool empty_is_good = options_.protocol == Protocol::kPublished;
+    ReadAhead<ReadQuery> reader(
+        asked.size(),
+        [&](std::size_t i) {
+          return read_query(category_.test[asked[i]], detection_, empty_is_good);
+        },
+        items_ahead(static_cast<std::int64_t>(batch_size_), backbone_.device()));
     const auto total = static_cast<std::int64_t>(asked.size());
     for (std::size_t begin = 0; begin < asked.size();) {
       if (observer.stop && observer.stop()) return false;

@@ -1,15 +1,10 @@
 #include "query_reader.h"
 
-#include <omp.h>
-
 #include <opencv2/imgproc.hpp>
-#include <utility>
 
 namespace nagl {
-namespace {
 
 ReadQuery read_query(const Sample& sample, const DetectorOptions& detection, bool empty_is_good) {
-  omp_set_num_threads(1);  // of this thread's own work: the others are busy
   const c10::InferenceMode guard;
   ReadQuery query;
   query.sample = &sample;
@@ -37,37 +32,6 @@ ReadQuery read_query(const Sample& sample, const DetectorOptions& detection, boo
     }
   }
   return query;
-}
-
-}  // namespace
-
-QueryReader::QueryReader(const Category& category, std::vector<std::size_t> indices,
-                         const DetectorOptions& detection, bool empty_is_good, std::size_t ahead)
-    : category_(category),
-      indices_(std::move(indices)),
-      detection_(detection),
-      empty_is_good_(empty_is_good),
-      ahead_(ahead) {
-  for (std::size_t i = 0; i < ahead_; ++i) start();
-}
-
-QueryReader::~QueryReader() {
-  for (const auto& query : waiting_) query.wait();
-}
-
-void QueryReader::start() {
-  if (started_ == indices_.size()) return;
-  const Sample& sample = category_.test[indices_[started_++]];
-  waiting_.push_back(std::async(std::launch::async, [this, &sample] {
-    return read_query(sample, detection_, empty_is_good_);
-  }));
-}
-
-ReadQuery QueryReader::next() {
-  std::future<ReadQuery> query = std::move(waiting_.front());
-  waiting_.pop_front();
-  start();
-  return query.get();
 }
 
 }  // namespace nagl

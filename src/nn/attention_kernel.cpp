@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <numbers>
 
 #include "block_product.h"
 #include "simd.h"
@@ -16,15 +16,35 @@ namespace {
 constexpr std::int64_t kLogitsInCache = 65536;  // floats of a block: 256 KB, a quarter of an L2
 constexpr std::int64_t kMostRows = 64;
 
-/// Replaces logits by e^(scale (x - max)). @return their sum
-NAGL_SIMD float exponentials(float* logits, std::int64_t count, float scale) {
-  float most = logits[0];
+/// The largest of `count` values, in four vectors at a time: one would wait for itself.
+NAGL_INLINE float largest(const float* values, std::int64_t count) {
+  constexpr std::int64_t kTogether = 4 * kLane;
+  float lanes[kTogether];
+  std::fill_n(lanes, kTogether, values[0]);
+  std::int64_t i = 0;
+  for (; i + kTogether <= count; i += kTogether) {
+#pragma omp simd
+    for (std::int64_t lane = 0; lane < kTogether; ++lane) {
+      const float value = values[i + lane];
+      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
+    }
+  }
+  float most = lanes[0];
 #pragma omp simd reduction(max : most)
-  for (std::int64_t i = 0; i < count; ++i) most = logits[i] > most ? logits[i] : most;
+  for (std::int64_t lane = 0; lane < kTogether; ++lane) {
+    most = lanes[lane] > most ? lanes[lane] : most;
+  }
+  for (; i < count; ++i) most = values[i] > most ? values[i] : most;
+  return most;
+}
+
+/// Replaces logits by 2^(scale (x - max)). @return their sum
+NAGL_SIMD float powers(float* logits, std::int64_t count, float scale) {
+  const float shift = scale * largest(logits, count);
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < count; ++i) {
-    const float value = exp_negative(scale * (logits[i] - most));
+    const float value = exp2_negative(scale * logits[i] - shift);
     logits[i] = value;
     sum += value;
   }
@@ -40,7 +60,7 @@ at::Tensor block_attention(const at::Tensor& qkv) {
   const std::int64_t padded = padded_to_lane(tokens);
   const std::int64_t rows = std::clamp(kLogitsInCache / padded, std::int64_t{1}, kMostRows);
   const std::int64_t blocks = (tokens + rows - 1) / rows;
-  const float scale = 1 / std::sqrt(static_cast<float>(depth));
+  const float scale = std::numbers::log2e_v<float> / std::sqrt(static_cast<float>(depth));
   at::Tensor mixed = at::empty({batch, tokens, width}, qkv.options());
   at::Tensor keys = at::empty({batch * heads, depth, padded}, qkv.options());
   at::Tensor values = at::empty({batch * heads, tokens, depth}, qkv.options());
@@ -69,7 +89,7 @@ at::Tensor block_attention(const at::Tensor& qkv) {
                     k + pair * depth * padded, padded, logits, padded);
       float sums[kMostRows];
       for (std::int64_t i = 0; i < count; ++i) {
-        sums[i] = exponentials(logits + i * padded, tokens, scale);
+        sums[i] = powers(logits + i * padded, tokens, scale);
       }
       float* to = out + (pair / heads * tokens + first) * width + pair % heads * depth;
       block_product(count, depth, tokens, logits, padded, v + pair * tokens * depth, depth, to,

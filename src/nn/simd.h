@@ -32,4 +32,19 @@ NAGL_INLINE float exp_negative(float x) {
   return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
 }
 
+/// 2^x for x <= 0, relative error 2e-7.
+NAGL_INLINE float exp2_negative(float x) {
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
+  x = x > -126.0F ? x : -126.0F;
+  const float shifted = x + kRound, r = x - (shifted - kRound);
+  float p = 1.32647258e-3F;  // minimax over [-1/2, 1/2]
+  p = p * r + 9.67151274e-3F;
+  p = p * r + 5.55073375e-2F;
+  p = p * r + 2.40222421e-1F;
+  p = p * r + 6.93146978e-1F;
+  p = p * r + 1.0F;
+  return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) +
+                              (std::bit_cast<std::int32_t>(shifted) << 23));
+}
+
 }  // namespace nagl

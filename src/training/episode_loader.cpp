@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "nagl/core/device.h"
+
 namespace nagl {
 namespace {
 
@@ -22,7 +24,21 @@ EpisodeLoader::EpisodeLoader(const FeatureStore& store, const std::vector<Source
       metric_(metric),
       cache_(cache_bytes, store.format().grid.size(), device),
       device_(device),
-      positions_(position_encoding(grid(), store.format().width).to(device)) {}
+      positions_(position_encoding(grid(), store.format().width).to(device)),
+      resident_(device.is_cpu() ? 0 : keys_.size()),
+      room_(free_device_memory(device) / 2) {}
+
+at::Tensor EpisodeLoader::features(std::int64_t index) {
+  if (device_.is_cpu()) return get(index).features;
+  at::Tensor& kept = resident_[static_cast<std::size_t>(index)];
+  if (kept.defined()) return kept;
+  at::Tensor moved = upload(get(index).features, device_);
+  if (moved.nbytes() <= room_) {
+    room_ -= moved.nbytes();
+    kept = moved;
+  }
+  return moved;
+}
 
 bool EpisodeLoader::has_marked_patch(std::int64_t index) const {
   const StoredPicture stored = get(index);

@@ -33,6 +33,9 @@ at::Tensor upload(const at::Tensor& tensor, c10::Device device);
 /// Waits until a device has done all that was asked of it. On the CPU nothing is left to do.
 void synchronize(c10::Device device);
 
+/// Bytes of a device's memory that are free; of the CPU 0.
+std::size_t free_device_memory(c10::Device device);
+
 /// The largest amount of memory that tensors have held on a device since the last reset, in MiB;
 /// of the CPU empty (see `peak_memory_mib`).
 std::optional<double> peak_device_memory_mib(c10::Device device);

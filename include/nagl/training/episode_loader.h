@@ -47,8 +47,8 @@ class EpisodeLoader {
   StoredPicture get(std::int64_t index) const {
     return store_.get(keys_[static_cast<std::size_t>(index)]);
   }
-  /// [N, C] as stored, on the device.
-  at::Tensor features(std::int64_t index) const { return get(index).features.to(device_); }
+  /// [N, C] as stored, on the device. There they stay as long as half of its memory is free.
+  at::Tensor features(std::int64_t index);
   /// Calls `load` for each episode; on the CPU several at a time, each on one thread.
   void for_each(std::span<const Episode> episodes,
                 const std::function<void(const Episode&, std::int64_t)>& load) const;
@@ -59,7 +59,9 @@ class EpisodeLoader {
   ResidualMetric metric_;
   NeighborCache cache_;
   at::Device device_;
-  at::Tensor positions_;  ///< of a query, on the device
+  at::Tensor positions_;              ///< of a query, on the device
+  std::vector<at::Tensor> resident_;  ///< features by picture that stay on a device; not of the CPU
+  std::size_t room_ = 0;              ///< bytes that may still be kept there
 };
 
 }  // namespace nagl

@@ -1,0 +1,158 @@
+// What devices and precisions give, against the CPU in float32. CUDA's tests are skipped where
+// there is no such device.
+
+#include <torch/cuda.h>
+
+#include <memory>
+#include <vector>
+
+#include "nagl/metrics/ranking_metrics.h"
+#include "nagl/model/backbone.h"
+#include "nagl/model/reference_bank.h"
+#include "nagl/nn/image_score.h"
+#include "tensors.h"
+
+namespace nagl {
+namespace {
+
+using testing::environment;
+using testing::max_difference;
+
+constexpr PatchGrid kGrid{32, 32};
+
+/// Pictures [P, 3, 448, 448] float32 as the backbone takes them; the first five are references, of
+/// which the fifth shows a defect in `mask`.
+struct Pictures {
+  at::Tensor pixels, mask;
+  std::vector<std::uint8_t> labels;  ///< of the rest; empty: not known
+};
+
+/// Those of the file that `$NAGL_DEVICE_PICTURES` names (see scripts/gpu_bundle.py), else made up.
+Pictures pictures() {
+  Pictures made;
+  const std::string file = environment("NAGL_DEVICE_PICTURES");
+  if (!file.empty()) {
+    const WeightsFile from(file);
+    const auto mean = torch::tensor({0.485F, 0.456F, 0.406F}).reshape({1, 3, 1, 1});
+    const auto deviation = torch::tensor({0.229F, 0.224F, 0.225F}).reshape({1, 3, 1, 1});
+    made.pixels = (from.read("pixels").to(at::kFloat) / 255 - mean) / deviation;
+    made.mask = from.read("patch_mask").to(at::kBool).reshape({1, kGrid.size()});
+    const auto labels = from.read("labels");
+    made.labels.assign(labels.const_data_ptr<std::uint8_t>(),
+                       labels.const_data_ptr<std::uint8_t>() + labels.numel());
+    return made;
+  }
+  const auto random = at::make_generator<at::CPUGeneratorImpl>(1);
+  made.pixels = torch::randn({21, 3, 448, 448}, random);
+  for (std::int64_t i = 5; i < 21; ++i) made.pixels[i] *= 0.2 + 0.05 * static_cast<double>(i);
+  made.mask = at::zeros({1, kGrid.size()}, at::kBool);
+  made.mask.slice(1, 500, 540).fill_(true);
+  return made;
+}
+
+std::unique_ptr<Backbone> backbone(const BackboneOptions& options) {
+  const std::string named = environment("NAGL_BACKBONE");
+  if (named.empty()) return std::make_unique<Backbone>(RandomWeights(), options);
+  return std::make_unique<Backbone>(named, options);
+}
+
+struct Scores {
+  at::Tensor patches;  ///< [P - 5, N]
+  at::Tensor images;   ///< [P - 5]
+};
+
+Scores scores_on(at::Device device, Precision precision, const Pictures& pictures, bool graphs) {
+  const c10::InferenceMode guard;
+  BackboneOptions options;
+  options.device = device;
+  options.precision = precision;
+  options.graphs = graphs;
+  const auto network = backbone(options);
+  std::vector<at::Tensor> features;
+  for (const auto& batch : pictures.pixels.split(4)) {
+    for (std::int64_t i = 0; i < batch.size(0); ++i) {
+      features.push_back(network->encode(batch.slice(0, i, i + 1)));
+    }
+  }
+  const at::Tensor all = at::cat(features);
+  NaglHead head((NaglHeadOptions()));
+  head->initialize(3);
+  head->to(device);
+  const ReferenceBank bank(all.slice(0, 0, 4), all.slice(0, 4, 5), pictures.mask.to(device), head,
+                           kGrid, precision);
+  Scores scores;
+  scores.patches = bank.score(all.slice(0, 5), Method::kNagl).to(at::kCPU);
+  scores.images = image_scores(scores.patches.to(at::kDouble));
+  return scores;
+}
+
+/// Spearman's correlation of the order of two sets of numbers.
+double rank_correlation(const at::Tensor& a, const at::Tensor& b) {
+  const auto ranks = [](const at::Tensor& values) {
+    const auto rank = values.argsort().argsort().to(at::kDouble);
+    return rank - rank.mean();
+  };
+  const auto x = ranks(a), y = ranks(b);
+  return ((x * y).sum() / (x.norm() * y.norm())).item<double>();
+}
+
+double image_auroc(const Scores& scores, const std::vector<std::uint8_t>& labels) {
+  const auto values = scores.images.to(at::kDouble).contiguous();
+  const std::vector<double> list(values.const_data_ptr<double>(),
+                                 values.const_data_ptr<double>() + values.numel());
+  return auroc(list, labels).value();
+}
+
+/// Expects patch scores within `tolerance` and the same order of pictures; with labels, the AUROC.
+void expect_same(const Scores& found, const Scores& expected, const Pictures& seen,
+                 double tolerance, const std::string& how) {
+  const double difference = max_difference(found.patches, expected.patches);
+  const double correlation = rank_correlation(found.images, expected.images);
+  ::testing::Test::RecordProperty("difference " + how, std::to_string(difference));
+  ::testing::Test::RecordProperty("correlation " + how, std::to_string(correlation));
+  EXPECT_LT(difference, tolerance) << how;
+  EXPECT_GE(correlation, 0.999) << how;
+  if (seen.labels.empty()) return;
+  EXPECT_NEAR(image_auroc(found, seen.labels), image_auroc(expected, seen.labels), 0.005) << how;
+}
+
+TEST(Device, Bfloat16OnTheCpu) {
+  const Pictures seen = pictures();
+  expect_same(scores_on(at::kCPU, Precision::kBFloat16, seen, false),
+              scores_on(at::kCPU, Precision::kFloat32, seen, false), seen, 2e-2, "bfloat16");
+}
+
+TEST(Device, CudaGivesWhatTheCpuGives) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
+  const Pictures seen = pictures();
+  const Scores expected = scores_on(at::kCPU, Precision::kFloat32, seen, false);
+  for (const bool graphs : {false, true}) {
+    for (const auto& [precision, tolerance] :
+         {std::pair{Precision::kFloat32, 1e-3}, {Precision::kBFloat16, 2e-2}}) {
+      const Scores found = scores_on(at::Device(at::kCUDA, 0), precision, seen, graphs);
+      const std::string how = to_string(precision) + (graphs ? " with graphs" : "");
+      expect_same(found, expected, seen, tolerance, how);
+    }
+  }
+}
+
+TEST(Device, PartsOfABatchThatIsTooLargeAreEncodedToo) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
+  std::vector<std::int64_t> told;
+  BackboneOptions options;
+  options.device = at::Device(at::kCUDA, 0);
+  options.batch_shrunk = [&](std::int64_t most) { told.push_back(most); };
+  const auto network = backbone(options);
+  // Leaves a gibibyte: less than a large batch needs.
+  const auto free = static_cast<std::int64_t>(free_device_memory(options.device));
+  const auto taken = at::empty({free - (std::int64_t{1} << 30)},
+                               at::TensorOptions().device(options.device).dtype(at::kByte));
+  const auto images = torch::randn({256, 3, 448, 448}).to(options.device);
+  const auto features = network->encode(images);
+  EXPECT_FALSE(told.empty());
+  EXPECT_EQ(features.size(0), 256);
+  EXPECT_LT(max_difference(features.slice(0, 0, 1), network->encode(images.slice(0, 0, 1))), 1e-2);
+}
+
+}  // namespace
+}  // namespace nagl
