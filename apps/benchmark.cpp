@@ -29,6 +29,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kWarmUps = 3;
 constexpr std::size_t kLeastRounds = 5;
+constexpr double kPublishedEpisodes = 20 * 500;  // of a training by the published recipe
 constexpr const char* kThroughput = "throughput";
 constexpr const char* kTraining = "training";
 
@@ -309,12 +310,18 @@ class Benchmark {
     }
     if (rate) all["matrix_product_gflop_per_second"] = *rate;
     for (const auto& batch : batches_) {
-      all["throughput"].push_back({{"batch", batch.size},
-                                   {"pictures_per_second", batch.rate},
-                                   {"backbone_pictures_per_second", batch.backbone_rate},
-                                   {"backbone_gflop_per_second", backbone_gflops(batch)}});
+      Json entry = {{"batch", batch.size},
+                    {"pictures_per_second", batch.rate},
+                    {"backbone_pictures_per_second", batch.backbone_rate},
+                    {"backbone_gflop_per_second", backbone_gflops(batch)}};
+      if (rate) entry["backbone_share_of_matrix_product"] = backbone_gflops(batch) / *rate;
+      all["throughput"].push_back(std::move(entry));
     }
-    if (training_) all["training_episodes_per_second"] = *training_;
+    if (!batches_.empty()) all["best_batch"] = best_batch().size;
+    if (training_) {
+      all["training_episodes_per_second"] = *training_;
+      all["training_20x500_seconds"] = kPublishedEpisodes / *training_;
+    }
     all["peak_memory_mib"] = peak_memory_mib();
     if (const auto held = peak_device_memory_mib(device())) all["peak_device_memory_mib"] = *held;
     return all;
@@ -324,6 +331,11 @@ class Benchmark {
     std::int64_t size;
     double rate, backbone_rate;  ///< pictures a second
   };
+
+  const Batch& best_batch() const {
+    return *std::max_element(batches_.begin(), batches_.end(),
+                             [](const Batch& a, const Batch& b) { return a.rate < b.rate; });
+  }
 
   double backbone_gflops(const Batch& batch) const {
     return batch.backbone_rate *
@@ -368,10 +380,17 @@ class Benchmark {
     }
     if (!batches_.empty()) line("");
     for (const auto& batch : batches_) {
-      line(fmt::format("batch {:>3}: {:.2f} pictures/s (backbone alone {:.2f}, {:.0f} GFLOP/s)",
-                       batch.size, batch.rate, batch.backbone_rate, backbone_gflops(batch)));
+      const auto rate = matrix_rate();
+      const std::string share =
+          rate ? fmt::format(", {:.0f} %", 100 * backbone_gflops(batch) / *rate) : "";
+      line(fmt::format("batch {:>3}: {:.2f} pictures/s (backbone alone {:.2f}, {:.0f} GFLOP/s{}){}",
+                       batch.size, batch.rate, batch.backbone_rate, backbone_gflops(batch), share,
+                       &batch == &best_batch() ? "  best" : ""));
     }
-    if (training_) line(fmt::format("\ntraining: {:.1f} episodes/s", *training_));
+    if (training_) {
+      line(fmt::format("\ntraining: {:.1f} episodes/s; 20 x 500 take {}", *training_,
+                       format_duration(kPublishedEpisodes / *training_)));
+    }
     line(fmt::format(
         "\npeak memory {:.0f} MiB{}", peak_memory_mib(),
         all.contains("peak_device_memory_mib")

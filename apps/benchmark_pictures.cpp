@@ -8,6 +8,7 @@
 #include "nagl/core/error.h"
 #include "nagl/detection/detector.h"
 #include "nagl/image/anomaly_map.h"
+#include "nagl/image/overlay.h"
 #include "nagl/image/preprocess.h"
 
 namespace nagl::apps {
@@ -71,6 +72,12 @@ std::vector<BenchmarkPart> picture_parts(const BenchmarkSubject& subject) {
   const ImageSize size = subject.image_size;
   const at::Device device = subject.backbone->device();
   const at::Tensor scores = torch::rand({subject.grid.rows, subject.grid.columns});
+  const cv::Mat map = make_anomaly_map(scores, image.rgb.size());
+  OverlayContent content;
+  content.rgb = image.rgb;
+  content.map = map;
+  content.scale = scale_of(map);
+  content.caption = "score 0.500";
   const std::string shape = std::to_string(image.rgb.cols) + " x " + std::to_string(image.rgb.rows);
   return {
       {"decode", "a file of " + shape, [made, path, decode] { read_image(path, decode); }, 0},
@@ -78,6 +85,7 @@ std::vector<BenchmarkPart> picture_parts(const BenchmarkSubject& subject) {
        [image, size, device] { preprocess(image, size, device); }, 0},
       {"map", "patch scores to a map of " + shape,
        [scores, image] { make_anomaly_map(scores, image.rgb.size()); }, 0},
+      {"overlay", "drawn beside the picture", [content] { draw_overlay(content); }, 0},
       {"picture", "from file to score and map, method nagl",
        [made, path, decode, detector] { detector->detect(read_image(path, decode)); }, 0},
   };
