@@ -26,8 +26,10 @@ void add_runtime_options(CLI::App& command, RuntimeOptions& options) {
       ->capture_default_str()
       ->group(kGroup);
   command
-      .add_option("--precision", options.precision,
-                  "float32, bfloat16 or float16; the lower ones pay on GPUs")
+      .add_option(
+          "--precision", options.precision,
+          "float32, bfloat16 or float16: bfloat16 pays on GPUs and on CPUs with AVX512-BF16 or "
+          "AMX, float16 on GPUs")
       ->default_str(kDefaultPrecision)
       ->group(kGroup);
   command.add_option("--threads", options.threads, "CPU threads (default: one a physical core)")

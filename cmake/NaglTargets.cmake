@@ -8,8 +8,9 @@ set(CMAKE_LINK_DEPENDS_NO_SHARED ON)
 set(CMAKE_INSTALL_RPATH ${NAGL_TORCH_DIR}/lib)  # an installed executable finds Torch where it is
 
 if(NAGL_SANITIZE)
+  # With sanitizers g++ takes members of an empty std::optional for uninitialised.
   add_compile_options(-fsanitize=${NAGL_SANITIZE} -fno-sanitize-recover=undefined
-                      -fno-omit-frame-pointer)
+                      -fno-omit-frame-pointer -Wno-maybe-uninitialized)
   add_link_options(-fsanitize=${NAGL_SANITIZE})
 endif()
 
