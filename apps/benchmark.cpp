@@ -242,23 +242,26 @@ class Benchmark {
     for (std::int64_t n = 1; n <= (device().is_cpu() ? 8 : 256); n *= 2) batches.push_back(n);
     if (given > 0) batches = {given};
     Progress progress("measuring, batch", static_cast<std::int64_t>(batches.size()));
-    for (const auto batch : batches) {
-      const at::Tensor pictures = made_up_pictures(batch, subject_.image_size, device());
-      const auto pass = [&] {
-        bank.score(subject_.backbone->encode(pictures), Method::kNagl).to(at::kCPU);
-      };
-      std::vector<double> times, backbone_times;
-      time_of(pass, device());
-      time_of(pass, device());  // the second records a graph
-      for (std::size_t i = 0; i < kRepeats; ++i) {
-        times.push_back(time_of(pass, device()));
-        backbone_times.push_back(time_of([&] { subject_.backbone->encode(pictures); }, device()));
-        check_interrupt();
+    for (const auto batch : batches) try {
+        const at::Tensor pictures = made_up_pictures(batch, subject_.image_size, device());
+        const auto pass = [&] {
+          bank.score(subject_.backbone->encode(pictures), Method::kNagl).to(at::kCPU);
+        };
+        std::vector<double> times, backbone_times;
+        time_of(pass, device());
+        time_of(pass, device());  // the second may record a graph
+        for (std::size_t i = 0; i < kRepeats; ++i) {
+          times.push_back(time_of(pass, device()));
+          backbone_times.push_back(time_of([&] { subject_.backbone->encode(pictures); }, device()));
+          check_interrupt();
+        }
+        batches_.push_back({batch, static_cast<double>(batch) / median(times),
+                            static_cast<double>(batch) / median(backbone_times)});
+        progress.update(static_cast<std::int64_t>(batches_.size()));
+      } catch (const c10::OutOfMemoryError&) {
+        if (batches_.empty()) throw;
+        break;
       }
-      batches_.push_back({batch, static_cast<double>(batch) / median(times),
-                          static_cast<double>(batch) / median(backbone_times)});
-      progress.update(static_cast<std::int64_t>(batches_.size()));
-    }
   }
 
   std::optional<double> median_of(const std::string& name) const {

@@ -38,7 +38,9 @@ if(TORCH_INCLUDE_DIR)
   list(JOIN torch_version "." Torch_VERSION)
 endif()
 
-file(GLOB wheel_cuda ${NAGL_TORCH_DIR}/../nvidia/cu*/include)
+# Wheels of CUDA 13 keep all in one folder, those of CUDA 12 one a part.
+file(GLOB wheel_cuda ${NAGL_TORCH_DIR}/../nvidia/cu[0-9]*/include
+     ${NAGL_TORCH_DIR}/../nvidia/cuda_runtime/include)
 find_path(TORCH_CUDA_INCLUDE_DIR cuda_runtime_api.h
           PATHS ${wheel_cuda} /usr/local/cuda/include NO_DEFAULT_PATH)
 if(NAGL_CUDA)

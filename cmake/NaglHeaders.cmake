@@ -1,12 +1,12 @@
 # Header-only libraries and GoogleTest from a folder, where no packages are installed:
 # NAGL_HEADERS/{CLI,fmt,nlohmann,spdlog} and, for the tests, NAGL_HEADERS/googletest with its sources.
-# `scripts/gpu_bundle.sh` makes such a folder.
+# `scripts/gpu_bundle.py` makes such a folder.
 
 function(nagl_header_library name)
   cmake_parse_arguments(arg "" "" "DEFINITIONS" ${ARGN})
   add_library(${name} INTERFACE IMPORTED GLOBAL)
-  # -idirafter, as Torch's: nothing in it may hide a header of the system.
-  target_compile_options(${name} INTERFACE "SHELL:-idirafter ${NAGL_HEADERS}")
+  # Before what is installed, and before Torch's folder, which has headers of fmt of its own.
+  target_include_directories(${name} SYSTEM INTERFACE ${NAGL_HEADERS})
   target_compile_definitions(${name} INTERFACE ${arg_DEFINITIONS})
 endfunction()
 

@@ -18,6 +18,9 @@ file(WRITE ${PROJECT_BINARY_DIR}/torch_pch.cpp.in "// Carries the precompiled he
 configure_file(${PROJECT_BINARY_DIR}/torch_pch.cpp.in ${PROJECT_BINARY_DIR}/torch_pch.cpp COPYONLY)
 add_library(nagl_torch_pch OBJECT ${PROJECT_BINARY_DIR}/torch_pch.cpp)
 target_link_libraries(nagl_torch_pch PRIVATE Torch::Torch)
+if(NAGL_HEADERS)  # Torch's headers take theirs of fmt from the same place as the project's
+  target_link_libraries(nagl_torch_pch PRIVATE spdlog::spdlog_header_only)
+endif()
 target_precompile_headers(nagl_torch_pch PRIVATE <torch/torch.h>)
 
 function(nagl_common_options target)

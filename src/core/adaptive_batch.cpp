@@ -18,6 +18,7 @@ at::Tensor AdaptiveBatch::attempt(const at::Tensor& input,
 at::Tensor AdaptiveBatch::run(const at::Tensor& input,
                               const std::function<at::Tensor(const at::Tensor&)>& step) {
   const std::int64_t total = input.size(0);
+  if (total == 0) return step(input);
   std::vector<at::Tensor> parts;
   for (std::int64_t begin = 0; begin < total;) {
     const std::int64_t most = most_, left = total - begin;

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
+#include <mutex>
 
 #include "nagl/core/error.h"
 
@@ -78,11 +80,33 @@ std::string describe_device(const at::Device& device) {
   return "cpu (" + processor_name() + ", " + std::to_string(at::get_num_threads()) + " threads)";
 }
 
+namespace {
+
+/// The index of a device that was perhaps named without one.
+c10::DeviceIndex index_of(at::Device device) {
+  return device.has_index() ? device.index() : at::accelerator::getDeviceIndex();
+}
+
+/// The stream that copies to a device; the allocator keeps memory by stream, so it is always the
+/// same.
+c10::Stream copy_stream(at::Device device, const c10::impl::VirtualGuardImpl& streams) {
+  static std::mutex mutex;
+  static std::map<c10::DeviceIndex, c10::Stream> known;
+  const std::lock_guard lock(mutex);
+  const c10::DeviceIndex index = index_of(device);
+  const auto found = known.find(index);
+  if (found != known.end()) return found->second;
+  return known.emplace(index, streams.getStreamFromGlobalPool({device.type(), index}))
+      .first->second;
+}
+
+}  // namespace
+
 at::Tensor upload(const at::Tensor& tensor, at::Device device) {
   if (device.is_cpu() || !tensor.is_cpu()) return tensor.to(device);
   const c10::impl::VirtualGuardImpl streams(device.type());
   const c10::Stream current = streams.getStream(device);
-  const c10::Stream side = streams.getStreamFromGlobalPool(device);
+  const c10::Stream side = copy_stream(device, streams);
   const at::Tensor pinned = tensor.pin_memory();
   at::Tensor moved;
   c10::Event copied(device.type());
@@ -97,23 +121,23 @@ at::Tensor upload(const at::Tensor& tensor, at::Device device) {
 }
 
 void synchronize(at::Device device) {
-  if (!device.is_cpu()) at::accelerator::synchronizeDevice(device.index());
+  if (!device.is_cpu()) at::accelerator::synchronizeDevice(index_of(device));
 }
 
 std::size_t free_device_memory(at::Device device) {
   if (device.is_cpu()) return 0;
-  return at::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first;
+  return at::getDeviceAllocator(device.type())->getMemoryInfo(index_of(device)).first;
 }
 
 std::optional<double> peak_device_memory_mib(at::Device device) {
   if (device.is_cpu()) return std::nullopt;
-  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(index_of(device));
   constexpr double kMib = 1 << 20;
   return static_cast<double>(stats.allocated_bytes.front().peak) / kMib;  // of all pools
 }
 
 void reset_peak_device_memory(at::Device device) {
-  if (!device.is_cpu()) at::getDeviceAllocator(device.type())->resetPeakStats(device.index());
+  if (!device.is_cpu()) at::getDeviceAllocator(device.type())->resetPeakStats(index_of(device));
 }
 
 void configure_numerics() {

@@ -35,9 +35,15 @@ std::vector<int> allowed_numbers() {
   return allowed;
 }
 
-}  // namespace
+/// At most what the control group may use, at least 1.
+int within_quota(int processors) {
+  if (const auto quota = processor_quota("/sys/fs/cgroup")) {
+    processors = std::min(processors, static_cast<int>(std::ceil(*quota)));
+  }
+  return std::max(processors, 1);
+}
 
-int allowed_processors() { return static_cast<int>(allowed_numbers().size()); }
+}  // namespace
 
 int physical_cores(const fs::path& cpus, const std::vector<int>& allowed) {
   std::set<std::string> cores;
@@ -64,12 +70,10 @@ std::optional<double> processor_quota(const fs::path& groups) {
   return *time / *of;
 }
 
+int usable_processors() { return within_quota(static_cast<int>(allowed_numbers().size())); }
+
 int sensible_threads() {
-  int threads = physical_cores("/sys/devices/system/cpu", allowed_numbers());
-  if (const auto quota = processor_quota("/sys/fs/cgroup")) {
-    threads = std::min(threads, static_cast<int>(std::ceil(*quota)));
-  }
-  return std::max(threads, 1);
+  return within_quota(physical_cores("/sys/devices/system/cpu", allowed_numbers()));
 }
 
 }  // namespace nagl

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <set>
 #include <string_view>
 
 #include "nagl/core/device_graph.h"
@@ -100,10 +101,7 @@ std::string text_of(const std::map<std::string, std::string>& metadata, const st
 
 /// Recorded passes by the shape of their input.
 struct Backbone::Graphs {
-  struct Entry {
-    int uses = 0;
-    std::unique_ptr<DeviceGraph> graph;
-  };
+  using Shape = std::vector<std::int64_t>;
 
   /// Runs `pass` on `input`, by its recording from the second time that its shape comes. Recordings
   /// hold memory, so there are few.
@@ -112,18 +110,21 @@ struct Backbone::Graphs {
     constexpr std::size_t kMost = 4;
     if (!on_default_stream(input.device())) return pass(input);
     const std::lock_guard lock(mutex);
-    auto found = entries.find(input.sizes().vec());
-    if (found == entries.end()) {
-      if (entries.size() == kMost) return pass(input);
-      found = entries.try_emplace(input.sizes().vec()).first;
+    const Shape shape = input.sizes().vec();
+    auto found = graphs.find(shape);
+    if (found == graphs.end() && passed.contains(shape) && graphs.size() < kMost) {
+      // One that cannot be recorded keeps its place, so that it is not tried again.
+      found = graphs.emplace(shape, record_graph(input, pass)).first;
     }
-    Entry& entry = found->second;
-    if (++entry.uses == 2) entry.graph = record_graph(input, pass);
-    return entry.graph ? entry.graph->replay(input) : pass(input);
+    if (found != graphs.end() && found->second) return found->second->replay(input);
+    at::Tensor output = pass(input);
+    passed.insert(shape);
+    return output;
   }
 
   std::mutex mutex;
-  std::map<std::vector<std::int64_t>, Entry> entries;
+  std::set<Shape> passed;  ///< once, without trouble
+  std::map<Shape, std::unique_ptr<DeviceGraph>> graphs;
 };
 
 Backbone::Backbone(const fs::path& path, const BackboneOptions& options)

@@ -17,8 +17,11 @@ at::Tensor inverse_norms(const at::Tensor& rows) {
   return rows.norm(2, /*dim=*/1).clamp_min(kSmallestNorm).reciprocal();
 }
 
-void check(const NeighborRows& references, std::int64_t block) {
+void check(const at::Tensor& queries, const NeighborRows& references, std::int64_t block) {
   if (references.size() < 1) throw std::invalid_argument("nearest neighbour without references");
+  if (queries.size(1) != references.rows.size(1)) {
+    throw std::invalid_argument("nearest neighbour among rows of another width");
+  }
   if (block < 1) throw std::invalid_argument("nearest neighbour with an empty block");
 }
 
@@ -73,7 +76,7 @@ NeighborRows NeighborRows::slice(std::int64_t begin, std::int64_t end) const {
 
 at::Tensor max_cosine(const at::Tensor& queries, const NeighborRows& references,
                       std::int64_t block) {
-  check(references, block);
+  check(queries, references, block);
   NearestNeighbors quick;
   if (queries.is_cpu() && block_neighbors(queries, references, {}, false, quick)) {
     return to_cosine(quick.max_cosine, queries);
@@ -102,7 +105,7 @@ NearestNeighbors merge(const NearestNeighbors& first, const NearestNeighbors& se
 
 NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows& references,
                                    ResidualMetric metric, std::int64_t block) {
-  check(references, block);
+  check(queries, references, block);
   NearestNeighbors quick;
   if (queries.is_cpu() && block_neighbors(queries, references, metric, true, quick)) {
     quick.max_cosine = to_cosine(quick.max_cosine, queries);

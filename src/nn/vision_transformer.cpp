@@ -109,10 +109,9 @@ at::Tensor VisionTransformerImpl::position_embedding(std::int64_t rows,
   if (rows == options_.grid && columns == options_.grid) return pos_embed_;
   if (!frozen_) return interpolated(rows, columns);
   const std::lock_guard lock(positions_mutex_);
-  if (positions_.rows != rows || positions_.columns != columns) {
-    positions_ = {rows, columns, interpolated(rows, columns)};
-  }
-  return positions_.embedding;
+  at::Tensor& embedding = positions_[{rows, columns}];
+  if (!embedding.defined()) embedding = interpolated(rows, columns);
+  return embedding;
 }
 
 at::Tensor VisionTransformerImpl::interpolated(std::int64_t rows, std::int64_t columns) const {
@@ -160,8 +159,10 @@ void VisionTransformerImpl::prepare_for_inference(at::Device device, at::ScalarT
   for (const auto& block : *blocks_) {
     block->as<VisionTransformerBlock>()->freeze(device, precision);
   }
+  const at::Tensor weight = norm_->weight.clone(), bias = norm_->bias.clone();
   to(device, precision);
-  norm_->to(at::kFloat);
+  norm_->weight.set_data(weight.to(device));
+  norm_->bias.set_data(bias.to(device));
   frozen_ = true;
 }
 

@@ -11,7 +11,8 @@ using Json = nlohmann::json;
 
 TEST(Benchmark, MeasuresWithoutABackboneFile) {
   const auto run = run_nagl(
-      "benchmark --random-weights --device cpu --image-size 112 --layer 1 --rounds 5 --batch-size 2 "
+      "benchmark --random-weights --device cpu --image-size 112 --layer 1 --rounds 5 --batch-size "
+      "2 "
       "--normal-shots 3 --json");
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const Json json = Json::parse(run.out);

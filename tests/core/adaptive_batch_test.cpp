@@ -38,6 +38,7 @@ TEST(AdaptiveBatch, WhatFitsIsLeftAlone) {
   SmallDevice device{8};
   EXPECT_EQ(batch.run(torch::arange(8), std::ref(device)).size(0), 8);
   EXPECT_EQ(device.tried, (std::vector<std::int64_t>{8}));
+  EXPECT_EQ(batch.run(torch::arange(0), std::ref(device)).size(0), 0);
   EXPECT_EQ(batch.most(), 0);
 }
 

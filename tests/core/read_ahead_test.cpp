@@ -12,7 +12,8 @@ namespace {
 
 TEST(ReadAhead, GivesItemsInOrderHoweverManyAreAhead) {
   for (const std::size_t ahead : {0U, 1U, 3U, 20U}) {
-    ReadAhead<std::size_t> reader(10, [](std::size_t i) { return i * i; }, ahead);
+    ReadAhead<std::size_t> reader(
+        10, [](std::size_t i) { return i * i; }, ahead);
     for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(reader.next(), i * i) << ahead;
   }
 }

@@ -36,7 +36,10 @@ TEST(Threads, QuotasOfControlGroups) {
   EXPECT_EQ(processor_quota(folder.path()), 1.5);
 }
 
-TEST(Threads, ThereIsAlwaysOne) { EXPECT_GE(sensible_threads(), 1); }
+TEST(Threads, ThereIsAlwaysOne) {
+  EXPECT_GE(sensible_threads(), 1);
+  EXPECT_GE(usable_processors(), sensible_threads());
+}
 
 }  // namespace
 }  // namespace nagl

@@ -138,6 +138,20 @@ TEST(Device, CudaGivesWhatTheCpuGives) {
   }
 }
 
+// A recorded pass refers to the position embedding of its own grid.
+TEST(Device, SizesThatTakeTurnsKeepTheirGraphs) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
+  BackboneOptions options;
+  options.device = at::Device(at::kCUDA, 0);
+  const auto network = backbone(options);
+  const at::Tensor large = torch::randn({1, 3, 448, 448}), small = torch::randn({1, 3, 224, 224});
+  const at::Tensor first_large = network->encode(large), first_small = network->encode(small);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_LT(max_difference(network->encode(large), first_large), 1e-3) << i;
+    EXPECT_LT(max_difference(network->encode(small), first_small), 1e-3) << i;
+  }
+}
+
 TEST(Device, PartsOfABatchThatIsTooLargeAreEncodedToo) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
   std::vector<std::int64_t> told;

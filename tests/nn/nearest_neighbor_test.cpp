@@ -78,6 +78,7 @@ TEST(NearestNeighbor, ZeroVectorsAndNoReferences) {
   const NeighborRows references(rows({{0, 0}, {1, 0}}));
   EXPECT_EQ(max_cosine(rows({{0, 0}}), references).item<float>(), 0);
   EXPECT_THROW(max_cosine(rows({{1, 0}}), NeighborRows()), std::invalid_argument);
+  EXPECT_THROW(max_cosine(rows({{1, 0, 0}}), references), std::invalid_argument);
 }
 
 TEST(NearestNeighbor, golden) {

@@ -22,7 +22,7 @@ class DeviceGraph {
 
 /// Warms up, and records `function` for inputs like `example`. It must not wait for the device nor
 /// copy from the host.
-/// @return nothing where the device has no graphs, or no memory for one
+/// @return nothing where the device has no graphs, no memory for one, or fails otherwise
 std::unique_ptr<DeviceGraph> record_graph(
     const at::Tensor& example, const std::function<at::Tensor(const at::Tensor&)>& function);
 

@@ -18,7 +18,7 @@ namespace nagl {
 /// How many items of a batch to read ahead: one more than a batch where a processor is free for it.
 /// Where Torch's threads keep all of them busy, each waits for the one that was disturbed.
 inline std::size_t items_ahead(std::int64_t batch, c10::Device device) {
-  const bool free = !device.is_cpu() || allowed_processors() > at::get_num_threads();
+  const bool free = !device.is_cpu() || usable_processors() > at::get_num_threads();
   return free ? static_cast<std::size_t>(batch) + 1 : 0;
 }
 
@@ -31,9 +31,6 @@ class ReadAhead {
   ReadAhead(std::size_t count, std::function<Item(std::size_t)> read, std::size_t ahead)
       : count_(count), read_(std::move(read)) {
     for (std::size_t i = 0; i < ahead; ++i) start();
-  }
-  ~ReadAhead() {
-    for (const auto& item : waiting_) item.wait();
   }
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
@@ -58,7 +55,7 @@ class ReadAhead {
 
   std::size_t count_, started_ = 0;
   std::function<Item(std::size_t)> read_;
-  std::deque<std::future<Item>> waiting_;
+  std::deque<std::future<Item>> waiting_;  ///< the last member: its destructor waits for all
 };
 
 }  // namespace nagl

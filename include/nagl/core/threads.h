@@ -11,8 +11,8 @@ namespace nagl {
 /// other), but not more than its control group's share of the processor. At least 1.
 int sensible_threads();
 
-/// Logical processors that this process may run on.
-int allowed_processors();
+/// Logical processors that this process may run on, but not more than its control group's share.
+int usable_processors();
 
 /// Physical cores among logical ones, as Linux describes them.
 /// @param cpus `/sys/devices/system/cpu`, or a folder like it; cores that it does not describe

@@ -3,7 +3,9 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <map>
 #include <mutex>
+#include <utility>
 
 #include "nagl/nn/frozen_linear.h"
 
@@ -85,13 +87,10 @@ class VisionTransformerImpl : public torch::nn::Module {
   at::Tensor interpolated(std::int64_t rows, std::int64_t columns) const;
 
   at::Tensor cls_token_, pos_embed_;
-  /// Once frozen: the last position embedding that was interpolated, and its grid.
-  struct Positions {
-    std::int64_t rows = 0, columns = 0;
-    at::Tensor embedding;
-  };
+  /// Once frozen: what was interpolated, by rows and columns. It stays, since recorded passes refer
+  /// to it.
+  mutable std::map<std::pair<std::int64_t, std::int64_t>, at::Tensor> positions_;
   mutable std::mutex positions_mutex_;
-  mutable Positions positions_;
   bool frozen_ = false;
   torch::nn::Conv2d patch_embed_{nullptr};
   torch::nn::ModuleList blocks_{nullptr};
