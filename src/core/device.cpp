@@ -36,6 +36,24 @@ std::string processor_name() {
   return "unknown processor";
 }
 
+/// The index of a device that was perhaps named without one.
+c10::DeviceIndex index_of(at::Device device) {
+  return device.has_index() ? device.index() : at::accelerator::getDeviceIndex();
+}
+
+/// The stream that copies to a device; the allocator keeps memory by stream, so it is always the
+/// same.
+c10::Stream copy_stream(at::Device device, const c10::impl::VirtualGuardImpl& streams) {
+  static std::mutex mutex;
+  static std::map<c10::DeviceIndex, c10::Stream> known;
+  const std::lock_guard lock(mutex);
+  const c10::DeviceIndex index = index_of(device);
+  const auto found = known.find(index);
+  if (found != known.end()) return found->second;
+  return known.emplace(index, streams.getStreamFromGlobalPool({device.type(), index}))
+      .first->second;
+}
+
 }  // namespace
 
 Precision parse_precision(const std::string& name) {
@@ -79,28 +97,6 @@ std::string describe_device(const at::Device& device) {
   if (!device.is_cpu()) return device.str();
   return "cpu (" + processor_name() + ", " + std::to_string(at::get_num_threads()) + " threads)";
 }
-
-namespace {
-
-/// The index of a device that was perhaps named without one.
-c10::DeviceIndex index_of(at::Device device) {
-  return device.has_index() ? device.index() : at::accelerator::getDeviceIndex();
-}
-
-/// The stream that copies to a device; the allocator keeps memory by stream, so it is always the
-/// same.
-c10::Stream copy_stream(at::Device device, const c10::impl::VirtualGuardImpl& streams) {
-  static std::mutex mutex;
-  static std::map<c10::DeviceIndex, c10::Stream> known;
-  const std::lock_guard lock(mutex);
-  const c10::DeviceIndex index = index_of(device);
-  const auto found = known.find(index);
-  if (found != known.end()) return found->second;
-  return known.emplace(index, streams.getStreamFromGlobalPool({device.type(), index}))
-      .first->second;
-}
-
-}  // namespace
 
 at::Tensor upload(const at::Tensor& tensor, at::Device device) {
   if (device.is_cpu() || !tensor.is_cpu()) return tensor.to(device);

@@ -5,8 +5,12 @@
 #include <optional>
 #include <string_view>
 
+#include "linear_kernel.h"
+
 namespace nagl {
 namespace {
+
+constexpr std::int64_t kUsualRows = 1025;  // a picture of 448 x 448; others work too
 
 /// oneDNN's linear layers, as Torch's own compiler calls them.
 struct PackedOperators {
@@ -39,11 +43,9 @@ const std::optional<PackedOperators>& packed_operators() {
 
 /// @return the weights packed; undefined where oneDNN does not take them
 at::Tensor packed(const at::Tensor& weight) {
-  const bool possible = weight.is_cpu() && (weight.scalar_type() == at::kFloat ||
-                                            weight.scalar_type() == at::kBFloat16);
-  if (!possible || !packed_operators()) return {};
+  if (!packed_operators()) return {};
   try {
-    return packed_operators()->pack.call(weight, std::nullopt);
+    return packed_operators()->pack.call(weight, c10::SymInt(kUsualRows));
   } catch (const c10::Error&) {  // bfloat16 on a processor without it
     return {};
   }
@@ -61,27 +63,37 @@ FrozenLinear::FrozenLinear(torch::nn::Linear layer) {
   const torch::NoGradGuard no_grad;
   weight_ = layer->weight.detach().contiguous();
   bias_ = layer->bias.detach();
-  if (auto own = packed(weight_); own.defined()) {
-    weight_ = std::move(own);
-    packed_ = true;
+  if (weight_.is_cpu()) {
+    const bool blocks = weight_.scalar_type() == at::kFloat;
+    at::Tensor own;
+    if (blocks) own = pack_for_blocks(weight_);
+    if (weight_.scalar_type() == at::kBFloat16) own = packed(weight_);
+    if (own.defined()) {
+      weight_ = std::move(own);
+      form_ = blocks ? Form::kBlocks : Form::kPacked;
+    }
   }
   layer->weight.set_data(at::empty({0}, layer->weight.options()));
   layer->bias.set_data(at::empty({0}, layer->bias.options()));
 }
 
 at::Tensor FrozenLinear::forward(const at::Tensor& input) const {
-  return packed_ ? apply(input, weight_, bias_, "none", std::nullopt)
-                 : at::linear(input, weight_, bias_);
+  if (form_ == Form::kBlocks) return block_linear(input, weight_, bias_);
+  if (form_ == Form::kPacked) return apply(input, weight_, bias_, "none", std::nullopt);
+  return at::linear(input, weight_, bias_);
 }
 
 at::Tensor FrozenLinear::forward_gelu(const at::Tensor& input) const {
-  if (packed_) return apply(input, weight_, bias_, "gelu", "none");
-  auto output = at::linear(input, weight_, bias_);
+  if (form_ == Form::kPacked) return apply(input, weight_, bias_, "gelu", "none");
+  auto output = forward(input);
   return at::gelu_(output);
 }
 
 at::Tensor FrozenLinear::forward_add(const at::Tensor& input, const at::Tensor& other) const {
-  if (packed_) return packed_operators()->binary.call(input, other, weight_, bias_, "add");
+  if (form_ == Form::kBlocks) return block_linear(input, weight_, bias_, other);
+  if (form_ == Form::kPacked) {
+    return packed_operators()->binary.call(input, other, weight_, bias_, "add");
+  }
   return at::linear(input, weight_, bias_).add_(other);
 }
 

@@ -5,8 +5,9 @@
 namespace nagl {
 
 /// A linear layer whose weights change no more, with what follows it done in the same pass where
-/// the processor has it: on the CPU, in float32 and bfloat16, oneDNN holds the weights in the order
-/// that its kernels read. Immutable, so safe to use from several threads.
+/// the processor has it: on the CPU the weights stand in the order that kernels read, in float32
+/// those of src/nn/linear_kernel.h, in bfloat16 oneDNN's. Immutable, so safe to use from several
+/// threads.
 class FrozenLinear {
  public:
   FrozenLinear() = default;
@@ -21,8 +22,10 @@ class FrozenLinear {
   at::Tensor forward_add(const at::Tensor& input, const at::Tensor& other) const;
 
  private:
+  enum class Form { kPlain, kBlocks, kPacked };
+
   at::Tensor weight_, bias_;
-  bool packed_ = false;
+  Form form_ = Form::kPlain;
 };
 
 }  // namespace nagl

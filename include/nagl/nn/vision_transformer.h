@@ -83,9 +83,9 @@ class VisionTransformerImpl : public torch::nn::Module {
   const VisionTransformerOptions& options() const { return options_; }
 
  private:
-  VisionTransformerOptions options_;
   at::Tensor interpolated(std::int64_t rows, std::int64_t columns) const;
 
+  VisionTransformerOptions options_;
   at::Tensor cls_token_, pos_embed_;
   /// Once frozen: what was interpolated, by rows and columns. It stays, since recorded passes refer
   /// to it.
