@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::int64_t kUsualRows = 1025;  // a picture of 448 x 448; others work too
 
-/// oneDNN's linear layers, as Torch's own compiler calls them.
+/// oneDNN's linear layers, as Torch's own compiler calls them. For bfloat16 alone: the kernel that
+/// they take for float32 is no safe one (linear_kernel.h).
 struct PackedOperators {
   using Pack = at::Tensor(const at::Tensor&, std::optional<c10::SymInt>);
   using Unary = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
@@ -63,15 +64,15 @@ FrozenLinear::FrozenLinear(torch::nn::Linear layer) {
   const torch::NoGradGuard no_grad;
   weight_ = layer->weight.detach().contiguous();
   bias_ = layer->bias.detach();
-  if (weight_.is_cpu()) {
-    const bool blocks = weight_.scalar_type() == at::kFloat;
-    at::Tensor own;
-    if (blocks) own = pack_for_blocks(weight_);
-    if (weight_.scalar_type() == at::kBFloat16) own = packed(weight_);
-    if (own.defined()) {
-      weight_ = std::move(own);
-      form_ = blocks ? Form::kBlocks : Form::kPacked;
-    }
+  const auto take = [this](at::Tensor ordered, Form form) {
+    if (!ordered.defined()) return;  // not on this processor, or not of these sizes
+    weight_ = std::move(ordered);
+    form_ = form;
+  };
+  if (weight_.is_cpu() && weight_.scalar_type() == at::kFloat) {
+    take(pack_for_blocks(weight_), Form::kBlocks);
+  } else if (weight_.is_cpu() && weight_.scalar_type() == at::kBFloat16) {
+    take(packed(weight_), Form::kPacked);
   }
   layer->weight.set_data(at::empty({0}, layer->weight.options()));
   layer->bias.set_data(at::empty({0}, layer->bias.options()));

@@ -40,7 +40,8 @@ inline constexpr std::int64_t kNeighborBlock = 2048;
 inline constexpr std::int64_t kQueryBlock = 8192;
 
 /// The largest cosine of each query with any reference (DESIGN 3.3), in blocks of both, so that
-/// the matrix of all pairs never exists.
+/// the matrix of all pairs never exists. On the CPU in float32 they are of a size that stays in the
+/// cache, whatever `block` says.
 /// @param queries [Q, C] float32
 /// @param references R >= 1 rows
 /// @return [Q] float32 in [-1, 1]
