@@ -19,7 +19,7 @@ constexpr const char* kHeadPrefix = "head.";
 
 /// What a bank file says beside its tensors.
 struct BankRecord {
-  DetectorOptions options;
+  BankOptions options;
   std::vector<EnrolledPicture> normal, abnormal;
   std::vector<std::int64_t> normal_rows, abnormal_views;
   std::optional<Calibration> calibration;
@@ -44,10 +44,29 @@ std::string text_of(const WeightsFile& file, const std::string& key) {
   return found == file.metadata().end() ? "" : found->second;
 }
 
+/// Banks of nagl 0.1 had the options of their encoding among their own.
+void gather_encoding(const WeightsFile& file, Json& record) {
+  if (!record.is_object() || !record.contains("options")) return;
+  Json& options = record["options"];
+  if (!options.is_object() || options.contains("encoding")) return;
+  Json encoding = Json::object();
+  for (const char* key : {"image_size", "mask_alignment", "decode", "tiling"}) {
+    if (!options.contains(key)) continue;
+    encoding[key] = options[key];
+    options.erase(key);
+  }
+  if (const auto precision = text_of(file, "precision"); !precision.empty()) {
+    encoding["precision"] = precision;
+  }
+  options["encoding"] = std::move(encoding);
+}
+
 BankRecord read_record(const WeightsFile& file) {
   BankRecord record;
   try {
-    option_from_json(record, Json::parse(text_of(file, "bank")), "bank");
+    Json json = Json::parse(text_of(file, "bank"));
+    gather_encoding(file, json);
+    option_from_json(record, json, "bank");
     record.options.check();
   } catch (const Json::exception&) {
     fail(file.path(), "what it says of its pictures is not valid JSON; it is damaged");
@@ -97,6 +116,24 @@ std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pic
   return std::nullopt;
 }
 
+Bank Bank::on(at::Device device) const {
+  Bank there = *this;
+  if (there.head) there.head = there.head->on(device);
+  ReferenceFeatures& features = there.features;
+  features.normal = features.normal.to(device);
+  if (features.abnormal.defined()) {
+    features.abnormal = features.abnormal.to(device);
+    features.patch_mask = features.patch_mask.to(device);
+  }
+  return there;
+}
+
+void check_origin(const Bank& bank, const Backbone& backbone) {
+  HeadOrigin here{backbone.name(), "", backbone.layer(), backbone.width()};
+  if (!bank.origin.backbone_checksum.empty()) here.backbone_checksum = backbone.checksum();
+  bank.origin.check_equals(here, "bank");
+}
+
 void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbone& backbone) {
   const BankRecord record{bank.options,
                           bank.normal,
@@ -109,7 +146,7 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
       bank.head ? bank.head->head->options() : NaglHeadOptions{.width = origin.width}, origin);
   metadata["kind"] = kKind;
   metadata["nagl_version"] = version();
-  metadata["precision"] = to_string(backbone.precision());
+  metadata["precision"] = to_string(bank.options.encoding.precision);
   metadata["preprocess_version"] = std::to_string(kPreprocessVersion);
   metadata["bank"] = dump_json(option_to_json(record));
   std::map<std::string, at::Tensor> tensors;
@@ -150,6 +187,7 @@ Bank load_bank(const std::filesystem::path& path, at::Device device) {
   bank.abnormal = std::move(record.abnormal);
   bank.calibration = record.calibration;
   bank.origin = read_origin(file);
+  bank.options.encoding.layer = bank.origin.layer;
   ReferenceFeatures& features = bank.features;
   features.normal = read_tensor(file, "normal", at::kFloat, 2).to(device);
   features.normal_rows = std::move(record.normal_rows);

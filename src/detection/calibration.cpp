@@ -3,26 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
 #include <numeric>
-#include <opencv2/core.hpp>
-#include <opencv2/imgproc.hpp>
-#include <optional>
 
 #include "nagl/core/error.h"
-#include "nagl/detection/detector.h"
-#include "nagl/image/alteration.h"
 
 namespace nagl {
 namespace {
-
-constexpr std::size_t kEnoughPictures = 4;  // from here on pictures are scored as they are only
-
-/// How the next picture of a part may differ from the last one.
-constexpr std::array kViews = {Alteration{1.5, 0.01, 0.01, 1}, Alteration{-1.5, -0.01, 0.01, 1},
-                               Alteration{0, 0.01, -0.01, 1.06}, Alteration{0, -0.01, -0.01, 0.94}};
 
 /// The integral of cos^power from 0 to `angle`, by Simpson's rule.
 double cosine_integral(double angle, double power) {
@@ -49,179 +37,11 @@ double student_quantile(double probability, double freedom) {
   return std::sqrt(freedom) * std::tan((low + high) / 2);
 }
 
-/// What a threshold is chosen by: the image score, and the hottest pixel of the map.
-struct Scores {
-  double image = 0, peak = 0;
-};
-
-Scores scores_of(const Detector& detector, const Image& image) {
-  const Detection seen = detector.detect(image);
-  Scores scores{seen.image_score, 0};
-  cv::minMaxLoc(seen.map, nullptr, &scores.peak);
-  return scores;
-}
-
 double percent(std::int64_t part, std::int64_t whole) {
   return 100 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
-/// Scores pictures against a bank, leaving out of it the one that is scored.
-class Calibrator {
- public:
-  Calibrator(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
-             std::int64_t batch_size, const std::function<void(const Image&)>& seen)
-      : backbone_(backbone), bank_(bank), batch_size_(batch_size), seen_(seen) {
-    bank_.calibration.reset();
-  }
-
-  Image read(const std::filesystem::path& path) const {
-    Image image = read_image(path, bank_.options.decode);
-    if (seen_) seen_(image);
-    return image;
-  }
-
-  /// @param of how many good pictures it is one
-  /// @param enrolled whether it must be one of the bank's references
-  void add_good(const std::filesystem::path& path, std::size_t of, bool enrolled) {
-    const bool few = of < kEnoughPictures;
-    const Image image = read(path);
-    const std::string checksum = checksum_of(image);
-    const auto own = find_picture(bank_.normal, checksum);
-    if (enrolled && !own) {
-      throw DataError(fmt::format(
-          "the bank's reference '{}' has changed since; enroll again, or give good pictures with "
-          "--normal",
-          path.string()));
-    }
-    std::optional<Detector> without;
-    const bool alone = own && bank_.normal.size() == 1 && uses_normal(bank_.options.method);
-    if (alone && of > 1) return;  // the others tell more
-    if (own && !alone && uses_normal(bank_.options.method)) {
-      Bank others = bank_;
-      for (auto same = own; same && others.normal.size() > 1;  // a copy of it does not count either
-           same = find_picture(others.normal, checksum)) {
-        others.features = others.features.without_normal(*same);
-        others.normal.erase(others.normal.begin() + *same);
-      }
-      result_.thinned = result_.thinned || bank_.options.coreset < 1;
-      without.emplace(backbone_, std::move(others), batch_size_);
-    }
-    const Detector& detector = without ? *without : whole();
-    result_.good_pictures += 1;
-    result_.left_out += own.has_value();
-    result_.alone = result_.alone || alone;
-    if (!alone) keep(good_, scores_of(detector, image));
-    if (!few && !alone) return;
-    for (const auto& view : kViews) {
-      Image changed = image;
-      changed.rgb = altered(image.rgb, view);
-      keep(good_, scores_of(detector, changed));
-    }
-    if (!alone) return;
-    Image mirrored = image;
-    cv::flip(image.rgb, mirrored.rgb, /*around the vertical axis*/ 1);
-    keep(good_, scores_of(detector, mirrored));
-  }
-
-  /// @return false if the picture cannot be scored fairly
-  bool add_defect(const std::filesystem::path& path) {
-    const Image image = read(path);
-    const auto own = find_picture(bank_.abnormal, checksum_of(image));
-    if (!own || !uses_abnormal(bank_.options.method)) {
-      keep(bad_, scores_of(whole(), image));
-    } else if (bank_.abnormal.size() == 1) {
-      return false;
-    } else {
-      Bank others = bank_;
-      others.features = bank_.features.without_abnormal(*own);
-      others.abnormal.erase(others.abnormal.begin() + *own);
-      keep(bad_, scores_of(Detector(backbone_, std::move(others), batch_size_), image));
-    }
-    result_.defects += 1;
-    return true;
-  }
-
-  Calibration finish(const CalibrationOptions& options) {
-    result_.options = options;
-    result_.good_scores = static_cast<std::int64_t>(good_.image.size());
-    if (options.rule == ThresholdRule::kBestF1) {
-      if (result_.defects == 0) {
-        throw ConfigError(
-            "rule best_f1 needs pictures of defects, other than the bank's only one; give "
-            "--abnormal");
-      }
-      result_.image_threshold = best_f1_threshold(good_.image, bad_.image);
-      result_.map_threshold = best_f1_threshold(good_.peak, bad_.peak);
-    } else {
-      bool ignored = false;
-      const auto of = [&](const std::vector<double>& values, bool& extrapolated) {
-        return false_alarm_threshold({values, result_.good_pictures}, options.false_alarm_rate,
-                                     extrapolated);
-      };
-      result_.image_threshold = of(good_.image, result_.extrapolated);
-      result_.map_threshold = of(good_.peak, ignored);
-    }
-    // Of each good picture its own score, which stands first (of a lone one, its views').
-    const auto views = static_cast<std::size_t>(result_.good_scores / result_.good_pictures);
-    for (std::size_t i = 0; i < good_.image.size(); i += views) {
-      result_.false_alarms += good_.image[i] > result_.image_threshold;
-    }
-    result_.misses = std::count_if(bad_.image.begin(), bad_.image.end(),
-                                   [&](double score) { return score <= result_.image_threshold; });
-    return result_;
-  }
-
- private:
-  struct Kept {
-    std::vector<double> image, peak;
-  };
-
-  static void keep(Kept& kept, const Scores& scores) {
-    kept.image.push_back(scores.image);
-    kept.peak.push_back(scores.peak);
-  }
-
-  const Detector& whole() {
-    if (!whole_) whole_.emplace(backbone_, bank_, batch_size_);
-    return *whole_;
-  }
-
-  std::shared_ptr<const Backbone> backbone_;
-  Bank bank_;
-  std::int64_t batch_size_;
-  const std::function<void(const Image&)>& seen_;
-  std::optional<Detector> whole_;
-  Kept good_, bad_;
-  Calibration result_;
-};
-
-/// The bank's own pictures, which must still be where they were.
-std::vector<std::filesystem::path> own_pictures(const Bank& bank) {
-  std::vector<std::filesystem::path> paths;
-  for (const auto& picture : bank.normal) {
-    std::error_code error;
-    if (picture.path.empty() || !std::filesystem::exists(picture.path, error)) {
-      throw DataError(fmt::format(
-          "the bank's reference '{}' is not there any more; give good pictures with --normal",
-          picture.path));
-    }
-    paths.emplace_back(picture.path);
-  }
-  return paths;
-}
-
 }  // namespace
-
-void parse(const std::string& name, ThresholdRule& rule) {
-  if (name != "false_alarm_rate" && name != "best_f1") {
-    throw ConfigError("rule '" + name + "' is not one of false_alarm_rate, best_f1");
-  }
-  rule = name == "best_f1" ? ThresholdRule::kBestF1 : ThresholdRule::kFalseAlarmRate;
-}
-
-std::string to_string(ThresholdRule rule) {
-  return rule == ThresholdRule::kBestF1 ? "best_f1" : "false_alarm_rate";
-}
 
 void CalibrationOptions::check() const {
   if (!(false_alarm_rate > 0 && false_alarm_rate < 0.5)) {
@@ -322,23 +142,6 @@ std::vector<std::string> trust_in(const Calibration& c) {
                                     c.misses == 1 ? "is" : "are"));
   }
   return sentences;
-}
-
-Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
-                      const CalibrationPictures& pictures, const CalibrationOptions& options,
-                      std::int64_t batch_size, const std::function<void(const Image&)>& seen,
-                      std::vector<std::filesystem::path>* left_aside) {
-  options.check();
-  const auto good = pictures.normal.empty() ? own_pictures(bank) : pictures.normal;
-  if (good.empty()) throw ConfigError("a calibration needs good pictures; give --normal");
-  Calibrator calibrator(backbone, bank, batch_size, seen);
-  for (const auto& path : good) {
-    calibrator.add_good(path, good.size(), pictures.normal.empty());
-  }
-  for (const auto& path : pictures.abnormal) {
-    if (!calibrator.add_defect(path) && left_aside != nullptr) left_aside->push_back(path);
-  }
-  return calibrator.finish(options);
 }
 
 }  // namespace nagl

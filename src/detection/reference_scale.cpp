@@ -19,12 +19,12 @@ ColourScale reference_scale(const Detector& detector, const cv::Mat& roi) {
   at::Tensor scores = detector.bank().probe_scores;
   if (!scores.defined()) return {};
   const Method method = detector.references().effective(detector.options().method);
-  const ImageSize size = detector.options().image_size;
+  const ImageSize size = detector.options().encoding.image_size;
   const cv::Size network(static_cast<int>(size.width), static_cast<int>(size.height));
   const PatchGrid patches = detector.grid();
   cv::Mat inside;
   at::Tensor counted;  // the patches that count, and in `inside` the pixels that they cover
-  if (!roi.empty() && detector.options().tiling.tile == 0) {
+  if (!roi.empty() && detector.options().encoding.tiling.tile == 0) {
     counted = detector.roi_patches(roi);
     const cv::Mat grid(static_cast<int>(patches.rows), static_cast<int>(patches.columns), CV_8U,
                        counted.data_ptr());

@@ -53,12 +53,12 @@ at::Tensor resize_in_floats(const at::Tensor& pixels, ImageSize size) {
   return along(along(values, values.size(2), size.width), size.height, size.width)[0];
 }
 
-at::Tensor preprocess(const Image& image, ImageSize size, at::Device device) {
+at::Tensor preprocess(const cv::Mat& rgb, ImageSize size, at::Device device) {
   at::Tensor pixels;
   if (device.is_cpu()) {
-    pixels = resize_like_pillow(image.rgb, size).to(at::kFloat).contiguous();
+    pixels = resize_like_pillow(rgb, size).to(at::kFloat).contiguous();
   } else {
-    pixels = resize_in_floats(upload(pixels_of(image.rgb), device), size);
+    pixels = resize_in_floats(upload(pixels_of(rgb), device), size);
   }
   pixels.div_(255.0F);
   for (std::int64_t channel = 0; channel < 3; ++channel) {
@@ -85,15 +85,6 @@ at::Tensor mask_to_patches(const at::Tensor& network_mask, std::int64_t patch,
     mask = at::constant_pad_nd(mask, {1, 0, 1, 0}).slice(0, 0, height).slice(1, 0, width);
   }
   return mask.reshape({height / patch, patch, width / patch, patch}).any(3).any(1).flatten();
-}
-
-MaskedInput prepare_masked(const Image& image, const std::vector<std::filesystem::path>& masks,
-                           ImageSize size, std::int64_t patch, MaskAlignment alignment) {
-  MaskedInput input;
-  input.network_mask = resize_mask(read_masks_for(image, masks), size);
-  input.patch_mask = mask_to_patches(input.network_mask, patch, alignment);
-  input.pixels = preprocess(image, size);
-  return input;
 }
 
 }  // namespace nagl

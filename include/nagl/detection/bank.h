@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "nagl/detection/bank_options.h"
 #include "nagl/detection/calibration.h"
-#include "nagl/detection/detector_options.h"
+#include "nagl/image/image.h"
 #include "nagl/model/reference_bank.h"
 #include "nagl/model/trained_head.h"
 
@@ -28,9 +29,10 @@ struct EnrolledPicture {
 /// What recognises a picture, whatever its file: SHA-256 of its size and pixels.
 std::string checksum_of(const Image& image);
 
-/// All that scoring needs beside the backbone. One file holds it.
+/// All that scoring needs beside the backbone. One file holds it. A value: a copy on another device
+/// leaves this one where it is.
 struct Bank {
-  DetectorOptions options;
+  BankOptions options;
   HeadOrigin origin;                ///< the backbone and layer that its features are of
   std::optional<TrainedHead> head;  ///< RM and AFL, for Method::kNagl
   ReferenceFeatures features;
@@ -39,7 +41,13 @@ struct Bank {
   /// left out, a lone one mirrored: what good pictures look like. Undefined without normal ones.
   at::Tensor probe_scores;
   std::optional<Calibration> calibration;
+
+  /// The same with its tensors on `device`; what is there already is shared.
+  Bank on(at::Device device) const;
 };
+
+/// Throws ModelError unless the bank's features are of this backbone, its layer and width.
+void check_origin(const Bank& bank, const Backbone& backbone);
 
 /// The index of the picture with that checksum, if it is there.
 std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pictures,

@@ -1,18 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "nagl/image/image.h"
+#include "nagl/core/enum_names.h"
 
 namespace nagl {
-
-class Backbone;
-struct Bank;
 
 /// How a threshold is chosen.
 enum class ThresholdRule {
@@ -20,9 +14,11 @@ enum class ThresholdRule {
   kBestF1,          ///< where the F1 of the defects at hand against the good pictures is largest
 };
 
-/// `false_alarm_rate`, `best_f1`. Throws ConfigError on anything else.
-void parse(const std::string& name, ThresholdRule& rule);
-std::string to_string(ThresholdRule rule);
+constexpr auto names_of(ThresholdRule) {
+  return EnumNames<ThresholdRule, 2>{"rule",
+                                     {{{ThresholdRule::kFalseAlarmRate, "false_alarm_rate"},
+                                       {ThresholdRule::kBestF1, "best_f1"}}}};
+}
 
 struct CalibrationOptions {
   ThresholdRule rule = ThresholdRule::kFalseAlarmRate;
@@ -90,26 +86,5 @@ double false_alarm_threshold(const GoodScores& good, double rate, bool& extrapol
 
 /// The threshold with the largest F1; of several the widest gap, and its middle.
 double best_f1_threshold(const std::vector<double>& good, const std::vector<double>& bad);
-
-/// Pictures to calibrate with.
-struct CalibrationPictures {
-  std::vector<std::filesystem::path> normal;    ///< good ones; empty: the bank's own references
-  std::vector<std::filesystem::path> abnormal;  ///< known defects
-};
-
-/// Chooses thresholds for a bank. A picture that is one of its references is scored with itself
-/// left out; a bank's only reference counts where there are no other good pictures. Where there are
-/// fewer than 4 good pictures, each is also scored slightly turned,
-/// shifted, brightened and darkened, for want of others to tell a spread from.
-/// @param seen called with each picture as it was read
-/// @param left_aside gets the paths of defects that cannot be scored fairly: the only abnormal
-///        reference of a method that uses it
-/// @throws DataError if a picture cannot be read, or the bank's references are not what and where
-///         they were;
-///         ConfigError if the rule needs defects and there are none
-Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
-                      const CalibrationPictures& pictures, const CalibrationOptions& options,
-                      std::int64_t batch_size, const std::function<void(const Image&)>& seen = {},
-                      std::vector<std::filesystem::path>* left_aside = nullptr);
 
 }  // namespace nagl

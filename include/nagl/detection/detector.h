@@ -2,39 +2,21 @@
 
 #include <torch/torch.h>
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <opencv2/core/mat.hpp>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "nagl/detection/bank.h"
+#include "nagl/detection/query.h"
 #include "nagl/detection/regions.h"
-#include "nagl/image/image.h"
-#include "nagl/image/tiling.h"
-#include "nagl/model/backbone.h"
-#include "nagl/model/reference_bank.h"
+#include "nagl/detection/scorer.h"
+#include "nagl/detection/verdict.h"
+#include "nagl/encoding/picture_encoder.h"
 
 namespace nagl {
-
-/// A picture to look at, and optionally where to look.
-struct Query {
-  Query() = default;
-  Query(Image picture, cv::Mat where = {}) : image(std::move(picture)), roi(std::move(where)) {}
-
-  Image image;
-  cv::Mat roi;  ///< uint8 [H, W] of the picture's proportions, above 0 where to look; empty: all
-};
-
-/// What a picture is called, by the threshold of its bank's calibration.
-enum class Verdict {
-  kUnknown,  ///< the bank is not calibrated
-  kNormal,
-  kAnomalous,
-};
-
-/// `unknown`, `normal`, `anomalous`.
-std::string to_string(Verdict verdict);
 
 /// What was seen in one picture.
 struct Detection {
@@ -61,25 +43,44 @@ class Detector {
   /// @throws ModelError if scores are not finite (weights or precision that do not fit)
   std::vector<Detection> detect(std::span<const Query> queries) const;
 
+  /// What one method's scores of a picture say, with this bank's calibration.
+  Detection detection_of(const PictureScores& scores) const;
+
   /// The patches of the network's grid in which an ROI has any pixel.
   /// @param roi uint8 [H, W], above 0 inside
   /// @return [h * w] bool @throws DataError if there is none
   at::Tensor roi_patches(const cv::Mat& roi) const;
 
-  const Backbone& backbone() const { return *backbone_; }
+  const PictureEncoder& encoder() const { return encoder_; }
+  const Backbone& backbone() const { return encoder_.backbone(); }
   const Bank& bank() const { return bank_; }
-  const ReferenceBank& references() const { return references_; }
-  const DetectorOptions& options() const { return bank_.options; }
-  PatchGrid grid() const { return grid_; }
+  const ReferenceBank& references() const { return *target_.references; }
+  const ScoringTarget& target() const { return target_; }
+  const BankOptions& options() const { return bank_.options; }
+  PatchGrid grid() const { return encoder_.grid(); }
 
  private:
-  class Scored;
-
-  std::shared_ptr<const Backbone> backbone_;
   Bank bank_;
-  std::int64_t batch_size_;
-  PatchGrid grid_;
-  ReferenceBank references_;
+  PictureEncoder encoder_;
+  ScoringTarget target_;
+};
+
+/// Detections of pictures that come one after the other: what `Detector::detect` gives for all of
+/// them, but no more maps are held than the caller keeps.
+class DetectionStream {
+ public:
+  /// @param done called in the order of the pictures
+  DetectionStream(const Detector& detector, std::function<void(Detection)> done);
+
+  /// @throws as `Detector::detect`
+  void add(const Query& query);
+  /// What waits for its batch to fill.
+  void finish() { scorer_.flush(); }
+
+ private:
+  const Detector& detector_;
+  std::function<void(Detection)> done_;
+  Scorer scorer_;
 };
 
 }  // namespace nagl

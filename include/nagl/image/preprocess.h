@@ -2,13 +2,10 @@
 
 #include <torch/torch.h>
 
-#include <filesystem>
 #include <opencv2/core/mat.hpp>
 #include <string>
-#include <vector>
 
 #include "nagl/core/image_size.h"
-#include "nagl/image/image.h"
 
 namespace nagl {
 
@@ -30,9 +27,11 @@ at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size);
 at::Tensor resize_in_floats(const at::Tensor& pixels, ImageSize size);
 
 /// What the backbone takes (DESIGN 3.2): resized, scaled to [0, 1], ImageNet mean and deviation.
+/// @param rgb uint8 [H, W, 3]
 /// @param device where that is done
 /// @return [3, size.height, size.width] float32 there.
-at::Tensor preprocess(const Image& image, ImageSize size, at::Device device = at::kCPU);
+/// @throws DataError as `check_picture`
+at::Tensor preprocess(const cv::Mat& rgb, ImageSize size, at::Device device = at::kCPU);
 
 /// Where the window of a patch lies over the mask.
 enum class MaskAlignment {
@@ -55,17 +54,5 @@ at::Tensor resize_mask(const cv::Mat& mask, ImageSize size);
 /// @return [height/patch * width/patch] bool, row by row.
 at::Tensor mask_to_patches(const at::Tensor& network_mask, std::int64_t patch,
                            MaskAlignment alignment = MaskAlignment::kAligned);
-
-/// A picture of a defect and its mask, as the network takes them.
-struct MaskedInput {
-  at::Tensor pixels;        ///< [3, size.height, size.width] float32
-  at::Tensor network_mask;  ///< [size.height, size.width] uint8, 0 or 1
-  at::Tensor patch_mask;    ///< [N] bool
-};
-
-/// Reads the masks that belong to `image` (see `read_masks_for`), and prepares all.
-/// @throws DataError as `read_masks_for`
-MaskedInput prepare_masked(const Image& image, const std::vector<std::filesystem::path>& masks,
-                           ImageSize size, std::int64_t patch, MaskAlignment alignment);
 
 }  // namespace nagl

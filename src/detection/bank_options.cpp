@@ -1,4 +1,4 @@
-#include "nagl/detection/detector_options.h"
+#include "nagl/detection/bank_options.h"
 
 #include <fmt/format.h>
 
@@ -6,9 +6,8 @@
 
 namespace nagl {
 
-void DetectorOptions::check() const {
-  decode.check();
-  tiling.check();
+void BankOptions::check() const {
+  encoding.check();
   if (turns != 1 && turns != 4 && turns != 8) {
     throw ConfigError(fmt::format("turns {} is not one of 1, 4, 8", turns));
   }

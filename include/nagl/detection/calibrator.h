@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "nagl/detection/bank.h"
+#include "nagl/detection/calibration.h"
+#include "nagl/image/image.h"
+#include "nagl/model/backbone.h"
+
+namespace nagl {
+
+/// Pictures to calibrate with.
+struct CalibrationPictures {
+  std::vector<std::filesystem::path> normal;    ///< good ones; empty: the bank's own references
+  std::vector<std::filesystem::path> abnormal;  ///< known defects
+};
+
+/// Chooses thresholds for a bank. A picture that is one of its references is scored with itself
+/// left out; a bank's only reference counts where there are no other good pictures. Where there are
+/// fewer than 4 good pictures, each is also scored slightly turned,
+/// shifted, brightened and darkened, for want of others to tell a spread from.
+/// @param seen called with each picture as it was read
+/// @param left_aside gets the paths of defects that cannot be scored fairly: the only abnormal
+///        reference of a method that uses it
+/// @throws DataError if a picture cannot be read, or the bank's references are not what and where
+///         they were;
+///         ConfigError if the rule needs defects and there are none
+Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
+                      const CalibrationPictures& pictures, const CalibrationOptions& options,
+                      std::int64_t batch_size, const std::function<void(const Image&)>& seen = {},
+                      std::vector<std::filesystem::path>* left_aside = nullptr);
+
+}  // namespace nagl

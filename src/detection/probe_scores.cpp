@@ -1,0 +1,92 @@
+#include "probe_scores.h"
+
+#include <algorithm>
+#include <opencv2/core.hpp>
+
+namespace nagl {
+namespace {
+
+constexpr std::size_t kMostProbes = 16;
+
+/// `count` of 0..total-1, or all of them, spread evenly.
+std::vector<std::size_t> spread(std::size_t total, std::size_t count = kMostProbes) {
+  std::vector<std::size_t> chosen;
+  const std::size_t used = std::min(total, count);
+  for (std::size_t i = 0; i < used; ++i) chosen.push_back(i * total / used);
+  return chosen;
+}
+
+}  // namespace
+
+void ProbeCollector::begin_picture(const PictureEncoder& encoder, const cv::Mat& rgb, bool first) {
+  mirrored_.clear();
+  if (!first) return;
+  const TileGrid tiles = encoder.tiles_of(rgb);
+  cv::Mat mirror;
+  cv::flip(rgb, mirror, /*around the vertical axis*/ 1);
+  for (const auto i : spread(tiles.count())) {
+    mirrored_.push_back(encoder.pixels(mirror(tiles.at(i))));
+  }
+}
+
+void ProbeCollector::see(std::int64_t picture, std::size_t tile, std::size_t total,
+                         const at::Tensor& features) {
+  const auto stands_for_picture = spread(total);
+  if (!thinned_ ||
+      !std::binary_search(stands_for_picture.begin(), stands_for_picture.end(), tile)) {
+    return;
+  }
+  if (seen_++ % stride_ != 0) return;
+  kept_.push_back({picture, features.clone()});
+  if (kept_.size() < 2 * kMostProbes) return;
+  for (std::size_t i = 0; i < kMostProbes; ++i) kept_[i] = kept_[2 * i];
+  kept_.resize(kMostProbes);
+  stride_ *= 2;
+}
+
+std::vector<ProbeCollector::Probe> ProbeCollector::chosen(const PictureEncoder& encoder,
+                                                          const Bank& bank) const {
+  std::vector<Probe> all;
+  if (thinned_) {
+    all = kept_;
+  } else {
+    const std::int64_t patches = encoder.grid().size();
+    for (std::int64_t i = 0; i < bank.features.normal_count(); ++i) {
+      const at::Tensor rows = bank.features.normal_picture(i);
+      const auto tiles = static_cast<std::size_t>(rows.size(0) / patches / bank.options.turns);
+      for (const auto tile : spread(tiles)) {
+        const std::int64_t begin = static_cast<std::int64_t>(tile) * patches;
+        all.push_back({i, rows.slice(0, begin, begin + patches)});
+      }
+    }
+  }
+  std::vector<Probe> chosen;
+  for (const auto i : spread(all.size())) chosen.push_back(all[i]);
+  return chosen;
+}
+
+at::Tensor ProbeCollector::score(const PictureEncoder& encoder, const Bank& bank,
+                                 const at::Tensor& earlier) const {
+  const Method method = bank.options.method;
+  const ReferenceBank references(bank.features, bank.head ? bank.head->head : NaglHead(nullptr),
+                                 encoder.grid());
+  references.check(method);
+  std::vector<at::Tensor> scores;
+  if (!uses_normal(method) || references.normal_count() > 1) {
+    for (const auto& [picture, features] : chosen(encoder, bank)) {
+      scores.push_back(references.score_left_out(features.unsqueeze(0), picture, method));
+    }
+  }
+  for (const auto& pixels : mirrored_) {
+    scores.push_back(references.score(encoder.encode(pixels.unsqueeze(0)), method));
+  }
+  // The rows of a thinned bank do not tell how its earlier pictures scored; that was kept.
+  if (thinned_ && earlier.defined()) {
+    for (const auto& row : earlier.split(1)) scores.push_back(row);
+  }
+  std::vector<at::Tensor> used;
+  for (const auto i : spread(scores.size())) used.push_back(scores[i].to(at::kCPU));
+  return used.empty() ? at::Tensor() : at::cat(used);
+}
+
+}  // namespace nagl

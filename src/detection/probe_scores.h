@@ -1,0 +1,48 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <opencv2/core/mat.hpp>
+#include <optional>
+#include <vector>
+
+#include "nagl/detection/bank.h"
+#include "nagl/encoding/picture_encoder.h"
+
+namespace nagl {
+
+/// Keeps what `Bank::probe_scores` is made of while references come: what good pictures look like to
+/// the others.
+class ProbeCollector {
+ public:
+  /// @param thinned whether the bank's rows are no whole pictures, so that features must be kept
+  explicit ProbeCollector(bool thinned) : thinned_(thinned) {}
+
+  /// A good picture comes. A lone one is scored by its mirror image.
+  /// @param first whether the bank has no other
+  void begin_picture(const PictureEncoder& encoder, const cv::Mat& rgb, bool first);
+  /// A view of it, not turned. @param total tiles of the picture @param features [N, C]
+  void see(std::int64_t picture, std::size_t tile, std::size_t total, const at::Tensor& features);
+
+  /// @param bank whose features are whole @param earlier the scores that it had before
+  /// @return [P, N] float32 on the CPU; undefined if no good picture came
+  /// @throws ConfigError if the method lacks references
+  at::Tensor score(const PictureEncoder& encoder, const Bank& bank,
+                   const at::Tensor& earlier) const;
+
+ private:
+  /// Features of a tile of normal picture `picture`.
+  struct Probe {
+    std::int64_t picture;
+    at::Tensor features;  ///< [N, C]
+  };
+  std::vector<Probe> chosen(const PictureEncoder& encoder, const Bank& bank) const;
+
+  bool thinned_;
+  std::vector<Probe> kept_;                  ///< of a thinned bank
+  std::int64_t seen_ = 0, stride_ = 1;       ///< every so many of those seen are kept
+  std::vector<at::Tensor> mirrored_;         ///< tiles of the first picture, while it is alone
+};
+
+}  // namespace nagl

@@ -1,0 +1,100 @@
+#include "nagl/detection/query.h"
+
+#include <algorithm>
+#include <limits>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "nagl/core/error.h"
+#include "nagl/image/anomaly_map.h"
+#include "nagl/model/reference_bank.h"
+
+namespace nagl {
+
+at::Tensor patches_inside(const PictureEncoder& encoder, const cv::Mat& roi) {
+  // By area, so that a region thinner than a pixel of the network's size is not lost.
+  const ImageSize size = encoder.options().image_size;
+  cv::Mat fractions;
+  cv::Mat marked(roi.size(), CV_32F, cv::Scalar(0));
+  marked.setTo(1, roi > 0);
+  cv::resize(marked, fractions,
+             cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)), 0, 0,
+             cv::INTER_AREA);
+  return mask_to_patches(at::from_blob(fractions.data, {size.height, size.width}, at::kFloat),
+                         encoder.backbone().patch());
+}
+
+QueryTiles::QueryTiles(const PictureEncoder& encoder, const Query& query)
+    : grid_(encoder.grid()),
+      size_(query.image.rgb.size()),
+      tiles_(encoder.tiles_of(query.image.rgb)) {
+  check_picture(query.image.rgb);
+  if (query.roi.empty()) {
+    for (std::size_t i = 0; i < tiles_.count(); ++i) wanted_.push_back(i);
+    return;
+  }
+  // By area where it shrinks, so that what is thinner than a pixel is not lost.
+  cv::resize(query.roi > 0, roi_, size_, 0, 0,
+             query.roi.cols > size_.width ? cv::INTER_AREA : cv::INTER_NEAREST);
+  for (std::size_t i = 0; i < tiles_.count(); ++i) {
+    // Of a whole picture the ROI counts as it is: a resized one may have lost thin lines.
+    inside_.push_back(
+        patches_inside(encoder, tiles_.count() > 1 ? roi_(tiles_.at(i)) : query.roi));
+    if (inside_.back().any().item<bool>()) wanted_.push_back(i);
+  }
+  if (wanted_.empty()) {
+    throw DataError("the region of interest of '" + query.image.path.string() +
+                    "' is empty; mark where to look with values above 0");
+  }
+}
+
+PictureScores QueryTiles::scores(const std::vector<at::Tensor>& scores) const {
+  PictureScores picture;
+  picture.tiles_ = shared_from_this();
+  picture.lowest_ = std::numeric_limits<double>::infinity();
+  std::vector<at::Tensor> kept(tiles_.count()), shown(tiles_.count());
+  for (std::size_t i = 0; i < wanted_.size(); ++i) {
+    const std::size_t tile = wanted_[i];
+    kept[tile] = shown[tile] = scores[i];
+    at::Tensor counted = scores[i];
+    if (!inside_.empty()) {
+      const at::Tensor& inside = inside_[tile];
+      counted = scores[i].masked_select(inside);
+      // Outside, the lowest score inside keeps the interpolation from bringing in what is left out.
+      picture.lowest_ = std::min(picture.lowest_, counted.min().item<double>());
+      shown[tile] = at::where(inside, scores[i], counted.min());
+      kept[tile] = at::where(inside, scores[i], at::zeros_like(scores[i]));
+    }
+    picture.image_score = std::max(picture.image_score, nagl::image_score(counted));
+  }
+  for (std::size_t tile = 0; tile < tiles_.count(); ++tile) {
+    if (kept[tile].defined()) continue;  // outside the region of interest
+    kept[tile] = at::zeros({grid_.size()});
+    shown[tile] = at::full({grid_.size()}, picture.lowest_, at::kFloat);
+  }
+  const auto together = [&](const std::vector<at::Tensor>& tiles) {
+    const at::Tensor all =
+        at::stack(tiles).reshape({static_cast<std::int64_t>(tiles.size()), grid_.rows, grid_.columns});
+    return all.size(0) == 1 ? all[0] : all;
+  };
+  picture.patch_scores = together(kept);
+  picture.shown_ = together(shown);
+  return picture;
+}
+
+cv::Mat PictureScores::map() const {
+  const c10::InferenceMode guard;
+  AnomalyMapStitcher stitcher(tiles_->tiles_);
+  const at::Tensor shown = shown_.dim() == 2 ? shown_.unsqueeze(0) : shown_;
+  const auto& wanted = tiles_->wanted_;
+  for (const auto tile : wanted) stitcher.add(tile, shown[static_cast<std::int64_t>(tile)]);
+  for (std::size_t tile = 0; tile < tiles_->tiles_.count(); ++tile) {
+    if (std::binary_search(wanted.begin(), wanted.end(), tile)) continue;
+    stitcher.add(tile, shown[static_cast<std::int64_t>(tile)]);
+  }
+  cv::Mat map = stitcher.take();
+  if (!tiles_->roi_.empty()) map.setTo(0, tiles_->roi_ == 0);
+  return map;
+}
+
+}  // namespace nagl
