@@ -15,6 +15,7 @@
 #include "exit_code.h"
 #include "interrupt.h"
 #include "nagl/core/device.h"
+#include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 #include "nagl/core/memory.h"
 #include "nagl/core/progress.h"

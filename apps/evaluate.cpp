@@ -12,6 +12,7 @@
 #include "experiment_options.h"
 #include "interrupt.h"
 #include "nagl/core/atomic_file.h"
+#include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 #include "nagl/core/folder_lock.h"
 #include "nagl/core/progress.h"

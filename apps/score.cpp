@@ -8,6 +8,7 @@
 #include "exit_code.h"
 #include "interrupt.h"
 #include "nagl/core/atomic_file.h"
+#include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 #include "nagl/core/options.h"
 #include "nagl/detection/detector.h"

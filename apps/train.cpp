@@ -8,6 +8,7 @@
 #include "experiment_options.h"
 #include "interrupt.h"
 #include "nagl/core/atomic_file.h"
+#include "nagl/core/duration.h"
 #include "nagl/core/memory.h"
 #include "nagl/core/progress.h"
 #include "nagl/core/sha256.h"

@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <string_view>
+
+#include "nagl/core/duration.h"
 
 namespace nagl {
 namespace {
@@ -15,13 +16,6 @@ void to_terminal(std::string_view text) {
 }
 
 }  // namespace
-
-std::string format_duration(double seconds) {
-  const auto whole = static_cast<std::int64_t>(std::llround(std::max(0.0, seconds)));
-  const auto hours = whole / 3600, minutes = whole / 60 % 60, rest = whole % 60;
-  return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, rest)
-                   : fmt::format("{}:{:02}", minutes, rest);
-}
 
 Progress::Progress(std::string what, std::int64_t total, std::int64_t done)
     : what_(std::move(what)),

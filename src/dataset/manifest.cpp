@@ -3,8 +3,8 @@
 #include <optional>
 #include <sstream>
 
-#include "csv.h"
 #include "nagl/core/atomic_file.h"
+#include "nagl/core/csv.h"
 #include "nagl/core/error.h"
 #include "nagl/core/json.h"
 #include "readers.h"

@@ -1,4 +1,4 @@
-#include "csv.h"
+#include "nagl/core/csv.h"
 #include "nagl/core/error.h"
 #include "readers.h"
 

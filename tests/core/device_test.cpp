@@ -2,7 +2,6 @@
 
 #include "nagl/core/error.h"
 #include "nagl/core/json.h"
-#include "nagl/core/progress.h"
 #include "tensors.h"
 
 namespace nagl {
@@ -31,13 +30,6 @@ TEST(Json, ReplacesWhatIsNotUtf8AndKeepsTheOrder) {
   value["z"] = "caf\xE9";
   value["a"] = 1;
   EXPECT_EQ(dump_json(value), "{\"z\":\"caf\xEF\xBF\xBD\",\"a\":1}");
-}
-
-TEST(Progress, WritesDurations) {
-  EXPECT_EQ(format_duration(7.4), "0:07");
-  EXPECT_EQ(format_duration(754), "12:34");
-  EXPECT_EQ(format_duration(3723), "1:02:03");
-  EXPECT_EQ(format_duration(-1), "0:00");
 }
 
 }  // namespace

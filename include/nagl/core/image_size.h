@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace nagl {
 
@@ -17,5 +18,10 @@ struct ImageSize {
     visit("width", self.width);
   }
 };
+
+/// `N` or `HxW`, sides in 1..16384. @throws ConfigError on anything else
+void parse(const std::string& text, ImageSize& size);
+/// `448x448`.
+std::string to_string(ImageSize size);
 
 }  // namespace nagl

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "nagl/core/enum_names.h"
 #include "nagl/core/error.h"
 #include "nagl/core/json.h"
 
@@ -20,14 +21,21 @@ namespace nagl {
 ///     template <typename Self, typename Visit>
 ///     static void fields(Self& self, Visit&& visit) {
 ///       visit("epochs", self.epochs);
-///       visit("loss", self.loss);  // an enum with `parse(name, value)` and `to_string(value)`
+///       visit("loss", self.loss);  // an enum with names (core/enum_names.h)
 ///     }
 ///
 /// and can then be written as JSON, read from it, and set by `section.key=value`. A field may be an
 /// options struct itself, a number, bool, string, path, enum, or an optional or a vector of those.
+/// Where there is a `parse(text, value)` for a struct, it may also be given as that text or, where
+/// that is one, as a number.
 template <typename T>
 concept OptionStruct = requires(T& value) {
   T::fields(value, [](const char*, auto&) {});
+};
+
+template <typename T>
+concept TextOption = requires(const std::string& text, T& value) {
+  parse(text, value);
 };
 
 template <typename T>
@@ -74,6 +82,16 @@ inline std::string joined(const std::string& section, const std::string& key) {
   return section.empty() ? key : section + "." + key;
 }
 
+/// `parse`, whose message then begins with the option's name.
+template <TextOption T>
+void option_from_text(T& target, const std::string& text, const std::string& name) {
+  try {
+    parse(text, target);
+  } catch (const ConfigError& error) {
+    throw ConfigError(name + ": " + error.what());
+  }
+}
+
 }  // namespace detail
 
 template <typename T>
@@ -105,6 +123,12 @@ void option_from_json(std::vector<T>& target, const Json& value, const std::stri
 template <typename T>
 void option_from_json(T& target, const Json& value, const std::string& name) {
   if constexpr (OptionStruct<T>) {
+    if constexpr (TextOption<T>) {
+      if (value.is_string() || value.is_number()) {
+        const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+        return detail::option_from_text(target, text, name);
+      }
+    }
     if (!value.is_object()) detail::fail_option(name, "a group of options", value);
     std::vector<std::string> known;
     T::fields(target, [&](const char* key, auto& field) {
@@ -134,11 +158,7 @@ void option_from_json(T& target, const Json& value, const std::string& name) {
     target = value.get<T>();
   } else if constexpr (std::is_enum_v<T>) {
     if (!value.is_string()) detail::fail_option(name, "a word", value);
-    try {
-      parse(value.get<std::string>(), target);
-    } catch (const ConfigError& error) {
-      throw ConfigError(name + ": " + error.what());
-    }
+    detail::option_from_text(target, value.get<std::string>(), name);
   } else {
     if (!value.is_string()) detail::fail_option(name, "a text", value);
     target = value.get<std::string>();

@@ -31,7 +31,4 @@ class Progress {
   bool terminal_;
 };
 
-/// Seconds as `0:07`, `12:34` or `1:02:03`.
-std::string format_duration(double seconds);
-
 }  // namespace nagl

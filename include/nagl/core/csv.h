@@ -16,10 +16,14 @@ struct CsvRow {
   std::string get(const std::string& name) const;
 };
 
+/// A text as a field of a CSV file: in double quotes, with its own doubled, where it holds a comma, a
+/// quote or an end of line; else as it is.
+std::string csv_field(const std::string& text);
+
 /// Reads a CSV file (RFC 4180: commas, fields in double quotes may hold commas, quotes and ends of
 /// lines). A byte-order mark and empty lines are passed over.
 /// @param required columns it must have
-/// @throws DataError naming the file and the line
+/// @throws DataError naming the file and the line, or the column that is missing
 std::vector<CsvRow> read_csv(const std::filesystem::path& path,
                              const std::vector<std::string>& required);
 

@@ -1,4 +1,4 @@
-#include "csv.h"
+#include "nagl/core/csv.h"
 
 #include <algorithm>
 
@@ -50,6 +50,16 @@ bool is_empty(const std::vector<std::string>& fields) {
 }
 
 }  // namespace
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + '"';
+}
 
 std::string CsvRow::get(const std::string& name) const {
   const auto found = fields.find(name);

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace nagl {
+
+/// The whole number that a text is: digits, perhaps after a `-`, and nothing else.
+/// @return nothing for another text, or a number beyond 64 bits
+std::optional<std::int64_t> whole_number(std::string_view text);
+
+}  // namespace nagl

@@ -1,0 +1,66 @@
+#include "nagl/core/csv.h"
+
+#include "nagl/core/error.h"
+#include "support.h"
+
+namespace nagl {
+namespace {
+
+using testing::message_of;
+using testing::spill;
+
+TEST(Csv, FieldsAreQuotedWhereNeeded) {
+  EXPECT_EQ(csv_field("plain text"), "plain text");
+  EXPECT_EQ(csv_field(""), "");
+  EXPECT_EQ(csv_field("a,b"), "\"a,b\"");
+  EXPECT_EQ(csv_field("say \"a\""), "\"say \"\"a\"\"\"");
+  EXPECT_EQ(csv_field("two\nlines"), "\"two\nlines\"");
+  EXPECT_EQ(csv_field("\r"), "\"\r\"");
+}
+
+TEST(Csv, IsReadByTheNamesOfItsFirstLine) {
+  const testing::TemporaryFolder folder;
+  // A byte-order mark, ends of lines of both kinds, an empty line, no end at the last.
+  spill(folder / "a.csv", "\xEF\xBB\xBFname,note\r\none,\"a, \"\"b\"\"\nc\"\r\n\ntwo,");
+  const auto rows = read_csv(folder / "a.csv", {"note"});
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[0].get("name"), "one");
+  EXPECT_EQ(rows[0].get("note"), "a, \"b\"\nc");
+  EXPECT_EQ(rows[0].line, 2U);
+  EXPECT_EQ(rows[1].get("name"), "two");
+  EXPECT_EQ(rows[1].get("note"), "");
+  EXPECT_EQ(rows[1].get("absent"), "");
+  EXPECT_EQ(rows[1].line, 5U);
+}
+
+TEST(Csv, WhatIsWrittenIsRead) {
+  const testing::TemporaryFolder folder;
+  const std::vector<std::string> fields = {"a", "a,b", "\"", "\"\"", "x\r\ny", "\n", " s "};
+  std::string text = "first,second\n";
+  for (const auto& field : fields) text += csv_field(field) + "," + csv_field(field) + "\n";
+  spill(folder / "a.csv", text);
+  const auto rows = read_csv(folder / "a.csv", {});
+  ASSERT_EQ(rows.size(), fields.size());
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    EXPECT_EQ(rows[i].get("first"), fields[i]);
+    EXPECT_EQ(rows[i].get("second"), fields[i]);
+  }
+}
+
+TEST(Csv, BadFilesAreNamed) {
+  const testing::TemporaryFolder folder;
+  const auto message = [&](const std::string& text) {
+    spill(folder / "bad.csv", text);
+    return message_of<DataError>([&] { read_csv(folder / "bad.csv", {"name"}); });
+  };
+  const std::string file = "'" + (folder / "bad.csv").string() + "'";
+  EXPECT_EQ(message("a,b\n"), file + " has no column 'name' in its first line");
+  EXPECT_EQ(message(""), file + " has no column 'name' in its first line");
+  EXPECT_EQ(message("name,b\n1,2\n3\n"), file + ", line 3: 1 fields, where the first line has 2");
+  EXPECT_EQ(message("name\na\n\"b\nc\n"), file + ", line 3: a quotation mark is not closed");
+  EXPECT_NE(message_of<DataError>([&] { read_csv(folder / "none.csv", {}); }).find("none.csv"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace nagl
