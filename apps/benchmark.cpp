@@ -1,417 +1,153 @@
-#include "benchmark.h"
+#include "nagl/jobs/benchmark.h"
 
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <iostream>
-#include <map>
-#include <set>
 
-#include "engine_runtime.h"
-#include "exit_code.h"
-#include "interrupt.h"
-#include "nagl/core/device.h"
+#include "commands.h"
+#include "console.h"
+#include "flags.h"
 #include "nagl/core/duration.h"
-#include "nagl/core/error.h"
-#include "nagl/core/memory.h"
-#include "nagl/core/progress.h"
-#include "nagl/core/version.h"
-#include "nagl/nn/frozen_linear.h"
-#include "nagl/nn/nearest_neighbor.h"
 
 namespace nagl::apps {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr int kWarmUps = 3;
-constexpr std::size_t kLeastRounds = 5;
-constexpr double kPublishedEpisodes = 20 * 500;  // of a training by the published recipe
-constexpr const char* kThroughput = "throughput";
-constexpr const char* kTraining = "training";
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// Seconds that `run` takes, all that it asks of the device included.
-double time_of(const std::function<void()>& run, at::Device device) {
-  const auto start = Clock::now();
-  run();
-  synchronize(device);
-  return seconds_since(start);
-}
-
-double quantile(std::vector<double> values, double share) {
-  std::sort(values.begin(), values.end());
-  const auto place = share * static_cast<double>(values.size() - 1);
-  return values[static_cast<std::size_t>(place + 0.5)];
-}
-double median(const std::vector<double>& values) { return quantile(values, 0.5); }
-
-/// Pictures that no two patches of which are alike, as the backbone takes them.
-at::Tensor made_up_pictures(std::int64_t count, ImageSize size, at::Device device) {
-  return torch::randn({count, 3, size.height, size.width}).to(device);
-}
-
-BenchmarkSubject make_subject(const BenchmarkArguments& arguments) {
-  BenchmarkSubject subject;
-  subject.image_size = parse_image_size(arguments.runtime.image_size.value_or(kDefaultImageSize));
-  subject.backbone = load_backbone(arguments.runtime, arguments.random_weights);
-  const Backbone& backbone = *subject.backbone;
-  const auto [height, width] = subject.image_size;
-  backbone.check_image_size(height, width);
-  subject.grid = {height / backbone.patch(), width / backbone.patch()};
-  subject.picture = arguments.picture;
-  torch::manual_seed(0);
-  NaglHeadOptions options;
-  options.width = backbone.width();
-  options.check();
-  subject.head = NaglHead(options);
-  subject.head->initialize(0);
-  subject.head->to(backbone.device());
-  const auto encode = [&](std::int64_t count) {
-    std::vector<at::Tensor> features;
-    for (std::int64_t i = 0; i < count; ++i) {
-      features.push_back(backbone.encode(made_up_pictures(1, subject.image_size, at::kCPU)));
-    }
-    return at::cat(features);
-  };
-  // Of each abnormal reference a twentieth shows the defect.
-  const std::int64_t patches = subject.grid.size();
-  const at::Tensor mask = at::zeros({arguments.abnormal_shots, patches}, at::kBool);
-  mask.slice(1, patches / 2, patches / 2 + std::max<std::int64_t>(1, patches / 20)).fill_(true);
-  subject.references = ReferenceFeatures::of_pictures(
-      encode(arguments.normal_shots), encode(arguments.abnormal_shots), mask.to(backbone.device()));
-  return subject;
-}
-
-/// A product of square matrices, for what the processor can do at all.
-std::vector<BenchmarkPart> matrix_parts(const Backbone& backbone) {
-  const std::int64_t side = backbone.device().is_cpu() ? 2048 : 8192;
-  const auto options =
-      at::TensorOptions().device(backbone.device()).dtype(scalar_type(backbone.precision()));
-  const at::Tensor a = torch::randn({side, side}, options), b = torch::randn({side, side}, options);
-  torch::nn::Linear layer(side, side);
-  layer->to(backbone.device(), scalar_type(backbone.precision()));
-  const auto frozen = std::make_shared<FrozenLinear>(layer);
-  const auto operations = 2 * std::pow(static_cast<double>(side), 3);
-  return {{"matrix_product", fmt::format("{0} x {0}, Torch's own", side), [a, b] { at::mm(a, b); },
-           operations},
-          {"packed_product", fmt::format("{0} x {0}, as the backbone's layers", side),
-           [a, frozen] { frozen->forward(a); }, operations}};
-}
-
-std::vector<BenchmarkPart> engine_parts(const BenchmarkSubject& subject,
-                                        const BenchmarkArguments& arguments) {
-  const auto backbone = subject.backbone;
-  const at::Device device = backbone->device();
-  const auto bank = std::make_shared<const ReferenceBank>(subject.references, subject.head,
-                                                          subject.grid, backbone->precision());
-  const at::Tensor picture = made_up_pictures(1, subject.image_size, device);
-  const at::Tensor features = backbone->encode(picture);
-  const auto rows = std::make_shared<const NeighborRows>(
-      subject.references.normal, backbone->precision() != Precision::kFloat32 && device.is_cuda());
-  const auto found = nearest_neighbors(features[0], *rows);
-  QueryPatches query;
-  query.features = features;
-  query.residuals = features - rows->rows.index_select(0, found.index).unsqueeze(0);
-  query.normal_cosine = found.max_cosine.unsqueeze(0);
-  query.grid = subject.grid;
-  query.positions = position_encoding(subject.grid, backbone->width()).to(device);
-  const at::Tensor proxies =
-      torch::randn({1, subject.head->options().proxies, backbone->width()}).to(device);
-  const auto whole = [bank, picture](const std::shared_ptr<const Backbone>& by, Method method) {
-    image_score(bank->score(by->encode(picture), method)[0].to(at::kCPU));
-  };
-  const double patches = static_cast<double>(subject.grid.size());
-  const double compared = 2 * patches * static_cast<double>(rows->size() * backbone->width());
-  const double passed = backbone->operations(subject.image_size.height, subject.image_size.width);
-
-  auto parts = matrix_parts(*backbone);
-  parts.push_back(
-      {"backbone", "the picture's patch features", [=] { backbone->encode(picture); }, passed});
-  parts.push_back({"neighbors", fmt::format("nearest of {} normal patches", rows->size()),
-                   [=] { nearest_neighbors(features[0], *rows); }, compared});
-  parts.push_back({"afl", "what the head learns of the query, and its score",
-                   [=, head = subject.head]() mutable {
-                     mean_cosine(query.features, head->learn(proxies, query));
-                   },
-                   0});
-  parts.push_back({"query", "from tensor to patch scores and image score, method nagl",
-                   [=] { whole(backbone, Method::kNagl); }, passed + compared});
-  parts.push_back({"query_normal_nn", "the same, method normal_nn",
-                   [=] { whole(backbone, Method::kNormalNn); }, passed + compared});
-  if (device.is_cuda()) {
-    const auto eager = load_backbone(arguments.runtime, arguments.random_weights, /*graphs=*/false);
-    parts.push_back({"backbone_no_graph", "each kernel launched by itself",
-                     [=] { eager->encode(picture); }, passed});
-    parts.push_back({"query_no_graph", "each kernel launched by itself",
-                     [=] { whole(eager, Method::kNagl); }, passed + compared});
-  }
-  return parts;
-}
-
-/// One run of `nagl benchmark`.
-class Benchmark {
- public:
-  explicit Benchmark(const BenchmarkArguments& arguments) : arguments_(arguments) {}
-
-  int run() {
-    configure_numerics();
-    set_threads(arguments_.runtime);
-    const c10::InferenceMode guard;
-    subject_ = make_subject(arguments_);
-    parts_ = engine_parts(subject_, arguments_);
-    for (auto& part : picture_parts(subject_)) parts_.push_back(std::move(part));
-    choose();
-    catch_interrupts();
-    reset_peak_device_memory(device());
-    time_parts();
-    if (wanted(kThroughput)) time_batches();
-    if (wanted(kTraining)) {
-      const c10::InferenceMode training(false);
-      training_ = training_rate(subject_, arguments_.normal_shots);
-    }
-    if (arguments_.json) {
-      fmt::print(std::cout, "{}\n", dump_json(describe(), 2));
-    } else {
-      print();
-    }
-    return kSuccess;
-  }
-
- private:
-  at::Device device() const { return subject_.backbone->device(); }
-
-  bool wanted(const std::string& name) const {
-    const auto& names = arguments_.parts;
-    return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
-  }
-
-  void choose() {
-    std::set<std::string> known = {kThroughput, kTraining};
-    for (const auto& part : parts_) known.insert(part.name);
-    for (const auto& name : arguments_.parts) {
-      if (!known.contains(name)) {
-        throw ConfigError(
-            fmt::format("there is no part '{}'; there are {}", name, fmt::join(known, ", ")));
-      }
-    }
-    std::erase_if(parts_, [&](const BenchmarkPart& part) { return !wanted(part.name); });
-  }
-
-  void check_interrupt() const {
-    if (interrupted()) throw Error("interrupted; a measurement that is not whole is not shown");
-  }
-
-  void time_parts() {
-    if (parts_.empty()) return;
-    double round_seconds = 0;
-    for (int i = 0; i < kWarmUps; ++i) {
-      const auto start = Clock::now();
-      for (const auto& part : parts_) {
-        time_of(part.run, device());
-        check_interrupt();
-      }
-      round_seconds = seconds_since(start);
-    }
-    const auto fitting = static_cast<std::size_t>(arguments_.seconds / round_seconds);
-    const std::size_t rounds = arguments_.rounds > 0 ? static_cast<std::size_t>(arguments_.rounds)
-                                                     : std::max(kLeastRounds, fitting);
-    Progress progress("measuring, round", static_cast<std::int64_t>(rounds));
-    for (std::size_t round = 0; round < rounds; ++round) {
-      for (const auto& part : parts_) {
-        times_[part.name].push_back(time_of(part.run, device()));
-        check_interrupt();
-      }
-      progress.update(static_cast<std::int64_t>(round + 1));
-    }
-  }
-
-  /// Pictures a second, from tensors in memory to patch scores, at growing batches.
-  void time_batches() {
-    constexpr std::size_t kRepeats = 5;
-    const ReferenceBank bank(subject_.references, subject_.head, subject_.grid,
-                             subject_.backbone->precision());
-    std::vector<std::int64_t> batches;
-    const std::int64_t given = arguments_.runtime.batch_size;
-    for (std::int64_t n = 1; n <= (device().is_cpu() ? 8 : 256); n *= 2) batches.push_back(n);
-    if (given > 0) batches = {given};
-    Progress progress("measuring, batch", static_cast<std::int64_t>(batches.size()));
-    for (const auto batch : batches) try {
-        const at::Tensor pictures = made_up_pictures(batch, subject_.image_size, device());
-        const auto pass = [&] {
-          bank.score(subject_.backbone->encode(pictures), Method::kNagl).to(at::kCPU);
-        };
-        std::vector<double> times, backbone_times;
-        time_of(pass, device());
-        time_of(pass, device());  // the second may record a graph
-        for (std::size_t i = 0; i < kRepeats; ++i) {
-          times.push_back(time_of(pass, device()));
-          backbone_times.push_back(time_of([&] { subject_.backbone->encode(pictures); }, device()));
-          check_interrupt();
-        }
-        batches_.push_back({batch, static_cast<double>(batch) / median(times),
-                            static_cast<double>(batch) / median(backbone_times)});
-        progress.update(static_cast<std::int64_t>(batches_.size()));
-      } catch (const c10::OutOfMemoryError&) {
-        if (batches_.empty()) throw;
-        break;
-      }
-  }
-
-  std::optional<double> median_of(const std::string& name) const {
-    const auto found = times_.find(name);
-    if (found == times_.end()) return std::nullopt;
-    return median(found->second);
-  }
-
-  /// The larger rate of the two products, in GFLOP/s.
-  std::optional<double> matrix_rate() const {
-    std::optional<double> rate;
-    for (const auto& part : parts_) {
-      if (part.name != "matrix_product" && part.name != "packed_product") continue;
-      rate = std::max(rate.value_or(0), part.operations / *median_of(part.name) / 1e9);
-    }
-    return rate;
-  }
-
-  Json describe() const {
-    const Backbone& backbone = *subject_.backbone;
-    Json all = describe_backbone(backbone);
-    all["versions"] = {{"nagl", version()}, {"torch", TORCH_VERSION}};
-    all["image_size"] = {subject_.image_size.height, subject_.image_size.width};
-    all["normal_shots"] = arguments_.normal_shots;
-    all["abnormal_shots"] = arguments_.abnormal_shots;
-    std::int64_t head = 0;
-    for (const auto& parameter : subject_.head->parameters()) head += parameter.numel();
-    all["parameters"] = {{"backbone", backbone.used_parameters()}, {"head", head}};
-    const auto rate = matrix_rate();
-    Json& parts = all["parts"] = Json::object();
-    for (const auto& part : parts_) {
-      const auto& times = times_.at(part.name);
-      Json& entry = parts[part.name];
-      entry = {{"median_ms", 1e3 * median(times)},
-               {"p95_ms", 1e3 * quantile(times, 0.95)},
-               {"least_ms", 1e3 * quantile(times, 0)},
-               {"rounds", times.size()}};
-      if (part.operations == 0) continue;
-      const double achieved = part.operations / median(times) / 1e9;
-      entry["gflop"] = part.operations / 1e9;
-      entry["gflop_per_second"] = achieved;
-      if (rate) entry["share_of_matrix_product"] = achieved / *rate;
-    }
-    const auto alone = median_of("backbone");
-    for (const char* name : {"query", "query_normal_nn"}) {
-      if (const auto time = median_of(name); time && alone) {
-        all["ratios"][std::string(name) + "_over_backbone"] = *time / *alone;
-      }
-    }
-    if (rate) all["matrix_product_gflop_per_second"] = *rate;
-    for (const auto& batch : batches_) {
-      Json entry = {{"batch", batch.size},
-                    {"pictures_per_second", batch.rate},
-                    {"backbone_pictures_per_second", batch.backbone_rate},
-                    {"backbone_gflop_per_second", backbone_gflops(batch)}};
-      if (rate) entry["backbone_share_of_matrix_product"] = backbone_gflops(batch) / *rate;
-      all["throughput"].push_back(std::move(entry));
-    }
-    if (!batches_.empty()) all["best_batch"] = best_batch().size;
-    if (training_) {
-      all["training_episodes_per_second"] = *training_;
-      all["training_20x500_seconds"] = kPublishedEpisodes / *training_;
-    }
-    all["peak_memory_mib"] = peak_memory_mib();
-    if (const auto held = peak_device_memory_mib(device())) all["peak_device_memory_mib"] = *held;
-    return all;
-  }
-
-  struct Batch {
-    std::int64_t size;
-    double rate, backbone_rate;  ///< pictures a second
-  };
-
-  const Batch& best_batch() const {
-    return *std::max_element(batches_.begin(), batches_.end(),
-                             [](const Batch& a, const Batch& b) { return a.rate < b.rate; });
-  }
-
-  double backbone_gflops(const Batch& batch) const {
-    return batch.backbone_rate *
-           subject_.backbone->operations(subject_.image_size.height, subject_.image_size.width) /
-           1e9;
-  }
-
-  void print() const {
-    const Json all = describe();
-    const auto line = [](const std::string& text) { std::cout << text << "\n"; };
-    line(fmt::format("{}, {}, {} threads", all["device"].get<std::string>(),
-                     all["precision"].get<std::string>(), all["threads"].get<int>()));
-    line(subject_.backbone->describe());
-    line(fmt::format("{} x {}, {} normal and {} abnormal references", subject_.image_size.height,
-                     subject_.image_size.width, arguments_.normal_shots,
-                     arguments_.abnormal_shots));
-    line(fmt::format("{:.1f} M parameters in the backbone, {:.1f} M in the head\n",
-                     all["parameters"]["backbone"].get<double>() / 1e6,
-                     all["parameters"]["head"].get<double>() / 1e6));
-    if (!parts_.empty()) {
-      line(fmt::format("{:<18} {:>9} {:>9} {:>9} {:>6}  what", "part", "median ms", "p95 ms",
-                       "GFLOP/s", "share"));
-    }
-    for (const auto& part : parts_) {
-      const Json& entry = all["parts"][part.name];
-      const auto optional = [&](const char* key, double factor, const char* unit) {
-        return entry.contains(key)
-                   ? fmt::format("{:.0f}{}", factor * entry[key].get<double>(), unit)
-                   : std::string();
-      };
-      line(fmt::format("{:<18} {:>9.2f} {:>9.2f} {:>9} {:>6}  {}", part.name,
-                       entry["median_ms"].get<double>(), entry["p95_ms"].get<double>(),
-                       optional("gflop_per_second", 1, ""),
-                       optional("share_of_matrix_product", 100, " %"), part.meaning));
-    }
-    if (all.contains("ratios")) line("");
-    for (const char* name : {"query", "query_normal_nn"}) {
-      const std::string key = std::string(name) + "_over_backbone";
-      if (all.contains("ratios") && all["ratios"].contains(key)) {
-        line(fmt::format("{} over backbone: {:.3f}", name, all["ratios"][key].get<double>()));
-      }
-    }
-    if (!batches_.empty()) line("");
-    for (const auto& batch : batches_) {
-      const auto rate = matrix_rate();
-      const std::string share =
-          rate ? fmt::format(", {:.0f} %", 100 * backbone_gflops(batch) / *rate) : "";
-      line(fmt::format("batch {:>3}: {:.2f} pictures/s (backbone alone {:.2f}, {:.0f} GFLOP/s{}){}",
-                       batch.size, batch.rate, batch.backbone_rate, backbone_gflops(batch), share,
-                       &batch == &best_batch() ? "  best" : ""));
-    }
-    if (training_) {
-      line(fmt::format("\ntraining: {:.1f} episodes/s; 20 x 500 take {}", *training_,
-                       format_duration(kPublishedEpisodes / *training_)));
-    }
-    line(fmt::format(
-        "\npeak memory {:.0f} MiB{}", peak_memory_mib(),
-        all.contains("peak_device_memory_mib")
-            ? fmt::format(", of the device {:.0f} MiB", all["peak_device_memory_mib"].get<double>())
-            : ""));
-  }
-
-  const BenchmarkArguments& arguments_;
-  BenchmarkSubject subject_;
-  std::vector<BenchmarkPart> parts_;
-  std::map<std::string, std::vector<double>> times_;  ///< seconds
-  std::vector<Batch> batches_;
-  std::optional<double> training_;
+struct BenchmarkFlags {
+  jobs::BenchmarkOptions options;
+  std::optional<ImageSize> image_size;
+  std::optional<Precision> precision;
+  bool json = false;
 };
+
+void line(const std::string& text) { std::cout << text << "\n"; }
+
+void print_parts(const jobs::BenchmarkResult& result) {
+  if (result.parts.empty()) return;
+  line(fmt::format("{:<18} {:>9} {:>9} {:>9} {:>6}  what", "part", "median ms", "p95 ms", "GFLOP/s",
+                   "share"));
+  for (const auto& [name, meaning] : result.parts) {
+    const Json& entry = result.all["parts"][name];
+    const auto optional = [&](const char* key, double factor, const char* unit) {
+      return entry.contains(key) ? fmt::format("{:.0f}{}", factor * entry[key].get<double>(), unit)
+                                 : std::string();
+    };
+    line(fmt::format("{:<18} {:>9.2f} {:>9.2f} {:>9} {:>6}  {}", name,
+                     entry["median_ms"].get<double>(), entry["p95_ms"].get<double>(),
+                     optional("gflop_per_second", 1, ""),
+                     optional("share_of_matrix_product", 100, " %"), meaning));
+  }
+}
+
+void print_batches(const Json& all) {
+  if (!all.contains("throughput")) return;
+  line("");
+  for (const auto& batch : all["throughput"]) {
+    const auto number = [&](const char* key) { return batch[key].get<double>(); };
+    const std::string share =
+        batch.contains("backbone_share_of_matrix_product")
+            ? fmt::format(", {:.0f} %", 100 * number("backbone_share_of_matrix_product"))
+            : "";
+    line(fmt::format("batch {:>3}: {:.2f} pictures/s (backbone alone {:.2f}, {:.0f} GFLOP/s{}){}",
+                     batch["batch"].get<std::int64_t>(), number("pictures_per_second"),
+                     number("backbone_pictures_per_second"), number("backbone_gflop_per_second"),
+                     share, batch["batch"] == all["best_batch"] ? "  best" : ""));
+  }
+}
+
+void print(const jobs::BenchmarkOptions& options, const jobs::BenchmarkResult& result) {
+  const Json& all = result.all;
+  line(fmt::format("{}, {}, {} threads", all["device"].get<std::string>(),
+                   all["precision"].get<std::string>(), all["threads"].get<int>()));
+  line(result.backbone);
+  line(fmt::format("{} x {}, {} normal and {} abnormal references", options.image_size.height,
+                   options.image_size.width, options.normal_shots, options.abnormal_shots));
+  line(fmt::format("{:.1f} M parameters in the backbone, {:.1f} M in the head\n",
+                   all["parameters"]["backbone"].get<double>() / 1e6,
+                   all["parameters"]["head"].get<double>() / 1e6));
+  print_parts(result);
+  if (all.contains("ratios")) line("");
+  for (const char* name : {"query", "query_normal_nn"}) {
+    const std::string key = std::string(name) + "_over_backbone";
+    if (all.contains("ratios") && all["ratios"].contains(key)) {
+      line(fmt::format("{} over backbone: {:.3f}", name, all["ratios"][key].get<double>()));
+    }
+  }
+  print_batches(all);
+  if (all.contains("training_episodes_per_second")) {
+    line(fmt::format("\ntraining: {:.1f} episodes/s; 20 x 500 take {}",
+                     all["training_episodes_per_second"].get<double>(),
+                     format_duration(all["training_20x500_seconds"].get<double>())));
+  }
+  line(fmt::format(
+      "\npeak memory {:.0f} MiB{}", all["peak_memory_mib"].get<double>(),
+      all.contains("peak_device_memory_mib")
+          ? fmt::format(", of the device {:.0f} MiB", all["peak_device_memory_mib"].get<double>())
+          : ""));
+}
+
+void run_benchmark(BenchmarkFlags& flags, const jobs::BenchmarkParts& more) {
+  if (flags.image_size) flags.options.image_size = *flags.image_size;
+  if (flags.precision) flags.options.precision = *flags.precision;
+  Console console;
+  const jobs::BenchmarkResult result =
+      jobs::benchmark(flags.options, more, console.observer());
+  console.clear();
+  if (flags.json) {
+    fmt::print(std::cout, "{}\n", dump_json(result.all, 2));
+  } else {
+    print(flags.options, result);
+  }
+}
 
 }  // namespace
 
-int run_benchmark(const BenchmarkArguments& arguments) { return Benchmark(arguments).run(); }
+void add_benchmark(CLI::App& app, const jobs::BenchmarkParts& more) {
+  auto flags = std::make_shared<BenchmarkFlags>();
+  jobs::BenchmarkOptions& options = flags->options;
+  auto* command = app.add_subcommand(
+      "benchmark",
+      "Measure the speed of everything on this machine: the parts of a query and the whole, "
+      "batches, training, memory, and how much of the processor's matrix products is reached. "
+      "Parts are taken in turn, after a warm-up; times are medians.\n\n"
+      "  nagl benchmark\n"
+      "  nagl benchmark --random-weights --device cuda --precision bfloat16 --json\n"
+      "  nagl benchmark --parts backbone,query --layer 11 --seconds 60");
+  constexpr const char* kWhat = "What is measured";
+  command->add_option("--normal-shots", options.normal_shots, "Normal references of the query")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str()
+      ->group(kWhat);
+  command->add_option("--abnormal-shots", options.abnormal_shots, "Abnormal references of it")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str()
+      ->group(kWhat);
+  command
+      ->add_flag("--random-weights", options.random_weights,
+                 "Measure a ViT-S/14 with random weights: no backbone file is needed")
+      ->group(kWhat);
+  command
+      ->add_option("--picture", options.picture,
+                   "Picture that is decoded (default: one of 1024 x 1024 is made)")
+      ->group(kWhat);
+  command
+      ->add_option("--parts", options.parts,
+                   "Only these, of the names that the table has in its first column; throughput "
+                   "and training are such names too")
+      ->delimiter(',')
+      ->group(kWhat);
+  constexpr const char* kHow = "How";
+  command
+      ->add_option("--seconds", options.seconds, "Time for the parts; there are at least 5 rounds")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str()
+      ->group(kHow);
+  command->add_option("--rounds", options.rounds, "Exactly so many rounds, whatever they take")
+      ->check(CLI::Range(1, 100000))
+      ->group(kHow);
+  command->add_flag("--json", flags->json, "Print JSON")->group(kHow);
+  add_backbone_flags(*command, options.runtime, options.layer, flags->image_size, flags->precision);
+  command->callback([flags, more] { run_benchmark(*flags, more); });
+}
 
 }  // namespace nagl::apps

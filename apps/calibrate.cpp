@@ -1,70 +1,64 @@
+#include "nagl/jobs/calibrate.h"
+
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <spdlog/spdlog.h>
 
 #include <iostream>
 
-#include "calibrate_arguments.h"
-#include "exit_code.h"
-#include "nagl/core/atomic_file.h"
-#include "nagl/core/error.h"
+#include "commands.h"
+#include "console.h"
 #include "nagl/core/options.h"
-#include "nagl/core/progress.h"
-#include "nagl/dataset/pictures.h"
-#include "nagl/detection/bank.h"
-#include "references.h"
+#include "picture_flags.h"
 
 namespace nagl::apps {
 namespace {
 
-std::vector<std::filesystem::path> pictures_of(const std::vector<std::filesystem::path>& paths) {
-  std::vector<std::filesystem::path> pictures;
-  if (paths.empty()) return pictures;
-  for (const auto& file : choose_references(paths, 0)) pictures.push_back(file.path);
-  return pictures;
+void run_calibrate(const jobs::CalibrateOptions& options, bool json) {
+  Console console;
+  const Calibration calibration = jobs::calibrate(options, console.observer());
+  console.clear();
+  if (json) {
+    std::cout << dump_json(option_to_json(calibration), 2) << "\n";
+    return;
+  }
+  fmt::print(std::cout,
+             "{}: anomalous above an image score of {:.4f}; regions above {:.4f} of the map\n",
+             options.bank.string(), calibration.image_threshold, calibration.map_threshold);
+  for (const auto& sentence : trust_in(calibration)) fmt::print(std::cout, "  {}\n", sentence);
 }
 
 }  // namespace
 
-int run_calibrate(const CalibrateArguments& arguments) {
-  CalibrationOptions options = arguments.options;
-  if (arguments.best_f1) options.rule = ThresholdRule::kBestF1;
-  options.check();
-  const CalibrationPictures pictures{pictures_of(arguments.normal),
-                                     pictures_of(arguments.abnormal)};
-  if (arguments.best_f1 && pictures.abnormal.empty()) {
-    throw ConfigError("--best-f1 needs pictures of defects; give --abnormal");
-  }
-  AtomicFile probe(arguments.bank);  // never committed: what cannot be written is said at once
-  Bank bank = load_bank(arguments.bank, parse_device(arguments.runtime.device));
-  const Runtime runtime = start_runtime_for(arguments.bank, bank, {}, arguments.runtime);
-  const std::size_t good = pictures.normal.empty() ? bank.normal.size() : pictures.normal.size();
-  Progress progress("calibrating", static_cast<std::int64_t>(good + pictures.abnormal.size()));
-  std::int64_t done = 0;
-  std::vector<std::filesystem::path> left_aside;
-  const Calibration calibration = calibrate(
-      runtime.backbone, bank, pictures, options, runtime.batch_size,
-      [&](const Image&) { progress.update(done++); }, &left_aside);
-  progress.clear();
-  for (const auto& path : left_aside) {
-    spdlog::warn(
-        "'{}' is the bank's only picture of a defect: scored against itself it would say nothing, "
-        "so it does not count",
-        path.string());
-  }
-  bank.calibration = calibration;
-  save_bank(arguments.bank, bank, *runtime.backbone);
-  if (arguments.json) {
-    std::cout << dump_json(option_to_json(calibration), 2) << "\n";
-  } else {
-    fmt::print(std::cout,
-               "{}: anomalous above an image score of {:.4f}; regions above {:.4f} of the map\n",
-               arguments.bank.string(), calibration.image_threshold, calibration.map_threshold);
-    for (const auto& sentence : trust_in(calibration)) {
-      fmt::print(std::cout, "  {}\n", sentence);
-    }
-  }
-  return kSuccess;
+void add_calibrate(CLI::App& app, int&) {
+  auto options = std::make_shared<jobs::CalibrateOptions>();
+  auto json = std::make_shared<bool>(false);
+  auto* command = app.add_subcommand(
+      "calibrate",
+      "Choose thresholds for a bank, so that nagl score can say normal or anomalous, and list "
+      "regions.\nA picture that is one of the bank's references is scored with itself left out.\n\n"
+      "  nagl calibrate --bank part.safetensors\n"
+      "  nagl calibrate --bank part.safetensors --normal more_good/ --abnormal known_defects/\n");
+  command->add_option("--bank", options->bank, "A bank that nagl enroll wrote")->required();
+  command
+      ->add_option("--normal", options->normal,
+                   "Good pictures, in the bank or not (default: the bank's own, from where they "
+                   "were enrolled); may be repeated")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--abnormal", options->abnormal, "Pictures of known defects; may be repeated")
+      ->allow_extra_args(false);
+  auto* rate = command
+                   ->add_option("--false-alarm-rate", options->calibration.false_alarm_rate,
+                                "Share of good pictures that may be called anomalous")
+                   ->capture_default_str();
+  command
+      ->add_flag_callback(
+          "--best-f1", [options] { options->calibration.rule = ThresholdRule::kBestF1; },
+          "Rather the threshold that tells the known defects from the good pictures best")
+      ->excludes(rate);
+  command->add_flag("--json", *json, "Print the calibration as JSON");
+  add_backbone_flags(*command, options->runtime, options->encoding);
+  command->callback([options, json] { run_calibrate(*options, *json); });
 }
 
 }  // namespace nagl::apps

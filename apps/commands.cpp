@@ -20,7 +20,7 @@ void add_commands(CLI::App& app, int& exit_code) {
   add_evaluate(app, exit_code);
   add_inspect(app, exit_code);
   add_synth(app, exit_code);
-  add_benchmark(app, exit_code);
+  add_benchmark(app, jobs::picture_parts);
   add_completion(app, exit_code);
 }
 

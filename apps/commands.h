@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "nagl/jobs/benchmark.h"
+
 namespace nagl::apps {
 
 /// All commands of this build. commands.cpp has them; a build of the engine alone has
@@ -21,7 +23,8 @@ void add_train(CLI::App& app, int& exit_code);
 void add_evaluate(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_synth(CLI::App& app, int& exit_code);
-void add_benchmark(CLI::App& app, int& exit_code);
+/// @param more parts to measure beside those of the engine
+void add_benchmark(CLI::App& app, const jobs::BenchmarkParts& more);
 void add_completion(CLI::App& app, int& exit_code);
 
 }  // namespace nagl::apps

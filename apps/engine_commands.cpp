@@ -1,14 +1,13 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
-#include "benchmark.h"
 #include "commands.h"
 #include "nagl/core/device.h"
 #include "nagl/core/version.h"
 
 namespace nagl::apps {
 
-void add_commands(CLI::App& app, int& exit_code) { add_benchmark(app, exit_code); }
+void add_commands(CLI::App& app, int&) { add_benchmark(app, {}); }
 
 const char* description() {
   return "The part of nagl that takes and gives tensors, built without OpenCV: it has one command, "
@@ -20,7 +19,5 @@ std::string version_text() {
   return fmt::format("nagl {}, the engine alone\nTorch {}\ndevice {}", version(), TORCH_VERSION,
                      describe_device(parse_device("auto")));
 }
-
-std::vector<BenchmarkPart> picture_parts(const BenchmarkSubject&) { return {}; }
 
 }  // namespace nagl::apps

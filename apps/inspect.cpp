@@ -1,63 +1,28 @@
-#include <c10/core/ScalarType.h>
+#include "nagl/jobs/inspect.h"
+
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
-#include <numeric>
+#include <map>
 
 #include "commands.h"
+#include "console.h"
 #include "exit_code.h"
-#include "interrupt.h"
+#include "flags.h"
 #include "nagl/core/error.h"
-#include "nagl/core/json.h"
-#include "nagl/core/progress.h"
-#include "nagl/dataset/dataset_check.h"
-#include "nagl/model/weights.h"
 
 namespace nagl::apps {
 namespace {
 
-struct InspectArguments {
+struct InspectFlags {
   std::filesystem::path path;
-  std::optional<std::string> format;
+  std::optional<DatasetFormat> format;
   DecodeOptions decode;
   bool json = false;
 };
-
-/// A metadata text that is JSON itself is shown as such.
-Json value_of(const std::string& text) {
-  const bool nested = text.starts_with('{') || text.starts_with('[');
-  Json value = nested ? Json::parse(text, nullptr, /*allow_exceptions=*/false) : Json(text);
-  return value.is_discarded() ? Json(text) : value;
-}
-
-std::int64_t count_of(const WeightsFile::Entry& entry) {
-  return std::accumulate(entry.shape.begin(), entry.shape.end(), std::int64_t{1},
-                         std::multiplies<>());
-}
-
-Json describe(const WeightsFile& file) {
-  Json tensors = Json::array(), metadata = Json::object();
-  std::int64_t values = 0;
-  std::uint64_t bytes = 0;
-  for (const auto& [name, entry] : file.entries()) {
-    tensors.push_back({{"name", name},
-                       {"type", c10::toString(entry.dtype)},
-                       {"shape", entry.shape},
-                       {"bytes", entry.size}});
-    values += count_of(entry);
-    bytes += entry.size;
-  }
-  for (const auto& [key, text] : file.metadata()) metadata[key] = value_of(text);
-  return {{"file", file.path().string()},
-          {"checksum", file.checksum()},
-          {"values", values},
-          {"bytes", bytes},
-          {"metadata", metadata},
-          {"tensors", tensors}};
-}
 
 void print_indented(const std::string& key, const Json& value, int depth) {
   const std::string margin(static_cast<std::size_t>(2 * depth), ' ');
@@ -76,12 +41,7 @@ void print_indented(const std::string& key, const Json& value, int depth) {
   }
 }
 
-void print_weights(const InspectArguments& arguments) {
-  const Json described = describe(WeightsFile(arguments.path));
-  if (arguments.json) {
-    fmt::print(std::cout, "{}\n", dump_json(described, 2));
-    return;
-  }
+void print_weights(const Json& described) {
   fmt::print(std::cout, "{}\n", described["file"].get<std::string>());
   for (const auto& [key, value] : described["metadata"].items()) print_indented(key, value, 1);
   fmt::print(std::cout, "  checksum of the tensors: {}\n\n",
@@ -98,19 +58,6 @@ void print_weights(const InspectArguments& arguments) {
   fmt::print(std::cout, "\n{} tensors, {} values, {:.2f} MB\n", described["tensors"].size(),
              described["values"].get<std::int64_t>(),
              static_cast<double>(described["bytes"].get<std::uint64_t>()) / 1e6);
-}
-
-Json describe(const CategoryCheck& check) {
-  Json findings = Json::array();
-  for (const auto& finding : check.findings) {
-    findings.push_back(
-        {{"kind", finding.kind}, {"path", finding.path.string()}, {"detail", finding.detail}});
-  }
-  return {{"name", check.name},
-          {"train", check.train},
-          {"test", check.test},
-          {"picture_sizes", check.picture_sizes},
-          {"findings", findings}};
 }
 
 void print_category(const CategoryCheck& check) {
@@ -134,60 +81,49 @@ void print_category(const CategoryCheck& check) {
   }
 }
 
-/// Looks through a data set. @return the exit code
-int check_data(const InspectArguments& arguments) {
-  DatasetFormat format = DatasetFormat::kAuto;
-  if (arguments.format) parse(*arguments.format, format);
-  arguments.decode.check();
-  const Dataset dataset = read_dataset(arguments.path, format);
-  catch_interrupts();
-  std::optional<Progress> progress;
-  const auto checks = check_dataset(
-      dataset, arguments.decode,
-      [&](std::int64_t done, std::int64_t total) {
-        if (!progress) progress.emplace("looking at pictures", total);
-        progress->update(done);
-      },
-      interrupted);
-  progress.reset();
+void print_dataset(const std::filesystem::path& path, const jobs::DatasetInspection& found) {
+  fmt::print(std::cout, "{}: layout {}, {} categories\n\n", path.string(), to_string(found.format),
+             found.categories.size());
   std::map<std::string, std::int64_t> kinds;
-  for (const auto& check : checks) {
+  for (const auto& check : found.categories) {
+    print_category(check);
     for (const auto& finding : check.findings) ++kinds[finding.kind];
   }
-  if (arguments.json) {
-    Json categories = Json::array();
-    for (const auto& check : checks) categories.push_back(describe(check));
-    fmt::print(std::cout, "{}\n",
-               dump_json({{"path", arguments.path.string()},
-                          {"format", to_string(dataset.format)},
-                          {"categories", categories}},
-                         2));
-  } else {
-    fmt::print(std::cout, "{}: layout {}, {} categories\n\n", arguments.path.string(),
-               to_string(dataset.format), dataset.categories.size());
-    for (const auto& check : checks) print_category(check);
-    std::string summary;
-    for (const auto& [kind, count] : kinds) {
-      summary += fmt::format("{}{} x {}", summary.empty() ? "" : ", ", count, kind);
-    }
-    fmt::print(std::cout, "\n{}\n", summary.empty() ? "nothing to remark" : summary);
+  std::string summary;
+  for (const auto& [kind, count] : kinds) {
+    summary += fmt::format("{}{} x {}", summary.empty() ? "" : ", ", count, kind);
   }
-  if (interrupted()) throw Error("interrupted; what was seen so far is printed");
-  return kinds.contains("broken picture") || kinds.contains("broken mask") ? kDataFailure
-                                                                           : kSuccess;
+  fmt::print(std::cout, "\n{}\n", summary.empty() ? "nothing to remark" : summary);
 }
 
-/// A data set is a folder, or a list of pictures; anything else is taken for a weights file.
-bool is_dataset(const std::filesystem::path& path) {
-  std::error_code error;
-  return std::filesystem::is_directory(path, error) || path.extension() == ".csv" ||
-         path.extension() == ".json";
+int run_inspect(const InspectFlags& flags) {
+  if (!jobs::is_dataset(flags.path)) {
+    const Json described = jobs::inspect_weights(flags.path);
+    if (flags.json) {
+      fmt::print(std::cout, "{}\n", dump_json(described, 2));
+    } else {
+      print_weights(described);
+    }
+    return kSuccess;
+  }
+  Console console;
+  const auto found =
+      jobs::inspect_dataset(flags.path, flags.format.value_or(DatasetFormat::kAuto), flags.decode,
+                            console.observer());
+  console.clear();
+  if (flags.json) {
+    fmt::print(std::cout, "{}\n", dump_json(found.json(flags.path), 2));
+  } else {
+    print_dataset(flags.path, found);
+  }
+  if (!found.complete) throw Error("interrupted; what was seen so far is printed");
+  return found.broken ? kDataFailure : kSuccess;
 }
 
 }  // namespace
 
 void add_inspect(CLI::App& app, int& exit_code) {
-  auto arguments = std::make_shared<InspectArguments>();
+  auto flags = std::make_shared<InspectFlags>();
   auto* command = app.add_subcommand(
       "inspect",
       "Show what is in a file or a data set. Of a backbone, a trained model, a checkpoint or an "
@@ -196,25 +132,16 @@ void add_inspect(CLI::App& app, int& exit_code) {
       "masks of another size, and pictures that stand in train and test.\n\n"
       "  nagl inspect runs/source/model.safetensors\n"
       "  nagl inspect mvtec/");
-  command
-      ->add_option("path", arguments->path, "A safetensors file, a data set's folder or manifest")
+  command->add_option("path", flags->path, "A safetensors file, a data set's folder or manifest")
       ->required();
-  command->add_option(
-      "--format", arguments->format,
-      "Layout of a data set: auto, mvtec, visa, bmad, real_iad, folders or manifest "
-      "(default: auto)");
+  add_parsed_option(*command, "--format", flags->format,
+                    "Layout of a data set: " + listed_names<DatasetFormat>() + " (default: auto)");
   command
-      ->add_option("--bit-depth", arguments->decode.bit_depth,
+      ->add_option("--bit-depth", flags->decode.bit_depth,
                    "Bits a sample of 16-bit pictures really holds")
       ->capture_default_str();
-  command->add_flag("--json", arguments->json, "Print JSON");
-  command->callback([arguments, &exit_code] {
-    if (is_dataset(arguments->path)) {
-      exit_code = check_data(*arguments);
-    } else {
-      print_weights(*arguments);
-    }
-  });
+  command->add_flag("--json", flags->json, "Print JSON");
+  command->callback([flags, &exit_code] { exit_code = run_inspect(*flags); });
 }
 
 }  // namespace nagl::apps

@@ -1,172 +1,84 @@
+#include "nagl/jobs/score.h"
+
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <spdlog/spdlog.h>
+#include <unistd.h>
 
-#include <chrono>
+#include <algorithm>
 #include <iostream>
 
+#include "commands.h"
+#include "console.h"
 #include "exit_code.h"
-#include "interrupt.h"
-#include "nagl/core/atomic_file.h"
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
-#include "nagl/core/options.h"
-#include "nagl/detection/detector.h"
-#include "nagl/detection/reference_scale.h"
-#include "references.h"
-#include "score_run.h"
+#include "picture_flags.h"
 
 namespace nagl::apps {
 namespace {
 
-namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
+struct ScoreFlags {
+  std::vector<std::filesystem::path> queries;  ///< `-`: a list of paths on standard input
+  jobs::WatchOptions watch;
+  jobs::ScoreOptions options;
+  bool json = false, no_overlays = false, no_report = false;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// Finds the region of interest of each picture.
-class RoiFinder {
- public:
-  explicit RoiFinder(fs::path roi) : roi_(std::move(roi)) {
-    std::error_code error;
-    if (!roi_.empty() && fs::is_directory(roi_, error)) index_.emplace(roi_);
-  }
-
-  /// One for all pictures, the references too; empty if there is none.
-  cv::Mat shared() const { return roi_.empty() || index_ ? cv::Mat() : read_mask(roi_); }
-
-  std::optional<fs::path> find(const PictureFile& file) const {
-    if (roi_.empty()) return std::nullopt;
-    auto found = index_ ? index_->find(file) : std::optional(roi_);
-    if (!found) {
-      throw DataError("'" + file.path.string() + "' has no region of interest in '" +
-                      roi_.string() + "'");
-    }
-    return found;
-  }
-
- private:
-  fs::path roi_;
-  std::optional<StemIndex> index_;
+  bool lists() const { return queries.size() == 1 && queries.front() == "-"; }
+  bool streams() const { return !watch.folder.empty() || lists(); }
 };
 
-std::vector<PlannedQuery> find_queries(const ScoreArguments& arguments, const RoiFinder& roi) {
-  std::vector<PlannedQuery> queries;
-  MvtecLocator locator;
-  for (const auto& file : list_pictures(arguments.queries)) {
-    queries.push_back({file, locator.find(file.path), roi.find(file), {}, {}, {}, {}});
-  }
-  return queries;
-}
-
-/// Refuses an output folder whose files would be taken for inputs, now or by the next run.
-void check_inputs_are_safe(const ScoreArguments& arguments, const OutputPlan& plan,
-                           const std::vector<PlannedQuery>& queries,
-                           const ReferencePaths& references) {
-  const auto& given = arguments.references;
-  for (const auto* paths : {&arguments.queries, &given.normal, &given.abnormal}) {
-    for (const auto& path : *paths) plan.check_outside(path);
-  }
-  for (const auto* path : {&given.masks, &arguments.roi, &arguments.watch}) {
-    plan.check_outside(*path);
-  }
-  std::vector<fs::path> files = references.normal;
-  for (const auto& reference : references.abnormal) {
-    files.push_back(reference.picture);
-    files.insert(files.end(), reference.masks.begin(), reference.masks.end());
-  }
-  for (const auto& query : queries) {
-    files.push_back(query.file.path);
-    if (query.roi) files.push_back(*query.roi);
-    if (query.known) {
-      files.insert(files.end(), query.known->masks.begin(), query.known->masks.end());
-    }
-  }
-  plan.check_keeps(files, queries);
-}
-
-void check_arguments(const ScoreArguments& arguments) {
-  const auto& given = arguments.references;
-  if (arguments.queries.empty() == arguments.watch.empty()) {
-    throw ConfigError(arguments.watch.empty()
+void check_queries(const ScoreFlags& flags) {
+  if (flags.queries.empty() == flags.watch.folder.empty()) {
+    throw ConfigError(flags.watch.folder.empty()
                           ? "nothing to score: name pictures, folders, - or --watch FOLDER"
                           : "--watch takes no other pictures");
   }
-  if (arguments.bank.empty() && given.normal.empty()) {
-    throw ConfigError("give good pictures with --normal, or a bank with --bank");
-  }
-  const bool references_given = !given.normal.empty() || !given.abnormal.empty() ||
-                                !given.masks.empty() || given.normal_shots > 0 ||
-                                given.abnormal_shots > 0;
-  if (!arguments.bank.empty() && references_given) {
-    throw ConfigError("a bank has its references; add others to it with nagl enroll --add");
-  }
-  for (const auto& query : arguments.queries) {
-    if (query == "-" && arguments.queries.size() > 1) {
+  for (const auto& query : flags.queries) {
+    if (query == "-" && flags.queries.size() > 1) {
       throw ConfigError("- takes no other pictures; list them all on standard input");
     }
   }
-  if (arguments.sorted && arguments.out.empty()) throw ConfigError("--sorted needs --out");
 }
 
-void check_verdicts(const ScoreArguments& arguments, const Bank& bank) {
-  if (bank.calibration || !(arguments.sorted || arguments.fail_on_anomaly)) return;
-  throw ConfigError(fmt::format("{} needs a calibrated bank: nagl enroll, then nagl calibrate",
-                                arguments.sorted ? "--sorted" : "--fail-on-anomaly"));
-}
+/// Prints the pictures' scores as they come: a table, or JSON lines.
+class ScorePrinter {
+ public:
+  ScorePrinter(Console& console, bool json) : console_(console), json_(json) {}
 
-/// What the arguments describe: a bank of a file, or one of folders.
-struct Prepared {
-  Runtime runtime;
-  Bank bank;
+  void begin(const std::vector<jobs::QueryFile>& queries, const Detector& detector) {
+    calibrated_ = detector.bank().calibration.has_value();
+    for (const auto& query : queries) {
+      name_width_ = std::max(name_width_, query.file.relative().string().size());
+    }
+    if (json_) return;
+    fmt::print(std::cout, "{:<{}}  score   {}label\n", "file", name_width_,
+               calibrated_ ? "verdict    " : "");
+  }
+
+  void print(const jobs::ScoreRecord& record) const {
+    console_.clear();
+    if (json_) {
+      std::cout << dump_json(record.json()) << std::endl;
+      return;
+    }
+    const auto& known = record.query.known;
+    fmt::print(
+        std::cout, "{:<{}}  {}  {}{}\n", record.query.file.relative().string(), name_width_,
+        record.error ? "skipped" : fmt::format("{:.4f}", record.image_score),
+        calibrated_ ? fmt::format("{:<11}", record.error ? "" : to_string(record.verdict)) : "",
+        known ? known->defect : "");
+    std::cout.flush();
+  }
+
+ private:
+  Console& console_;
+  bool json_, calibrated_ = false;
+  std::size_t name_width_ = 4;
 };
 
-Prepared prepare(const ScoreArguments& arguments, const ReferencePaths& references,
-                 const DerivedMaskPlan& derived, LowValueWarning& low_values) {
-  if (!arguments.bank.empty()) {
-    Bank bank = load_bank(arguments.bank, parse_device(arguments.runtime.device));
-    check_verdicts(arguments, bank);
-    Runtime runtime =
-        start_runtime_for(arguments.bank, bank, arguments.references, arguments.runtime);
-    spdlog::info("backbone {}", runtime.backbone->describe());
-    return {std::move(runtime), std::move(bank)};
-  }
-  check_verdicts(arguments, Bank());
-  NewBank bank = start_bank(arguments.references, arguments.runtime);
-  spdlog::info("backbone {}", bank.runtime.backbone->describe());
-  add_references(bank.builder, references, derived, low_values);
-  return {std::move(bank.runtime), bank.builder.finish()};
-}
-
-Json describe_run(const ScoreArguments& arguments, const Runtime& runtime,
-                  const ReferencePaths& references, const Detector& detector,
-                  const std::optional<ColourScale>& scale) {
-  Json run = describe_runtime(runtime);
-  run["method"] = to_string(detector.options().method);
-  if (!arguments.references.model.empty()) run["model"] = arguments.references.model.string();
-  if (!arguments.bank.empty()) run["bank"] = arguments.bank.string();
-  run["options"] = option_to_json(detector.options());
-  if (!arguments.roi.empty()) run["roi"] = arguments.roi.string();
-  run["map_format"] = arguments.map_format;
-  run["colour_scale"] =
-      scale ? Json{{"low", scale->low}, {"high", scale->high}, {"good", scale->good}}
-            : Json("auto");
-  if (detector.bank().calibration) {
-    run["calibration"] = option_to_json(*detector.bank().calibration);
-  }
-  if (arguments.bank.empty()) {
-    run.update(describe_references(references));
-  } else {
-    run["normal"] = option_to_json(detector.bank().normal);
-    run["abnormal"] = option_to_json(detector.bank().abnormal);
-  }
-  return run;
-}
-
-void print_summary(const Json& summary, const OutputPlan& plan, double seconds) {
+void print_summary(const Json& summary, const jobs::OutputPlan& plan) {
   const auto scored = summary["scored"].get<std::size_t>();
+  const auto seconds = summary["seconds"].get<double>();
   fmt::print(std::cout, "\n{} pictures scored in {}", scored, format_duration(seconds));
   if (scored > 0) fmt::print(std::cout, " ({:.2f} s each)", seconds / static_cast<double>(scored));
   if (const auto skipped = summary["skipped"].get<std::size_t>(); skipped > 0) {
@@ -187,120 +99,118 @@ void print_summary(const Json& summary, const OutputPlan& plan, double seconds) 
   fmt::print(std::cout, "results:  {}\n", plan.csv().string());
 }
 
-void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& detector,
-                  const Json& summary) {
-  ScoreReport report;
-  report.facts = {
-      {"method", to_string(detector.options().method)},
-      {"backbone", detector.backbone().describe()},
-      {"references", fmt::format("{} good, {} of defects", detector.bank().normal.size(),
-                                 detector.bank().abnormal.size())}};
-  if (summary["image_auroc"].is_number()) {
-    report.facts.emplace_back("image AUROC",
-                              fmt::format("{:.2f} %", 100 * summary["image_auroc"].get<double>()));
-  }
-  if (const auto& calibration = detector.bank().calibration) {
-    report.threshold = calibration->image_threshold;
-    report.trust = trust_in(*calibration);
-  }
-  report.pictures = run.report();
-  write_file(plan.html(), score_report_html(report));
-}
-
-int exit_code_of(const ScoreArguments& arguments, const Json& summary) {
-  if (arguments.fail_on_anomaly && summary.value("called_anomalous", std::size_t{0}) > 0) {
+int run_score(ScoreFlags& flags) {
+  check_queries(flags);
+  jobs::ScoreOptions& options = flags.options;
+  options.overlays = !flags.no_overlays;
+  options.report = !flags.no_report;
+  Console console;
+  ScorePrinter printer(console, flags.json || flags.streams());
+  auto observer = console.observer<jobs::ScoreObserver>();
+  // Without an output folder there is nothing left to do once nobody sees the scores any more.
+  observer.stop = [&, interrupted = observer.stop] {
+    return interrupted() || (options.out.empty() && !std::cout);
+  };
+  observer.started = [&](const std::vector<jobs::QueryFile>& queries, const Detector& detector) {
+    printer.begin(queries, detector);
+  };
+  observer.scored = [&](const jobs::ScoreRecord& record) { printer.print(record); };
+  const jobs::ScoreResult result =
+      flags.lists() ? jobs::score_listed(options, STDIN_FILENO, observer)
+      : flags.streams() ? jobs::watch_folder(options, flags.watch, observer)
+                        : jobs::score_folder(options, flags.queries, observer);
+  console.clear();
+  if (!flags.json && !flags.streams()) print_summary(result.summary, result.plan);
+  std::cout.flush();
+  if (!std::cout) throw Error("standard output cannot be written");
+  if (!result.complete) throw Error("interrupted; what was scored so far is saved");
+  if (options.needs_verdict && result.summary.value("called_anomalous", std::size_t{0}) > 0) {
     return kAnomalyFound;
   }
-  return summary["skipped"].get<std::size_t>() > 0 ? kDataFailure : kSuccess;
+  return result.summary["skipped"].get<std::size_t>() > 0 ? kDataFailure : kSuccess;
 }
 
 }  // namespace
 
-int run_score(const ScoreArguments& arguments) {
-  const auto start = Clock::now();
-  check_arguments(arguments);
-  OutputPlan plan;
-  plan.out = arguments.out;
-  plan.map_extension = "." + arguments.map_format;
-  plan.overlays = !arguments.no_overlays;
-  plan.report = !arguments.no_report && !arguments.streams();
-  plan.sort = arguments.sorted;
+void add_score(CLI::App& app, int& exit_code) {
+  auto flags = std::make_shared<ScoreFlags>();
+  jobs::ScoreOptions& options = flags->options;
+  auto* command = app.add_subcommand(
+      "score",
+      "Score pictures against reference folders or a bank: for each an image score, an anomaly map "
+      "and an overlay; with a calibrated bank a verdict and regions too.\n\n"
+      "  nagl score --normal good/ --out result/ new/\n"
+      "  nagl score --normal good/ --abnormal bad/ --masks bad_masks/ --method both_nn "
+      "new/a.png\n"
+      "  nagl score --normal good/ --abnormal bad/ --masks bad_masks/ --method nagl --model "
+      "runs/source/model.safetensors new/\n"
+      "  nagl score --bank part.safetensors --out result/ new/        a bank of nagl enroll\n"
+      "  nagl score --bank part.safetensors --watch inbox/            pictures as they come\n"
+      "  find new/ -name '*.png' | nagl score --bank part.safetensors -\n");
+  command->add_option("query", flags->queries,
+                      "Pictures, or folders of them (recursively); - reads a list of paths, one a "
+                      "line, from standard input");
+  command
+      ->add_option("--watch", flags->watch.folder,
+                   "Score the pictures of a folder, and further ones as they appear, one JSON line "
+                   "each, until interrupted")
+      ->group("Queries");
+  command
+      ->add_option("--settle", flags->watch.settle,
+                   "Seconds that a watched file must not have changed before it counts as complete")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str()
+      ->group("Queries");
+  command
+      ->add_option("--roi", options.roi,
+                   "Where to look: a mask picture for all queries, or a folder of them matched by "
+                   "stem; patches outside do not count")
+      ->group("Queries");
+  command
+      ->add_option(
+          "--bank", options.bank,
+          "References and settings from a bank that nagl enroll wrote, instead of --normal")
+      ->group("References");
+  add_picture_flags(*command, options.pictures);
+  add_bank_flags(*command, options.request);
 
-  const RoiFinder roi(arguments.roi);
-  std::vector<PlannedQuery> queries;
-  if (!arguments.streams()) queries = find_queries(arguments, roi);
-  // Before anything is encoded: what is wrong with the command line comes first.
-  const DetectorOptions asked =
-      detector_options(arguments.references,
-                       parse_image_size(arguments.runtime.image_size.value_or(kDefaultImageSize)));
-  const ReferencePaths references = find_references(arguments.references, asked.method);
-  if (arguments.bank.empty()) check_references(references, asked.method);
-  const DerivedMaskPlan derived = plan_derived_masks(
-      arguments.references, references, plan.out.empty() ? fs::path() : plan.out / "derived_masks");
-  const cv::Mat shared_roi = roi.shared();
-  if (!plan.out.empty()) {
-    if (!arguments.streams()) plan.assign(queries, arguments.overwrite);
-    std::error_code error;
-    if (arguments.watch.empty() && arguments.streams() && !arguments.overwrite &&
-        fs::exists(plan.json_lines(), error)) {
-      throw ConfigError("'" + plan.json_lines().string() +
-                        "' exists; give --overwrite to replace it, or another --out");
-    }
-    check_inputs_are_safe(arguments, plan, queries, references);
-    plan.check_writable();
-  }
-
-  LowValueWarning low_values;
-  Prepared prepared = prepare(arguments, references, derived, low_values);
-  const Detector detector(prepared.runtime.backbone, std::move(prepared.bank),
-                          prepared.runtime.batch_size);
-  std::optional<ColourScale> scale;
-  if (arguments.scale == "references" && !plan.out.empty() && plan.overlays) {
-    scale = reference_scale(detector, shared_roi);
-  }
-
-  if (!plan.out.empty() && arguments.overwrite) plan.remove_stale();
-  catch_interrupts();
-  ScoreRun run(arguments, plan, detector, scale, low_values);
-  const auto loop_start = Clock::now();
-  if (arguments.streams()) {
-    MvtecLocator locator;
-    const auto plan_query = [&](const PictureFile& file) {
-      PlannedQuery query{file, locator.find(file.path), roi.find(file), {}, {}, {}, {}};
-      if (!plan.out.empty()) plan.assign(query);
-      return query;
-    };
-    if (arguments.watch.empty()) {
-      PathList list;
-      run.score(list, nullptr, plan_query);
-    } else {
-      FolderWatch watch(arguments.watch, arguments.settle);
-      spdlog::info("watching '{}'; Ctrl-C ends it", arguments.watch.string());
-      run.score(watch, &watch, plan_query);
-    }
-  } else {
-    run.score(queries, prepared.runtime.batch_size);
-  }
-  low_values.finish();
-
-  Json summary = run.summary();
-  summary["seconds"] = seconds_since(loop_start);
-  summary["seconds_with_loading"] = seconds_since(start);
-  if (!plan.out.empty()) {
-    if (plan.report) write_report(plan, run, detector, summary);
-    Json described = describe_run(arguments, prepared.runtime, references, detector, scale);
-    described["summary"] = summary;
-    write_file(plan.run(), dump_json(described, 2) + "\n");
-  }
-  if (!arguments.json && !arguments.streams()) {
-    print_summary(summary, plan, summary["seconds"].get<double>());
-  }
-  std::cout.flush();
-  if (!std::cout) throw Error("standard output cannot be written");
-  if (!run.complete()) {
-    throw Error("interrupted; what was scored so far is saved");
-  }
-  return exit_code_of(arguments, summary);
+  constexpr const char* kOutput = "Output";
+  command
+      ->add_option(
+          "--out", options.out,
+          "Folder for maps/, overlays/, report.html, results.jsonl, results.csv, regions.csv "
+          "and run.json (without it: scores only)")
+      ->group(kOutput);
+  command->add_flag("--overwrite", options.overwrite, "Replace files that exist")->group(kOutput);
+  command->add_flag("--json", flags->json, "Print one JSON line a picture instead of a table")
+      ->group(kOutput);
+  add_text_option(
+      *command, "--map-format",
+      [&options](const std::string& text) { parse(text, options.map_format); },
+      "png: 16 bit, round(65535 x score); npy: float32, exact")
+      ->check(CLI::IsMember({"png", "npy"}))
+      ->default_str("png")
+      ->group(kOutput);
+  command->add_flag("--no-overlays", flags->no_overlays, "Draw no overlays")->group(kOutput);
+  command->add_flag("--no-report", flags->no_report, "Write no report.html")->group(kOutput);
+  command
+      ->add_flag("--sorted", options.sorted,
+                 "Copy the pictures to OUT/sorted/normal and OUT/sorted/anomalous; needs a "
+                 "calibrated bank")
+      ->group(kOutput);
+  command
+      ->add_flag("--fail-on-anomaly", options.needs_verdict,
+                 "Exit with code 10 if any picture is anomalous; needs a calibrated bank")
+      ->group(kOutput);
+  add_text_option(
+      *command, "--scale", [&options](const std::string& text) { parse(text, options.scale); },
+      "Colours of the overlays: references: one scale for the run, from what good "
+      "references score; auto: one a picture")
+      ->check(CLI::IsMember({"references", "auto"}))
+      ->default_str("references")
+      ->group(kOutput);
+  add_backbone_flags(*command, options.runtime, options.request.encoding);
+  command->callback([flags, &exit_code] { exit_code = run_score(*flags); });
 }
 
 }  // namespace nagl::apps

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "nagl/core/error.h"
-#include "nagl/image/anomaly_map.h"
 #include "nagl/image/overlay.h"
 
 namespace nagl {
@@ -22,8 +21,8 @@ void keep(std::vector<Seen>& kept, const Seen& seen, std::size_t count, Before&&
   if (kept.size() > count) kept.pop_back();
 }
 
-bool hotter(const Seen& a, const Seen& b) { return a.score > b.score; }
-bool colder(const Seen& a, const Seen& b) { return a.score < b.score; }
+bool hotter(const Seen& a, const Seen& b) { return a.scores.image_score > b.scores.image_score; }
+bool colder(const Seen& a, const Seen& b) { return a.scores.image_score < b.scores.image_score; }
 
 }  // namespace
 
@@ -37,8 +36,8 @@ void ExampleKeeper::see(const Seen& seen) {
   }
 }
 
-std::vector<Example> ExampleKeeper::draw(const Category& category, const DetectorOptions& detection,
-                                         PatchGrid grid, std::optional<double> threshold,
+std::vector<Example> ExampleKeeper::draw(const Category& category, const PictureEncoder& encoder,
+                                         std::optional<double> threshold,
                                          const std::filesystem::path& folder) const {
   std::vector<Seen> chosen = hottest_defects_;
   for (auto seen = coldest_defects_.rbegin(); seen != coldest_defects_.rend(); ++seen) {
@@ -50,8 +49,8 @@ std::vector<Example> ExampleKeeper::draw(const Category& category, const Detecto
   ColourScale scale{1, 0, 0};
   double usual_sum = 0;
   for (const auto& seen : chosen) {
-    usual_sum += seen.patch_scores.median().item<double>();
-    scale.high = std::max(scale.high, seen.patch_scores.max().item<double>());
+    usual_sum += seen.scores.patch_scores.median().item<double>();
+    scale.high = std::max(scale.high, seen.scores.patch_scores.max().item<double>());
   }
   scale.low = usual_sum / static_cast<double>(std::max<std::size_t>(chosen.size(), 1));
   scale.good = threshold.value_or(scale.low);
@@ -60,25 +59,25 @@ std::vector<Example> ExampleKeeper::draw(const Category& category, const Detecto
   std::set<const Sample*> drawn;
   for (const auto& seen : chosen) {
     if (!drawn.insert(seen.sample).second) continue;
-    const bool called = threshold && seen.score >= *threshold;
+    const double score = seen.scores.image_score;
+    const bool called = threshold && score >= *threshold;
     Example example;
     example.kind =
         seen.anomalous ? (called ? "found" : "missed") : (called ? "false alarm" : "good");
     example.path = seen.sample->path.lexically_relative(category.folder);
     example.defect = seen.sample->defect;
-    example.score = seen.score;
+    example.score = score;
     example.overlay = std::filesystem::path("overlays") / file_name_for(category.name) /
                       (file_name_for(example.path.string()) + ".jpg");
-    const Image image = read_image(seen.sample->path, detection.decode);
+    const Image image = encoder.read(seen.sample->path);
     OverlayContent content;
     content.rgb = image.rgb;
-    content.map =
-        make_anomaly_map(seen.patch_scores.reshape({grid.rows, grid.columns}), image.rgb.size());
+    content.map = seen.scores.map();
     content.scale = scale;
     if (!seen.sample->masks.empty()) {
       content.truth = read_masks_for(image, seen.sample->masks);
     }
-    content.caption = fmt::format("score {:.4f}   {}", seen.score, seen.sample->defect);
+    content.caption = fmt::format("score {:.4f}   {}", score, seen.sample->defect);
     write_jpeg(folder / example.overlay, draw_overlay(content));
     examples.push_back(std::move(example));
   }

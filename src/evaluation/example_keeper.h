@@ -1,15 +1,12 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <optional>
 #include <vector>
 
 #include "nagl/dataset/dataset.h"
-#include "nagl/detection/detector.h"
+#include "nagl/detection/query.h"
 #include "nagl/evaluation/results.h"
-#include "nagl/nn/position_encoding.h"
 
 namespace nagl {
 
@@ -20,8 +17,7 @@ class ExampleKeeper {
   struct Seen {
     const Sample* sample = nullptr;
     bool anomalous = false;
-    double score = 0;
-    at::Tensor patch_scores;  ///< [N] on the CPU
+    PictureScores scores;
   };
 
   /// @param count of each kind
@@ -31,8 +27,8 @@ class ExampleKeeper {
 
   /// Draws their overlays into `folder / "overlays"`. @param threshold image scores from which
   /// pictures count as anomalous
-  std::vector<Example> draw(const Category& category, const DetectorOptions& detection,
-                            PatchGrid grid, std::optional<double> threshold,
+  std::vector<Example> draw(const Category& category, const PictureEncoder& encoder,
+                            std::optional<double> threshold,
                             const std::filesystem::path& folder) const;
 
  private:

@@ -16,24 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr struct {
-  Protocol protocol;
-  const char* name;
-  const char* description;
-} kProtocols[] = {
-    {Protocol::kStrict, "strict",
-     "References are drawn by seed and are never scored. All queries of a category share the same "
-     "abnormal references, chosen without looking at the query."},
-    {Protocol::kPublished, "published",
-     "References are slices of the sorted lists, as in the published code, and stay among the "
-     "queries. Each defective query is shown a reference of its own defect type, good queries one "
-     "random type a category and seed. A picture whose mask is empty counts as good and is no "
-     "reference."},
-    {Protocol::kUnseen, "unseen",
-     "As strict, and queries of the abnormal references' own defect types are left out: what is "
-     "scored are defects that were not shown."},
-};
-
 constexpr std::size_t kLargestList = std::size_t{1} << 30;
 
 /// What is drawn; the key of Random beside seed and category.
@@ -99,7 +81,7 @@ std::vector<fs::path> usable_slice(const std::vector<Sample>& samples, std::uint
 }
 
 void draw_published(const Category& category, const std::function<bool(const Sample&)>& usable,
-                    References& references) {
+                    ReferenceDraw& references) {
   references.normal = slice_of(good_pool(category), references.seed, references.normal_shots);
   if (references.normal.empty()) {
     fail(category, fmt::format("no normal reference is left for seed {} with {} shots; use fewer "
@@ -128,7 +110,7 @@ void draw_published(const Category& category, const std::function<bool(const Sam
 }
 
 void draw_strict(const Category& category, const std::function<bool(const Sample&)>& usable,
-                 References& references) {
+                 ReferenceDraw& references) {
   const auto pool = good_pool(category);
   const std::size_t spare = category.train.empty() ? 1 : 0;  // one is left to be scored
   if (pool.size() < static_cast<std::size_t>(references.normal_shots) + spare) {
@@ -184,7 +166,7 @@ void draw_strict(const Category& category, const std::function<bool(const Sample
   }
 }
 
-bool is_reference(const References& references, const fs::path& path) {
+bool is_reference(const ReferenceDraw& references, const fs::path& path) {
   const auto holds = [&](const std::vector<fs::path>& paths) {
     return std::find(paths.begin(), paths.end(), path) != paths.end();
   };
@@ -201,26 +183,26 @@ Json relative_paths(const std::vector<fs::path>& paths, const fs::path& folder) 
 
 }  // namespace
 
-void parse(const std::string& name, Protocol& protocol) {
-  for (const auto& row : kProtocols) {
-    protocol = row.protocol;
-    if (name == row.name) return;
-  }
-  throw ConfigError("protocol '" + name + "' is not one of strict, published, unseen");
-}
-
-std::string to_string(Protocol protocol) {
-  return kProtocols[static_cast<std::size_t>(protocol)].name;
-}
-
 std::string describe(Protocol protocol) {
-  return kProtocols[static_cast<std::size_t>(protocol)].description;
+  switch (protocol) {
+    case Protocol::kPublished:
+      return "References are slices of the sorted lists, as in the published code, and stay among "
+             "the queries. Each defective query is shown a reference of its own defect type, good "
+             "queries one random type a category and seed. A picture whose mask is empty counts as "
+             "good and is no reference.";
+    case Protocol::kUnseen:
+      return "As strict, and queries of the abnormal references' own defect types are left out: "
+             "what is scored are defects that were not shown.";
+    default:
+      return "References are drawn by seed and are never scored. All queries of a category share "
+             "the same abnormal references, chosen without looking at the query.";
+  }
 }
 
-References draw_references(const Category& category, Protocol protocol, std::uint64_t seed,
+ReferenceDraw draw_references(const Category& category, Protocol protocol, std::uint64_t seed,
                            std::int64_t normal_shots, std::int64_t abnormal_shots,
                            const std::function<bool(const Sample&)>& usable) {
-  References references;
+  ReferenceDraw references;
   references.category = category.name;
   references.seed = seed;
   references.normal_shots = normal_shots;
@@ -234,7 +216,7 @@ References draw_references(const Category& category, Protocol protocol, std::uin
 }
 
 std::vector<PlannedQuery> plan_queries(const Category& category, Protocol protocol,
-                                       const References& references) {
+                                       const ReferenceDraw& references) {
   std::vector<PlannedQuery> queries;
   for (const auto& sample : category.test) {
     PlannedQuery query{&sample, {}};
@@ -252,7 +234,7 @@ std::vector<PlannedQuery> plan_queries(const Category& category, Protocol protoc
   return queries;
 }
 
-Json to_json(const References& references, const fs::path& category_folder) {
+Json to_json(const ReferenceDraw& references, const fs::path& category_folder) {
   Json abnormal = Json::object();
   for (const auto& [type, paths] : references.abnormal) {
     abnormal[type] = relative_paths(paths, category_folder);
@@ -267,7 +249,7 @@ Json to_json(const References& references, const fs::path& category_folder) {
   return json;
 }
 
-ReferenceList::ReferenceList(const fs::path& file) : file_(file) {
+RecordedDraws::RecordedDraws(const fs::path& file) : file_(file) {
   try {
     list_ = Json::parse(read_file(file, kLargestList));
   } catch (const Json::exception& error) {
@@ -280,7 +262,7 @@ ReferenceList::ReferenceList(const fs::path& file) : file_(file) {
   }
 }
 
-References ReferenceList::find(const Category& category, std::uint64_t seed,
+ReferenceDraw RecordedDraws::find(const Category& category, std::uint64_t seed,
                                std::int64_t normal_shots, std::int64_t abnormal_shots) const {
   const auto path_of = [&](const Json& text, bool anomalous) {
     const fs::path path = (category.folder / text.get<std::string>()).lexically_normal();
@@ -303,7 +285,7 @@ References ReferenceList::find(const Category& category, std::uint64_t seed,
           item.at("normal_shots") != normal_shots || item.at("abnormal_shots") != abnormal_shots) {
         continue;
       }
-      References references;
+      ReferenceDraw references;
       references.category = category.name;
       references.seed = seed;
       references.normal_shots = normal_shots;

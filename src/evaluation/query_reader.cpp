@@ -4,34 +4,36 @@
 
 namespace nagl {
 
-ReadQuery read_query(const Sample& sample, const DetectorOptions& detection, bool empty_is_good) {
-  const c10::InferenceMode guard;
-  ReadQuery query;
-  query.sample = &sample;
-  const Image image = read_image(sample.path, detection.decode);
-  query.size = image.rgb.size();
-  query.pixels = preprocess(image, detection.image_size);
-  query.anomalous = sample.anomalous();
+ReadQuery read_query(const PictureEncoder& encoder, const Category& category, const Sample& sample,
+                     const RoiFinder& roi, bool empty_is_good) {
+  ReadQuery read;
+  read.sample = &sample;
+  read.query.image = encoder.read(sample.path);
+  const Image& image = read.query.image;
+  if (const auto where = roi.find({sample.path, category.folder})) {
+    read.query.roi = read_mask_for(image, *where);
+  }
+  read.anomalous = sample.anomalous();
   cv::Mat mask;
   if (!sample.anomalous()) {
-    mask = cv::Mat::zeros(query.size, CV_8U);
+    mask = cv::Mat::zeros(image.rgb.size(), CV_8U);
   } else if (!sample.masks.empty()) {
     mask = read_masks_for(image, sample.masks);
-    if (mask.size() != query.size) {
-      cv::resize(mask, mask, query.size, 0, 0, cv::INTER_NEAREST);
+    if (mask.size() != image.rgb.size()) {
+      cv::resize(mask, mask, image.rgb.size(), 0, 0, cv::INTER_NEAREST);
     }
   }
-  if (mask.empty()) return query;
-  query.truth = find_regions({mask.ptr<std::uint8_t>(), mask.total()}, mask.rows, mask.cols);
-  if (query.anomalous && query.truth->count() == 0) {
+  if (mask.empty()) return read;
+  read.truth = find_regions({mask.ptr<std::uint8_t>(), mask.total()}, mask.rows, mask.cols);
+  if (read.anomalous && read.truth->count() == 0) {
     // A defect that its mask does not show: a good picture by the published code, else unknown.
     if (empty_is_good) {
-      query.anomalous = false;
+      read.anomalous = false;
     } else {
-      query.truth.reset();
+      read.truth.reset();
     }
   }
-  return query;
+  return read;
 }
 
 }  // namespace nagl

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/torch.h>
-
-#include <opencv2/core/mat.hpp>
 #include <optional>
 
 #include "nagl/dataset/dataset.h"
-#include "nagl/detection/detector.h"
+#include "nagl/dataset/region_of_interest.h"
+#include "nagl/detection/query.h"
+#include "nagl/encoding/picture_encoder.h"
 #include "nagl/metrics/pixel_metrics.h"
 
 namespace nagl {
@@ -14,14 +13,15 @@ namespace nagl {
 /// A query as it is scored, and what it should give.
 struct ReadQuery {
   const Sample* sample = nullptr;
-  at::Tensor pixels;             ///< [3, H, W] float32
-  cv::Size size;                 ///< the picture's own
+  Query query;
   bool anomalous = false;        ///< as the protocol counts it
   std::optional<Regions> truth;  ///< at the picture's own size; nothing where it is not known
 };
 
+/// @param roi where to look
 /// @param empty_is_good whether a defective picture with an empty mask counts as good
 /// @throws DataError naming the file if it cannot be read
-ReadQuery read_query(const Sample& sample, const DetectorOptions& detection, bool empty_is_good);
+ReadQuery read_query(const PictureEncoder& encoder, const Category& category, const Sample& sample,
+                     const RoiFinder& roi, bool empty_is_good);
 
 }  // namespace nagl

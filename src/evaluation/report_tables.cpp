@@ -2,18 +2,11 @@
 
 #include <algorithm>
 
+#include "nagl/core/csv.h"
 #include "nagl/evaluation/report.h"
 
 namespace nagl {
 namespace {
-
-/// Text in double quotes where CSV needs them.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
 
 std::string percent(const Spread& spread, const char* plus_minus, const char* absent) {
   if (!spread.mean) return absent;

@@ -102,8 +102,8 @@ EvaluationRow row_from(const Json& json) {
   return row;
 }
 
-References references_from(const Json& json, const std::filesystem::path& folder) {
-  References references;
+ReferenceDraw references_from(const Json& json, const std::filesystem::path& folder) {
+  ReferenceDraw references;
   references.category = json.at("category");
   references.seed = json.at("seed");
   references.normal_shots = json.at("normal_shots");

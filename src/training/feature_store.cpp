@@ -24,7 +24,6 @@ namespace fs = std::filesystem;
 constexpr const char* kKind = "nagl features";
 constexpr int kFormatVersion = 2;
 constexpr std::uint64_t kHeaderAllowance = 4096;  // of an entry's file
-constexpr double kDiskReserve = 1.01;             // file systems round up
 
 std::int64_t packed_size(const FeatureFormat& format) {
   return (format.height() * format.image_width() + 7) / 8;
@@ -181,7 +180,7 @@ bool FeatureStore::check(const std::string& key) {
 }
 
 void FeatureStore::put(const std::string& key, const SourcePicture& picture,
-                       const at::Tensor& features, const NetworkInput& input) {
+                       const at::Tensor& features, const PictureMasks& masks) {
   std::map<std::string, at::Tensor> tensors;
   tensors["features"] = features.to(at::kCPU, scalar_type_of(format_.type));
   if (!at::isfinite(tensors["features"]).all().item<bool>()) {
@@ -189,9 +188,9 @@ void FeatureStore::put(const std::string& key, const SourcePicture& picture,
                      to_string(format_.type) +
                      "; try store.type=float32, or fetch the backbone again");
   }
-  if (input.network_mask.defined()) {
-    tensors["network_mask"] = pack_bits(input.network_mask);
-    tensors["patch_mask"] = input.patch_mask.to(at::kBool);
+  if (masks.network.defined()) {
+    tensors["network_mask"] = pack_bits(masks.network);
+    tensors["patch_mask"] = masks.patches.to(at::kBool);
   }
   const fs::path path = path_of(key);
   write_weights(path, tensors,
@@ -201,7 +200,8 @@ void FeatureStore::put(const std::string& key, const SourcePicture& picture,
                  {"category", picture.category},
                  {"defect", picture.defect},
                  {"image_size", fmt::format("{}x{}", format_.height(), format_.image_width())},
-                 {"recipe", dump_json(format_.recipe)}},
+                 {"recipe", dump_json(format_.recipe)},
+                 {"encoding", dump_json(format_.encoding)}},
                 /*flush=*/false);
   entries_[key] = layout_of(WeightsFile(path));
 }
@@ -227,56 +227,6 @@ at::Tensor FeatureStore::network_mask(const StoredPicture& picture) const {
   const std::int64_t height = format_.height(), width = format_.image_width();
   if (!picture.packed_mask.defined()) return at::zeros({height, width}, at::kByte);
   return unpack_bits(picture.packed_mask, height, width);
-}
-
-std::vector<std::string> build_feature_store(
-    FeatureStore& store, const std::vector<SourcePicture>& pictures, const Backbone& backbone,
-    std::int64_t batch_size, const std::function<NetworkInput(const SourcePicture&)>& load,
-    const StoreBuildObserver& observer) {
-  const auto total = static_cast<std::int64_t>(pictures.size());
-  const auto stopped = [&] { return observer.stop && observer.stop(); };
-  std::vector<std::string> keys;
-  std::vector<std::size_t> missing;
-  for (std::size_t i = 0; i < pictures.size(); ++i) {
-    if (stopped()) return {};
-    keys.push_back(store.key_of(pictures[i]));
-    if (!store.check(keys.back())) missing.push_back(i);
-    if (observer.checked) observer.checked(static_cast<std::int64_t>(i) + 1, total);
-  }
-  const std::uint64_t bytes = missing.size() * store.entry_bytes();
-  if (observer.forecast) observer.forecast(static_cast<std::int64_t>(missing.size()), bytes);
-  if (missing.empty()) return keys;
-
-  make_folder(store.folder());
-  std::error_code error;
-  const fs::space_info space = fs::space(store.folder(), error);
-  if (!error && static_cast<double>(space.available) < static_cast<double>(bytes) * kDiskReserve) {
-    throw DataError(fmt::format(
-        "the features of {} pictures need {:.1f} MB in '{}', which has {:.1f} MB left; free some, "
-        "or name another folder",
-        missing.size(), static_cast<double>(bytes) / 1e6, store.folder().string(),
-        static_cast<double>(space.available) / 1e6));
-  }
-  for (std::size_t begin = 0; begin < missing.size();) {
-    if (stopped()) return {};
-    const std::size_t end = std::min(begin + static_cast<std::size_t>(batch_size), missing.size());
-    std::vector<NetworkInput> inputs;
-    std::vector<at::Tensor> pixels;
-    for (std::size_t i = begin; i < end; ++i) {
-      inputs.push_back(load(pictures[missing[i]]));
-      pixels.push_back(inputs.back().pixels);
-    }
-    const at::Tensor features = backbone.encode(at::stack(pixels)).to(at::kCPU);
-    for (std::size_t i = begin; i < end; ++i) {
-      const auto slot = static_cast<std::int64_t>(i - begin);
-      store.put(keys[missing[i]], pictures[missing[i]], features[slot], inputs[i - begin]);
-    }
-    begin = end;
-    if (observer.encoded) {
-      observer.encoded(static_cast<std::int64_t>(end), static_cast<std::int64_t>(missing.size()));
-    }
-  }
-  return keys;
 }
 
 }  // namespace nagl

@@ -65,7 +65,7 @@ TEST_F(EvaluatorTest, GivesWhatScoringOneByOneGives) {
   options.normal_shots = {2};
   const CategoryResult result = evaluate();
   ASSERT_EQ(result.rows.size(), 3U);
-  const References& references = result.references.at(0);
+  const ReferenceDraw& references = result.references.at(0);
   ReferencePaths paths;
   paths.normal = references.normal;
   for (const auto& [type, abnormal] : references.abnormal) {
@@ -368,7 +368,7 @@ TEST_P(PublishedFiguresTest, AreReached) {
   const Category category = read_dataset(data / "data" / place).categories.at(0);
   const TemporaryFolder folder;
   spill(folder / "references.json", published_references(data, place).dump());
-  const ReferenceList references(folder / "references.json");
+  const RecordedDraws references(folder / "references.json");
 
   BackboneOptions backbone_options;
   backbone_options.layer = 7;

@@ -38,12 +38,12 @@ Category category_with_types() {
 
 bool all_usable(const Sample&) { return true; }
 
-References draw(const Category& category, Protocol protocol, std::uint64_t seed,
+ReferenceDraw draw(const Category& category, Protocol protocol, std::uint64_t seed,
                 std::int64_t normal_shots, std::int64_t abnormal_shots) {
   return draw_references(category, protocol, seed, normal_shots, abnormal_shots, all_usable);
 }
 
-std::size_t abnormal_count(const References& references) {
+std::size_t abnormal_count(const ReferenceDraw& references) {
   std::size_t count = 0;
   for (const auto& [type, paths] : references.abnormal) count += paths.size();
   return count;
@@ -161,7 +161,7 @@ TEST(Protocol, AListOfReferencesIsReadBack) {
       folder / "results.json",
       Json{{"references", {to_json(strict, category.folder), to_json(published, category.folder)}}}
           .dump());
-  const ReferenceList list(folder / "results.json");
+  const RecordedDraws list(folder / "results.json");
   const auto again = list.find(category, 1, 2, 2);
   EXPECT_EQ(again.normal, strict.normal);
   EXPECT_EQ(again.abnormal, strict.abnormal);
@@ -177,16 +177,16 @@ TEST(Protocol, AListOfReferencesIsReadBack) {
     Json changed = to_json(published, category.folder);
     changed[key] = value;
     spill(folder / "bad.json", Json::array({changed}).dump());
-    EXPECT_THROW(ReferenceList(folder / "bad.json").find(category, 0, 2, 1), DataError) << value;
+    EXPECT_THROW(RecordedDraws(folder / "bad.json").find(category, 0, 2, 1), DataError) << value;
   };
   refuse("normal", Json::array({"test/cut/0.png"}));
   refuse("abnormal", Json::object({{"cut", Json::array({"test/good/0.png"})}}));
   refuse("good_query_type", "dent");
   spill(folder / "bad.json", "{\"references\": 3}");
-  EXPECT_THROW(ReferenceList(folder / "bad.json"), DataError);
+  EXPECT_THROW(RecordedDraws(folder / "bad.json"), DataError);
   spill(folder / "bad.json", "[{\"category\": \"nut\"}]");
-  EXPECT_THROW(ReferenceList(folder / "bad.json").find(category, 0, 1, 1), DataError);
-  EXPECT_THROW(ReferenceList(folder / "absent.json"), DataError);
+  EXPECT_THROW(RecordedDraws(folder / "bad.json").find(category, 0, 1, 1), DataError);
+  EXPECT_THROW(RecordedDraws(folder / "absent.json"), DataError);
 }
 
 TEST(Protocol, Names) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/enum_names.h"
 #include "nagl/core/json.h"
 #include "nagl/dataset/dataset.h"
 
@@ -14,7 +15,7 @@ namespace nagl {
 
 /// Who refers to what, and who is asked.
 enum class Protocol {
-  /// References are drawn by seed and never scored; all queries of a category share them.
+  /// ReferenceDraw are drawn by seed and never scored; all queries of a category share them.
   kStrict,
   /// The published code's: references are slices of the sorted lists and stay among the queries; an
   /// abnormal reference has the query's own defect type, so good queries get one random type; a
@@ -25,17 +26,20 @@ enum class Protocol {
   kUnseen,
 };
 
-/// `strict`, `published`, `unseen`. Throws ConfigError on anything else.
-void parse(const std::string& name, Protocol& protocol);
-std::string to_string(Protocol protocol);
+constexpr auto names_of(Protocol) {
+  return EnumNames<Protocol, 3>{"protocol",
+                                {{{Protocol::kStrict, "strict"},
+                                  {Protocol::kPublished, "published"},
+                                  {Protocol::kUnseen, "unseen"}}}};
+}
 /// One sentence for a report.
 std::string describe(Protocol protocol);
 
 /// A number of abnormal references: one of each defect type.
 inline constexpr std::int64_t kOneOfEach = -1;
 
-/// The references of one category, seed and number of shots.
-struct References {
+/// The references that were drawn for one category, seed and number of shots.
+struct ReferenceDraw {
   std::string category;
   std::uint64_t seed = 0;
   std::int64_t normal_shots = 0;
@@ -57,33 +61,33 @@ struct References {
 /// @param usable asked of a picture that is drawn as abnormal reference, whether its mask marks
 ///        anything at the network's size; `strict` and `unseen` draw another one instead
 /// @throws DataError naming the category if there are too few pictures
-References draw_references(const Category& category, Protocol protocol, std::uint64_t seed,
+ReferenceDraw draw_references(const Category& category, Protocol protocol, std::uint64_t seed,
                            std::int64_t normal_shots, std::int64_t abnormal_shots,
                            const std::function<bool(const Sample&)>& usable);
 
 /// A picture to score, and which abnormal references it is shown.
 struct PlannedQuery {
   const Sample* sample = nullptr;
-  std::string type;  ///< of References::abnormal; empty: all of them
+  std::string type;  ///< of ReferenceDraw::abnormal; empty: all of them
 };
 
 /// The queries of a category, in the order of its test pictures.
 std::vector<PlannedQuery> plan_queries(const Category& category, Protocol protocol,
-                                       const References& references);
+                                       const ReferenceDraw& references);
 
 /// Paths are written relative to the category's folder, so that a list serves a copy of the data.
-Json to_json(const References& references, const std::filesystem::path& category_folder);
+Json to_json(const ReferenceDraw& references, const std::filesystem::path& category_folder);
 
-/// A list of references to use instead of drawing: an evaluation's results.json, or its
-/// `references` alone.
-class ReferenceList {
+/// Draws of an earlier evaluation, to use instead of drawing: its results.json, or its `references`
+/// alone.
+class RecordedDraws {
  public:
   /// @throws DataError naming the file if it is no such list
-  explicit ReferenceList(const std::filesystem::path& file);
+  explicit RecordedDraws(const std::filesystem::path& file);
 
   /// @throws DataError naming the file if it has none for these, or names a picture that the
   ///         category does not have
-  References find(const Category& category, std::uint64_t seed, std::int64_t normal_shots,
+  ReferenceDraw find(const Category& category, std::uint64_t seed, std::int64_t normal_shots,
                   std::int64_t abnormal_shots) const;
 
  private:

@@ -88,7 +88,7 @@ struct CategoryResult {
   std::filesystem::path folder;
   std::int64_t good = 0, anomalous = 0;  ///< test pictures
   std::vector<EvaluationRow> rows;
-  std::vector<References> references;
+  std::vector<ReferenceDraw> references;
   std::vector<Example> examples;
   std::string examples_of;            ///< method, shots and seed that the examples are of
   std::vector<std::string> warnings;  ///< leaks and other reasons for doubt

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "nagl/detection/detector.h"
+#include "nagl/detection/verdict.h"
 
 namespace nagl {
 

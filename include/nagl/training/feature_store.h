@@ -4,13 +4,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "nagl/core/json.h"
-#include "nagl/model/backbone.h"
+#include "nagl/model/weights.h"
 #include "nagl/nn/position_encoding.h"
 #include "nagl/training/source.h"
 
@@ -42,16 +41,17 @@ struct FeatureFormat {
   /// All that features depend on beside the picture: backbone checksum, layer, precision,
   /// preprocessing version, ... Part of every key.
   Json recipe = Json::object();
+  /// The encoder's options as it has them. No part of keys.
+  Json encoding = Json::object();
 
   std::int64_t height() const { return grid.rows * patch; }
   std::int64_t image_width() const { return grid.columns * patch; }
 };
 
-/// A picture as the network takes it.
-struct NetworkInput {
-  at::Tensor pixels;        ///< [3, H, W] float32, normalised
-  at::Tensor network_mask;  ///< [H, W] uint8, 0 or 1; undefined for a good picture
-  at::Tensor patch_mask;    ///< [N] bool; undefined for a good picture
+/// Where the defect of a picture is; undefined for a good one.
+struct PictureMasks {
+  at::Tensor network;  ///< [H, W] uint8, 0 or 1, at the network's size
+  at::Tensor patches;  ///< [N] bool
 };
 
 /// An entry of the store, mapped from its file: tensors that must not be written to.
@@ -81,7 +81,7 @@ class FeatureStore {
   /// @throws DataError if it cannot be written, ModelError if a feature is not finite in the
   ///         stored type
   void put(const std::string& key, const SourcePicture& picture, const at::Tensor& features,
-           const NetworkInput& input);
+           const PictureMasks& masks);
 
   /// An entry that was checked or put. Thread-safe as long as nothing is checked or put.
   /// @throws DataError naming the file if it has gone or changed its size
@@ -106,25 +106,5 @@ class FeatureStore {
   FeatureFormat format_;
   std::map<std::string, Layout> entries_;
 };
-
-/// What a build tells while it goes on; any may be empty.
-struct StoreBuildObserver {
-  /// Once all entries were looked at: how many have to be encoded, and the bytes that takes.
-  std::function<void(std::int64_t missing, std::uint64_t bytes)> forecast;
-  std::function<void(std::int64_t done, std::int64_t total)> checked;
-  std::function<void(std::int64_t done, std::int64_t total)> encoded;
-  /// Asked after each batch; true ends the build, which can go on later.
-  std::function<bool()> stop;
-};
-
-/// Brings all pictures into the store: what is there and undamaged is kept, the rest is encoded,
-/// `batch_size` pictures at a time.
-/// @param load reads a picture for the network; may throw DataError
-/// @return their keys, in the order of `pictures`; empty if it was stopped
-/// @throws DataError if the disk has less room than the forecast, or a picture cannot be read
-std::vector<std::string> build_feature_store(
-    FeatureStore& store, const std::vector<SourcePicture>& pictures, const Backbone& backbone,
-    std::int64_t batch_size, const std::function<NetworkInput(const SourcePicture&)>& load,
-    const StoreBuildObserver& observer = {});
 
 }  // namespace nagl

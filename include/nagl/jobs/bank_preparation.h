@@ -1,0 +1,65 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "nagl/core/json.h"
+#include "nagl/detection/bank_builder.h"
+#include "nagl/jobs/observer.h"
+#include "nagl/jobs/requests.h"
+#include "nagl/jobs/runtime.h"
+
+namespace nagl::jobs {
+
+/// Warns of the first 16-bit picture that holds 12 bits, and counts the others.
+class LowValueWarning {
+ public:
+  explicit LowValueWarning(const JobObserver& observer) : observer_(observer) {}
+  void see(const Image& image);
+  void finish() const;
+
+ private:
+  const JobObserver& observer_;
+  std::int64_t count_ = 0;
+};
+
+/// The pictures of a selection. @throws ConfigError if `method` has no use for some of them
+BankPictures find_pictures(const PictureSelection& selection, Method method);
+
+/// Says what comes of a method without pictures of defects. @throws ConfigError if it needs some
+void check_pictures(const BankPictures& pictures, Method method, const JobObserver& observer);
+
+/// An empty bank, with the model that its method needs. @throws ConfigError if it needs one and none
+/// is named, or the other way round
+BankBuilder start_bank(const BankRequest& request, const RuntimeOptions& runtime,
+                       const JobObserver& observer);
+
+/// The backbone for a bank, of its layer and image size.
+/// @throws ModelError if the request says otherwise than the bank, or the backbone is another
+PictureEncoder encoder_for(const std::filesystem::path& bank_path, const Bank& bank,
+                           const BankRequest& request, const RuntimeOptions& runtime,
+                           const JobObserver& observer);
+
+/// Where derived masks go: below a folder as their pictures lie below theirs.
+struct DerivedMaskPlan {
+  std::filesystem::path folder;                                   ///< empty: nowhere
+  std::map<std::filesystem::path, std::filesystem::path> places;  ///< by picture, without extension
+};
+
+/// Of those in `pictures` alone.
+/// @throws ConfigError if a mask is there already (somebody may have corrected it), or two pictures
+///         would share one
+DerivedMaskPlan plan_derived_masks(const PictureSelection& selection, const BankPictures& pictures,
+                                   const std::filesystem::path& folder);
+
+/// Reads and adds pictures. Derived masks, and in `check/` for each a picture to approve it by, are
+/// written as planned; a message says so. @throws Error if it was stopped
+void add_to_bank(BankBuilder& builder, const BankPictures& pictures,
+                 const DerivedMaskPlan& derived_masks, LowValueWarning& low_values,
+                 const JobObserver& observer);
+
+/// Pictures as JSON, for result files.
+Json describe_pictures(const BankPictures& pictures);
+
+}  // namespace nagl::jobs

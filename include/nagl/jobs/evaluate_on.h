@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nagl/core/json.h"
+#include "nagl/evaluation/results.h"
+#include "nagl/jobs/experiment.h"
+#include "nagl/jobs/observer.h"
+#include "nagl/jobs/requests.h"
+#include "nagl/jobs/runtime.h"
+
+namespace nagl::jobs {
+
+/// What an evaluation is to do. Options build upon each other: the defaults, the file, what was
+/// asked for, the settings.
+struct EvaluateRequest {
+  std::filesystem::path out;     ///< folder of results
+  bool resume = false;           ///< go on with the evaluation in `out`
+  std::filesystem::path config;  ///< an experiment's file; empty: none
+  std::vector<std::filesystem::path> data;
+  std::filesystem::path model, references, roi;
+  std::optional<DatasetFormat> format;
+  std::optional<Protocol> protocol;
+  std::vector<Method> methods;
+  std::vector<std::int64_t> normal_shots, abnormal_shots;
+  std::optional<std::int64_t> seeds, turns;
+  std::optional<double> coreset;
+  EncodingRequest encoding;
+  std::vector<std::string> settings;  ///< `section.key=value`
+  RuntimeOptions runtime;
+};
+
+/// What came of it.
+struct EvaluateResult {
+  std::vector<CategoryResult> categories;
+  Json all;             ///< as in results.json
+  Protocol protocol = Protocol::kStrict;
+  std::int64_t seeds = 0;
+  std::string backbone;  ///< in words
+  std::filesystem::path report, tables, numbers;
+};
+
+/// Scores a whole benchmark under a protocol and writes tables, files and a report. Categories that
+/// are done are kept, so that an evaluation that was interrupted goes on.
+/// @throws Error naming what is wrong; Error too when it was stopped, with how to go on
+EvaluateResult evaluate_on(const EvaluateRequest& request, const JobObserver& observer = {});
+
+}  // namespace nagl::jobs

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <filesystem>
+#include <opencv2/core/types.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nagl/core/json.h"
+#include "nagl/dataset/dataset.h"
+#include "nagl/dataset/pictures.h"
+#include "nagl/detection/detector.h"
+
+namespace nagl::jobs {
+
+/// A file to score, with what is known of it and where its results go (no paths without an output
+/// folder).
+struct QueryFile {
+  PictureFile file;
+  std::optional<Sample> known;               ///< label and mask, from an MVTec layout
+  std::optional<std::filesystem::path> roi;  ///< region of interest
+  std::optional<std::filesystem::path> map, overlay;
+  std::optional<std::filesystem::path> normal, anomalous;  ///< its copy below `sorted/`, by verdict
+};
+
+/// What the output folder will hold.
+struct OutputPlan {
+  std::filesystem::path out;
+  std::string map_extension = ".png";
+  bool overlays = true, report = true, sort = false;
+
+  std::filesystem::path json_lines() const { return out / "results.jsonl"; }
+  std::filesystem::path csv() const { return out / "results.csv"; }
+  std::filesystem::path regions() const { return out / "regions.csv"; }
+  std::filesystem::path html() const { return out / "report.html"; }
+  std::filesystem::path run() const { return out / "run.json"; }
+
+  /// Gives one query its files.
+  void assign(QueryFile& query) const;
+
+  /// Removes what an earlier run left and this one does not write.
+  void remove_stale() const;
+
+  /// Gives each query its files, `maps/` and `overlays/` plus its path below the folder it was
+  /// found in. @throws ConfigError if two queries would share a file, or a file exists and
+  /// `overwrite` is false.
+  void assign(std::vector<QueryFile>& queries, bool overwrite) const;
+
+  /// Throws ConfigError if `out` lies inside a folder of inputs, where the next run would take its
+  /// pictures for more of them.
+  void check_outside(const std::filesystem::path& input_folder) const;
+
+  /// Throws ConfigError if one of the planned files is one of `inputs`.
+  void check_keeps(const std::vector<std::filesystem::path>& inputs,
+                   const std::vector<QueryFile>& queries) const;
+
+  /// Makes the folder. Throws DataError if files cannot be written there.
+  void check_writable() const;
+};
+
+/// One scored (or skipped) query.
+struct ScoreRecord {
+  QueryFile query;
+  std::optional<std::string> error;  ///< why it was skipped
+  double image_score = 0;
+  cv::Size size;
+  cv::Point peak;
+  double peak_score = 0;
+  Verdict verdict = Verdict::kUnknown;
+  std::vector<Region> regions;
+  std::string state;  ///< of a watched file: what tells whether it has changed since
+
+  Json json() const;
+};
+
+/// `results.jsonl`, `results.csv` and, with verdicts, `regions.csv`.
+void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& records);
+
+/// Pictures, skipped pictures and image AUROC (null with a reason where there is none).
+Json summarize(const std::vector<ScoreRecord>& records);
+
+}  // namespace nagl::jobs

@@ -1,0 +1,123 @@
+#include "category_references.h"
+
+#include "nagl/core/error.h"
+#include "nagl/detection/reference_assembler.h"
+
+namespace nagl {
+
+CategoryReferences::CategoryReferences(const PictureEncoder& encoder, const BankOptions& options,
+                                       const TrainedHead* head, const Category& category)
+    : encoder_(encoder),
+      options_(options),
+      head_(head),
+      category_(category),
+      waiting_(encoder, [](const at::Tensor& features,
+                           std::vector<std::pair<Picture*, std::size_t>>& views) {
+        for (std::size_t i = 0; i < views.size(); ++i) {
+          auto& [picture, view] = views[i];
+          picture->views[view].features = features[static_cast<std::int64_t>(i)];
+        }
+      }) {}
+
+CategoryReferences::Picture& CategoryReferences::load(const Sample& sample) {
+  auto [place, is_new] = pictures_.try_emplace(sample.path);
+  Picture& picture = place->second;
+  if (!is_new) return picture;
+  const Image image = encoder_.read(sample.path);
+  picture.tiles = encoder_.tiles_of(image.rgb).count();
+  std::vector<cv::Mat> parts;
+  if (sample.anomalous()) {
+    const cv::Mat mask = read_masks_for(image, sample.masks);
+    for (const auto& marked : marked_tiles(encoder_, image.rgb, mask)) {
+      picture.views.push_back({marked.tile, false, marked.patch_mask, {}});
+      parts.push_back(image.rgb(marked.area));
+    }
+  } else {
+    for_each_view(encoder_, image.rgb, options_.turns,
+                  [&](const ReferenceView& view, const cv::Mat& rgb) {
+                    picture.views.push_back({view.tile, view.turn > 0, {}, {}});
+                    parts.push_back(rgb);
+                  });
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    waiting_.add(encoder_.pixels(parts[i]), {&picture, i});
+  }
+  return picture;
+}
+
+bool CategoryReferences::is_usable(const Sample& sample) {
+  const bool usable = !load(sample).views.empty();
+  if (!usable) pictures_.erase(sample.path);
+  return usable;
+}
+
+void CategoryReferences::encode(const std::vector<ReferenceDraw>& draws) {
+  const auto add = [&](const std::filesystem::path& path) {
+    const Sample& sample = sample_at(category_, path);
+    if (!load(sample).views.empty()) return;
+    throw DataError("the mask '" + sample.masks.front().string() + "' of the reference '" +
+                    path.string() + "' marks nothing at the network's size");
+  };
+  for (const auto& draw : draws) {
+    for (const auto& path : draw.normal) add(path);
+    for (const auto& [type, paths] : draw.abnormal) {
+      for (const auto& path : paths) add(path);
+    }
+  }
+  waiting_.flush();
+}
+
+const ReferenceFeatures& CategoryReferences::normal_features(const Paths& paths) {
+  auto [place, is_new] = normal_features_.try_emplace(paths);
+  if (!is_new) return place->second;
+  const Backbone& backbone = encoder_.backbone();
+  ReferenceAssembler assembler(options_.coreset, backbone.width(), backbone.device());
+  for (const auto& path : paths) {
+    const std::int64_t index = assembler.begin_normal();
+    for (const auto& view : pictures_.at(path).views) assembler.add_normal(index, view.features);
+  }
+  return place->second = assembler.take();
+}
+
+std::shared_ptr<const ReferenceBank> CategoryReferences::bank(const Paths& normal,
+                                                              const Paths& abnormal) {
+  auto& bank = banks_[{normal, abnormal}];
+  if (bank) return bank;
+  ReferenceFeatures features = normal_features(normal);
+  if (!abnormal.empty()) {
+    const Backbone& backbone = encoder_.backbone();
+    ReferenceAssembler assembler(options_.coreset, backbone.width(), backbone.device());
+    for (const auto& path : abnormal) {
+      const auto& views = pictures_.at(path).views;
+      assembler.begin_abnormal(static_cast<std::int64_t>(views.size()));
+      for (const auto& view : views) assembler.add_abnormal(view.features, view.patch_mask);
+    }
+    const ReferenceFeatures defects = assembler.take();
+    features.abnormal = defects.abnormal;
+    features.patch_mask = defects.patch_mask;
+    features.abnormal_views = defects.abnormal_views;
+  }
+  bank = std::make_shared<const ReferenceBank>(
+      std::move(features), head_ != nullptr ? head_->head : NaglHead(nullptr), encoder_.grid(),
+      encoder_.backbone().precision());
+  return bank;
+}
+
+CategoryReferences::Paths CategoryReferences::paths() const {
+  Paths paths;
+  for (const auto& [path, picture] : pictures_) paths.push_back(path);
+  return paths;
+}
+
+std::vector<at::Tensor> CategoryReferences::features_by_tile(
+    const std::filesystem::path& path) const {
+  const auto found = pictures_.find(path);
+  if (found == pictures_.end()) return {};
+  std::vector<at::Tensor> features(found->second.tiles);
+  for (const auto& view : found->second.views) {
+    if (!view.turned) features[view.tile] = view.features;
+  }
+  return features;
+}
+
+}  // namespace nagl

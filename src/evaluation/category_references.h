@@ -1,0 +1,75 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nagl/dataset/dataset.h"
+#include "nagl/detection/bank_options.h"
+#include "nagl/encoding/picture_encoder.h"
+#include "nagl/evaluation/protocol.h"
+#include "nagl/model/reference_bank.h"
+#include "nagl/model/trained_head.h"
+
+namespace nagl {
+
+/// The reference pictures of one category, each read and encoded once whatever the number of draws
+/// it is in, and the banks of these draws, each made once. A bank is what `BankBuilder` would make
+/// of the same pictures.
+class CategoryReferences {
+ public:
+  using Paths = std::vector<std::filesystem::path>;
+
+  /// @param head for Method::kNagl, on the encoder's device; null: none. All must outlive it.
+  CategoryReferences(const PictureEncoder& encoder, const BankOptions& options,
+                     const TrainedHead* head, const Category& category);
+
+  /// Whether the mask of a picture of a defect marks anything at the network's size. Reads the
+  /// picture. @throws DataError naming the file if it cannot be read
+  bool is_usable(const Sample& sample);
+
+  /// Encodes the references of all draws.
+  /// @throws DataError naming a picture that cannot be read, or whose mask marks nothing
+  void encode(const std::vector<ReferenceDraw>& draws);
+
+  /// Of encoded pictures.
+  std::shared_ptr<const ReferenceBank> bank(const Paths& normal, const Paths& abnormal);
+
+  bool contains(const std::filesystem::path& path) const { return pictures_.contains(path); }
+  Paths paths() const;
+  /// A picture's features [N, C] by tile, as it is (not turned); undefined for tiles that were not
+  /// encoded. Empty for a picture that is none of the references.
+  std::vector<at::Tensor> features_by_tile(const std::filesystem::path& path) const;
+
+ private:
+  struct View {
+    std::size_t tile = 0;
+    bool turned = false;
+    at::Tensor patch_mask;  ///< [N] bool, of a picture of a defect
+    at::Tensor features;    ///< [N, C], once it is encoded
+  };
+  struct Picture {
+    std::size_t tiles = 0;
+    std::vector<View> views;
+  };
+
+  Picture& load(const Sample& sample);
+  const ReferenceFeatures& normal_features(const Paths& paths);
+
+  PictureEncoder encoder_;
+  const BankOptions& options_;
+  const TrainedHead* head_;
+  const Category& category_;
+  std::map<std::filesystem::path, Picture> pictures_;
+  ViewBatches<std::pair<Picture*, std::size_t>> waiting_;
+  std::map<Paths, ReferenceFeatures> normal_features_;
+  std::map<std::pair<Paths, Paths>, std::shared_ptr<const ReferenceBank>> banks_;
+};
+
+}  // namespace nagl

@@ -1,0 +1,283 @@
+#include "category_run.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "nagl/core/duration.h"
+#include "nagl/core/sha256.h"
+
+namespace nagl {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Adds the time from its making to its end to a sum.
+class Timing {
+ public:
+  explicit Timing(double& sum) : sum_(sum) {}
+  ~Timing() { sum_ += watch_.seconds(); }
+  Timing(const Timing&) = delete;
+  Timing& operator=(const Timing&) = delete;
+
+ private:
+  double& sum_;
+  Stopwatch watch_;
+};
+
+std::string shots_of(const ReferenceDraw& draw) {
+  return fmt::format("K1 {}, K2 {}, seed {}", draw.normal_shots, shots_text(draw.abnormal_shots),
+                     draw.seed);
+}
+
+}  // namespace
+
+std::vector<ReferenceDraw> draw_all(const Category& category, const EvaluationOptions& options,
+                                    const RecordedDraws* replay,
+                                    const std::function<bool(const Sample&)>& usable) {
+  std::vector<ReferenceDraw> all;
+  for (const auto normal_shots : options.normal_shots) {
+    for (const auto abnormal_shots : options.abnormal_shots) {
+      for (std::int64_t i = 0; i < options.seeds; ++i) {
+        const auto seed = static_cast<std::uint64_t>(i);
+        all.push_back(replay != nullptr ? replay->find(category, seed, normal_shots, abnormal_shots)
+                                        : draw_references(category, options.protocol, seed,
+                                                          normal_shots, abnormal_shots, usable));
+      }
+    }
+  }
+  return all;
+}
+
+CategoryRun::CategoryRun(const PictureEncoder& encoder, const BankOptions& bank,
+                         const TrainedHead* head, const EvaluationOptions& options,
+                         const RoiFinder& roi, const Category& category)
+    : encoder_(encoder),
+      options_(options),
+      roi_(roi),
+      category_(category),
+      references_(encoder, bank, head, category),
+      examples_(static_cast<std::size_t>(options.examples)) {}
+
+std::optional<CategoryResult> CategoryRun::run(const RecordedDraws* replay, const fs::path& folder,
+                                               const EvaluationObserver& observer) {
+  {
+    const Timing timing(timing_.total);
+    choose_references(replay);
+    make_settings();
+    if (!score_queries(observer)) return std::nullopt;
+  }
+  return finish(folder);
+}
+
+void CategoryRun::choose_references(const RecordedDraws* replay) {
+  const Timing timing(timing_.encode);
+  const auto draws = draw_all(category_, options_, replay, [&](const Sample& sample) {
+    return references_.is_usable(sample);
+  });
+  for (const auto& draw : draws) warn_of_few(draw);
+  references_.encode(draws);
+  timing_.pictures += static_cast<std::int64_t>(references_.paths().size());
+  for (const auto& draw : draws) settings_.emplace_back().draw = draw;
+}
+
+/// The published slices may run out.
+void CategoryRun::warn_of_few(const ReferenceDraw& draw) {
+  const auto few = [&](const std::vector<fs::path>& paths, std::int64_t wanted,
+                       const std::string& what) {
+    if (static_cast<std::int64_t>(paths.size()) >= wanted) return;
+    warnings_.push_back(
+        fmt::format("{} {} references are left for {}", paths.size(), what, shots_of(draw)));
+  };
+  few(draw.normal, draw.normal_shots, "normal");
+  if (options_.protocol != Protocol::kPublished) return;
+  for (const auto& [type, paths] : draw.abnormal) {
+    few(paths, draw.abnormal_shots, "abnormal (" + type + ")");
+  }
+}
+
+void CategoryRun::make_settings() {
+  for (auto& setting : settings_) {
+    const ReferenceDraw& draw = setting.draw;
+    std::vector<fs::path> all;
+    for (const auto& [type, paths] : draw.abnormal) {
+      all.insert(all.end(), paths.begin(), paths.end());
+      if (options_.protocol == Protocol::kPublished) {
+        setting.banks[type] = references_.bank(draw.normal, paths);
+      }
+    }
+    if (setting.banks.empty()) setting.banks[""] = references_.bank(draw.normal, all);
+
+    setting.types.resize(category_.test.size());
+    setting.asked.resize(category_.test.size());
+    for (const auto& query : plan_queries(category_, options_.protocol, draw)) {
+      const auto i = static_cast<std::size_t>(query.sample - category_.test.data());
+      setting.types[i] = query.type;
+      setting.asked[i] = true;
+    }
+    for (const Method method : options_.methods) {
+      if (uses_abnormal(method) && !draw.lacking.empty()) {
+        setting.unscored.push_back(method);
+      } else if (draw.has_abnormal() || !uses_abnormal(method) || uses_head(method)) {
+        setting.methods.push_back(method);
+        setting.tallies.push_back(std::make_unique<Tally>(method));
+      }
+    }
+  }
+}
+
+bool CategoryRun::score_queries(const EvaluationObserver& observer) {
+  std::vector<std::size_t> asked;
+  for (std::size_t i = 0; i < category_.test.size(); ++i) {
+    const auto asks = [&](const Setting& setting) { return setting.asked[i]; };
+    if (std::any_of(settings_.begin(), settings_.end(), asks)) asked.push_back(i);
+  }
+  warn_of_copies(asked);
+  const bool empty_is_good = options_.protocol == Protocol::kPublished;
+  auto reader = encoder_.read_ahead<ReadQuery>(asked.size(), [&](std::size_t i) {
+    return read_query(encoder_, category_, category_.test[asked[i]], roi_, empty_is_good);
+  });
+  Scorer scorer(encoder_);
+  const auto total = static_cast<std::int64_t>(asked.size());
+  for (std::int64_t done = 0; done < total; ++done) {
+    if (observer.stop && observer.stop()) return false;
+    const auto query = [&] {
+      const Timing timing(timing_.wait);
+      return std::make_shared<ReadQuery>(reader.next());
+    }();
+    score_query(scorer, asked[static_cast<std::size_t>(done)], query);
+    if (observer.picture) observer.picture(done + 1, total);
+  }
+  scorer.flush();
+  timing_.encode += scorer.seconds_encoding();
+  timing_.score += scorer.seconds_scoring();
+  return true;
+}
+
+void CategoryRun::score_query(Scorer& scorer, std::size_t index,
+                              const std::shared_ptr<ReadQuery>& query) {
+  std::vector<ScoringTarget> targets;
+  for (const auto& setting : settings_) {
+    if (!setting.asked[index] || setting.methods.empty()) continue;
+    const auto bank = setting.banks.find(setting.types[index]);
+    targets.push_back({bank != setting.banks.end() ? bank->second : setting.banks.begin()->second,
+                       setting.methods});
+  }
+  if (query->anomalous && !query->truth && unmasked_++ == 0) {
+    first_unmasked_ = query->sample->path.string();
+  }
+  const auto known = references_.features_by_tile(query->sample->path);
+  const bool encoded = !known.empty() && std::all_of(known.begin(), known.end(), [](const auto& tile) {
+    return tile.defined();
+  });
+  if (!encoded) ++timing_.pictures;
+  const Query picture = query->query;
+  query->query.image.rgb.release();  // what waits for its scores needs no pixels
+  scorer.add(
+      picture, std::move(targets),
+      [this, index, query](const std::vector<PictureScores>& scores) {
+        count(index, *query, scores);
+      },
+      known);
+}
+
+void CategoryRun::count(std::size_t index, const ReadQuery& query,
+                        const std::vector<PictureScores>& scores) {
+  const Timing timing(timing_.measure);
+  std::vector<Tally*> tallies;
+  for (const auto& setting : settings_) {
+    if (!setting.asked[index]) continue;
+    for (const auto& tally : setting.tallies) tallies.push_back(tally.get());
+  }
+  const fs::path name = query.sample->path.lexically_relative(category_.folder);
+  at::parallel_for(0, static_cast<std::int64_t>(tallies.size()), 1, [&](auto begin, auto end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      tallies[i]->add(query, name, scores[i]);
+    }
+  });
+  const Setting& first = settings_.front();
+  if (!first.asked[index] || first.methods.empty()) return;
+  examples_.see({query.sample, query.anomalous, scores[first.methods.size() - 1]});
+}
+
+/// Queries that are a reference's very bytes under another name.
+void CategoryRun::warn_of_copies(const std::vector<std::size_t>& asked) {
+  std::map<std::uintmax_t, std::set<std::string>> sums;  // by size: equal files have the same
+  std::error_code error;
+  for (const auto& path : references_.paths()) {
+    sums[fs::file_size(path, error)].insert(sha256_of_file(path));
+  }
+  std::int64_t copies = 0;
+  std::string first;
+  for (const auto i : asked) {
+    const fs::path& path = category_.test[i].path;
+    const auto same_size = sums.find(fs::file_size(path, error));
+    if (references_.contains(path) || same_size == sums.end()) continue;
+    if (!same_size->second.contains(sha256_of_file(path))) continue;
+    if (copies++ == 0) first = path.string();
+  }
+  if (copies > 0) {
+    warnings_.push_back(
+        fmt::format("{} queries are copies of references, e.g. '{}'", copies, first));
+  }
+}
+
+EvaluationRow CategoryRun::row_of(const Setting& setting, Method method) const {
+  EvaluationRow row;
+  row.category = category_.name;
+  row.method = method;
+  row.normal_shots = setting.draw.normal_shots;
+  row.abnormal_shots = setting.draw.abnormal_shots;
+  row.seed = setting.draw.seed;
+  return row;
+}
+
+CategoryResult CategoryRun::finish(const fs::path& folder) {
+  CategoryResult result;
+  result.name = category_.name;
+  result.folder = category_.folder;
+  for (const auto& sample : category_.test) {
+    ++(sample.anomalous() ? result.anomalous : result.good);
+  }
+  {
+    const Timing total(timing_.total), measure(timing_.measure);
+    for (auto& setting : settings_) {
+      for (auto& tally : setting.tallies) {
+        result.rows.push_back(row_of(setting, tally->method()));
+        tally->measure(result.rows.back(), options_.pro_limit);
+      }
+      for (const Method method : setting.unscored) {
+        EvaluationRow row = row_of(setting, method);
+        for (auto& metric : row.metrics) metric.reason = setting.draw.lacking;
+        result.rows.push_back(std::move(row));
+      }
+      result.references.push_back(setting.draw);
+    }
+  }
+  for (const auto& setting : settings_) {
+    const std::string& lacking = setting.draw.lacking;
+    if (lacking.empty()) continue;
+    warnings_.push_back("no abnormal references: " + lacking);
+    break;
+  }
+  if (unmasked_ > 0) {
+    warnings_.push_back(fmt::format(
+        "{} defective queries have no mask, or an empty one, and count for image metrics only, "
+        "e.g. '{}'",
+        unmasked_, first_unmasked_));
+  }
+  const Setting& first = settings_.front();
+  if (!folder.empty() && options_.examples > 0 && !first.methods.empty()) {
+    const EvaluationRow& row = result.rows[first.methods.size() - 1];
+    result.examples_of = fmt::format("{}, {}", to_string(row.method), shots_of(first.draw));
+    result.examples = examples_.draw(category_, encoder_, row.image_threshold, folder);
+  }
+  result.warnings = warnings_;
+  result.timing = timing_;
+  return result;
+}
+
+}  // namespace nagl

@@ -1,0 +1,201 @@
+#include "nagl/jobs/bank_preparation.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "nagl/core/device.h"
+#include "nagl/core/error.h"
+#include "nagl/dataset/pictures.h"
+#include "nagl/image/overlay.h"
+#include "nagl/jobs/encoder_setup.h"
+
+namespace nagl::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path mask_at(const fs::path& folder, const fs::path& place) {
+  fs::path mask = folder / place;
+  return mask += "_mask.png";
+}
+
+/// The mask, and the picture beside its heat map and the mask's outline.
+void write_derived(const DerivedMaskPlan& plan, const Image& image, const DerivedMask& derived) {
+  const fs::path& place = plan.places.at(image.path);
+  write_png(mask_at(plan.folder, place), derived.mask);
+  OverlayContent content;
+  content.rgb = image.rgb;
+  content.map = derived.map;
+  content.scale = scale_of(derived.map);
+  content.truth = derived.mask;
+  content.caption = "derived mask: outlined on the right";
+  fs::path check = plan.folder / "check" / place;
+  write_png(check += "_check.png", draw_overlay(content));
+}
+
+/// The trained head that the method needs. @throws ConfigError if it needs one and none is named,
+/// or the other way round
+std::optional<TrainedHead> load_model(const fs::path& model, Method method, at::Device device) {
+  if (uses_head(method) == model.empty()) {
+    throw ConfigError(model.empty()
+                          ? "method nagl needs --model, the model.safetensors of nagl train"
+                          : "--model is for --method nagl");
+  }
+  if (model.empty()) return std::nullopt;
+  return load_head(model, device);
+}
+
+}  // namespace
+
+void LowValueWarning::see(const Image& image) {
+  if (!image.looks_12_bit || count_++ > 0) return;
+  observer_.warn(
+      fmt::format("'{}' is a 16-bit picture without values of 4096 or more and will look dark; "
+                  "if it holds 12 bits, give --bit-depth 12",
+                  image.path.string()));
+}
+
+void LowValueWarning::finish() const {
+  if (count_ > 1) observer_.warn(fmt::format("{} pictures gave that warning", count_));
+}
+
+BankPictures find_pictures(const PictureSelection& selection, Method method) {
+  BankPictures pictures;
+  if (!selection.normal.empty()) {
+    for (const auto& file : choose_references(selection.normal, selection.normal_shots)) {
+      pictures.normal.push_back(file.path);
+    }
+  }
+  const bool abnormal_given = !selection.abnormal.empty() || !selection.masks.empty();
+  if (!uses_abnormal(method)) {
+    if (!abnormal_given) return pictures;
+    throw ConfigError(fmt::format(
+        "method {} does not use --abnormal and --masks; give --method both_nn or abnormal_nn",
+        to_string(method)));
+  }
+  if (!abnormal_given) return pictures;
+  if (selection.abnormal.empty()) {
+    throw ConfigError("--masks are those of pictures of defects; name them with --abnormal");
+  }
+  const auto files = choose_references(selection.abnormal, selection.abnormal_shots);
+  if (!selection.masks.empty()) {
+    pictures.abnormal = pair_with_masks(files, selection.masks);
+  } else {
+    for (const auto& file : files) pictures.abnormal.push_back({file.path, {}});
+  }
+  return pictures;
+}
+
+void check_pictures(const BankPictures& pictures, Method method, const JobObserver& observer) {
+  if (!uses_abnormal(method) || !pictures.abnormal.empty()) return;
+  if (!uses_head(method)) {
+    throw ConfigError(
+        fmt::format("method {} needs pictures of defects: give --abnormal", to_string(method)));
+  }
+  observer.info("method nagl without --abnormal is normal_nn");
+}
+
+BankBuilder start_bank(const BankRequest& request, const RuntimeOptions& runtime,
+                       const JobObserver& observer) {
+  BankOptions options = request.over();
+  auto head = load_model(request.model, options.method, parse_device(runtime.device));
+  if (head && !options.encoding.layer) options.encoding.layer = head->origin.layer;
+  const PictureEncoder encoder = make_encoder(runtime, options.encoding, observer);
+  return BankBuilder(encoder.shared_backbone(), options, std::move(head), encoder.batch_size());
+}
+
+PictureEncoder encoder_for(const fs::path& bank_path, const Bank& bank, const BankRequest& request,
+                           const RuntimeOptions& runtime, const JobObserver& observer) {
+  request.check_agrees(bank_path, bank);
+  EncodingOptions options = bank.options.encoding;
+  options.layer = bank.origin.layer;
+  options.precision = request.encoding.precision.value_or(EncodingOptions().precision);
+  parse_device(runtime.device);  // what is wrong with it is no fault of the bank
+  PictureEncoder encoder = [&] {
+    try {
+      return make_encoder(runtime, options, observer);
+    } catch (const ConfigError& error) {
+      // A backbone without the bank's layer, or of other patches.
+      throw ModelError(fmt::format("bank '{}' belongs to {}: {}", bank_path.string(),
+                                   bank.origin.backbone, error.what()));
+    }
+  }();
+  bank.origin.check_equals(origin_of(encoder.backbone()), bank_path);
+  return encoder;
+}
+
+DerivedMaskPlan plan_derived_masks(const PictureSelection& selection, const BankPictures& pictures,
+                                   const fs::path& folder) {
+  DerivedMaskPlan plan;
+  const bool needed = !pictures.abnormal.empty() && pictures.abnormal.front().masks.empty();
+  if (folder.empty() || !needed) return plan;
+  plan.folder = folder;
+  std::set<fs::path> taken, wanted;
+  for (const auto& masked : pictures.abnormal) wanted.insert(masked.picture);
+  for (const auto& file : choose_references(selection.abnormal, selection.abnormal_shots)) {
+    if (!wanted.contains(file.path)) continue;
+    const fs::path place = file.relative().replace_extension();
+    const fs::path mask = mask_at(folder, place);
+    std::error_code error;
+    if (fs::exists(mask, error)) {
+      throw ConfigError(fmt::format(
+          "the mask '{}' is there already; give its folder as --masks to use it, or remove it",
+          mask.string()));
+    }
+    if (!taken.insert(place).second) {
+      throw ConfigError(fmt::format(
+          "two pictures of defects would have the derived mask '{}'; put them into one folder",
+          mask.string()));
+    }
+    plan.places[file.path] = place;
+  }
+  return plan;
+}
+
+void add_to_bank(BankBuilder& builder, const BankPictures& pictures,
+                 const DerivedMaskPlan& derived_masks, LowValueWarning& low_values,
+                 const JobObserver& observer) {
+  const auto total =
+      static_cast<std::int64_t>(pictures.normal.size() + pictures.abnormal.size());
+  const auto progress = [&](std::int64_t done) {
+    observer.advance("encoding references", done, total);
+  };
+  std::int64_t done = 0, derived_count = 0;
+  progress(0);
+  BankObserver told;
+  told.seen = [&](const Image& image) {
+    if (observer.stopped()) throw Error("interrupted; nothing was kept");
+    low_values.see(image);
+    progress(++done);
+  };
+  told.derived = [&](const Image& image, const DerivedMask& derived) {
+    ++derived_count;
+    if (!derived_masks.folder.empty()) write_derived(derived_masks, image, derived);
+  };
+  add_pictures(builder, pictures, told);
+  if (derived_count == 0) return;
+  if (derived_masks.folder.empty()) {
+    observer.warn(fmt::format(
+        "no --masks: where the {} defects are was derived from the good pictures", derived_count));
+  } else {
+    observer.warn(fmt::format(
+        "no --masks: where the {} defects are was derived from the good pictures; look at '{}', "
+        "and if a mask is wrong, correct it in '{}' and give that folder as --masks",
+        derived_count, (derived_masks.folder / "check").string(), derived_masks.folder.string()));
+  }
+}
+
+Json describe_pictures(const BankPictures& pictures) {
+  Json described;
+  described["normal"] = Json::array();
+  for (const auto& path : pictures.normal) described["normal"].push_back(path.string());
+  described["abnormal"] = Json::array();
+  for (const auto& [picture, masks] : pictures.abnormal) {
+    described["abnormal"].push_back({{"picture", picture.string()},
+                                     {"mask", masks.empty() ? "derived" : masks.front().string()}});
+  }
+  return described;
+}
+
+}  // namespace nagl::jobs

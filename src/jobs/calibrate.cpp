@@ -1,0 +1,61 @@
+#include "nagl/jobs/calibrate.h"
+
+#include <fmt/format.h>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/device.h"
+#include "nagl/core/error.h"
+#include "nagl/dataset/pictures.h"
+#include "nagl/detection/bank.h"
+#include "nagl/detection/calibrator.h"
+#include "nagl/jobs/bank_preparation.h"
+
+namespace nagl::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> pictures_of(const std::vector<fs::path>& paths) {
+  std::vector<fs::path> pictures;
+  if (paths.empty()) return pictures;
+  for (const auto& file : choose_references(paths, 0)) pictures.push_back(file.path);
+  return pictures;
+}
+
+}  // namespace
+
+Calibration calibrate(const CalibrateOptions& options, const JobObserver& observer) {
+  options.calibration.check();
+  const CalibrationPictures pictures{pictures_of(options.normal), pictures_of(options.abnormal)};
+  if (options.calibration.rule == ThresholdRule::kBestF1 && pictures.abnormal.empty()) {
+    throw ConfigError("--best-f1 needs pictures of defects; give --abnormal");
+  }
+  AtomicFile probe(options.bank);  // never committed: what cannot be written is said at once
+  Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
+  BankRequest request;
+  request.encoding = options.encoding;
+  const PictureEncoder encoder =
+      encoder_for(options.bank, bank, request, options.runtime, observer);
+  const std::size_t good = pictures.normal.empty() ? bank.normal.size() : pictures.normal.size();
+  const auto total = static_cast<std::int64_t>(good + pictures.abnormal.size());
+  std::int64_t done = 0;
+  observer.advance("calibrating", done, total);
+  std::vector<fs::path> left_aside;
+  bank.calibration = nagl::calibrate(
+      encoder.shared_backbone(), bank, pictures, options.calibration, encoder.batch_size(),
+      [&](const Image&) {
+        if (observer.stopped()) throw Error("interrupted; the bank is as it was");
+        observer.advance("calibrating", done++, total);
+      },
+      &left_aside);
+  for (const auto& path : left_aside) {
+    observer.warn(fmt::format(
+        "'{}' is the bank's only picture of a defect: scored against itself it would say nothing, "
+        "so it does not count",
+        path.string()));
+  }
+  save_bank(options.bank, bank, encoder.backbone());
+  return *bank.calibration;
+}
+
+}  // namespace nagl::jobs

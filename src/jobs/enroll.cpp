@@ -1,0 +1,147 @@
+#include "nagl/jobs/enroll.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/device.h"
+#include "nagl/core/duration.h"
+#include "nagl/core/error.h"
+#include "nagl/jobs/bank_preparation.h"
+
+namespace nagl::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kMegabyte = 1e6;
+
+fs::path derived_folder(const EnrollOptions& options) {
+  if (!options.derived_masks.empty()) return options.derived_masks;
+  fs::path folder = options.out;
+  folder.replace_extension();
+  folder += "-masks";
+  return folder;
+}
+
+double megabytes(std::int64_t rows, std::int64_t width) {
+  return static_cast<double>(rows * width) * sizeof(float) / kMegabyte;
+}
+
+/// Says how large the bank will be, by the first picture's size.
+void tell_size(const BankPictures& pictures, const BankBuilder& builder,
+               const JobObserver& observer) {
+  if (pictures.normal.empty()) return;
+  const PictureEncoder& encoder = builder.encoder();
+  const std::int64_t turns = builder.options().turns;
+  const double coreset = builder.options().coreset;
+  const Image first = encoder.read(pictures.normal.front());
+  const auto count = static_cast<std::int64_t>(pictures.normal.size());
+  const auto tiles = encoder.tiles_of(first.rgb).count();
+  const std::int64_t rows = count * expected_rows(first.rgb.size(), encoder, turns, coreset);
+  observer.info(fmt::format("{} normal pictures{}{} give about {} patches, {:.0f} MB{}", count,
+                            tiles > 1 ? fmt::format(" of {} tiles", tiles) : "",
+                            turns > 1 ? fmt::format(" at {} angles", turns) : "", rows,
+                            megabytes(rows, encoder.backbone().width()),
+                            coreset < 1 ? fmt::format(" (coreset {})", coreset) : ""));
+}
+
+BankBuilder go_on(const EnrollOptions& options, Bank earlier, const JobObserver& observer) {
+  const PictureEncoder encoder =
+      encoder_for(options.out, earlier, options.request, options.runtime, observer);
+  return BankBuilder(encoder.shared_backbone(), std::move(earlier), encoder.batch_size());
+}
+
+/// Leaves out what the bank holds already, and says so.
+/// @throws ConfigError if a picture is in it as the opposite
+void drop_known(const BankBuilder& builder, BankPictures& pictures, const JobObserver& observer) {
+  const PictureEncoder& encoder = builder.encoder();
+  const auto contradicts = [](const fs::path& path, const char* as) {
+    throw ConfigError(fmt::format("'{}' is in the bank as a picture {}; enroll again (--overwrite)",
+                                  path.string(), as));
+  };
+  const auto normal = std::erase_if(pictures.normal, [&](const fs::path& path) {
+    const Image image = encoder.read(path);
+    if (builder.holds_abnormal(image)) contradicts(path, "of a defect");
+    return builder.holds_normal(image);
+  });
+  const auto abnormal = std::erase_if(pictures.abnormal, [&](const MaskedPicture& masked) {
+    const Image image = encoder.read(masked.picture);
+    if (builder.holds_normal(image)) contradicts(masked.picture, "of a good part");
+    return builder.holds_abnormal(image);
+  });
+  if (normal > 0) observer.info(fmt::format("{} of the pictures are in the bank already", normal));
+  if (abnormal > 0) {
+    observer.warn(fmt::format(
+        "{} of the pictures of defects are in the bank already and keep the masks they were "
+        "enrolled with; to change one, enroll again (--overwrite)",
+        abnormal));
+  }
+}
+
+void check_out(const EnrollOptions& options) {
+  std::error_code error;
+  const bool exists = fs::exists(options.out, error);
+  if (fs::is_directory(options.out, error)) {
+    throw ConfigError(fmt::format("--out '{}' is a folder; name a file, e.g. part.safetensors",
+                                  options.out.string()));
+  }
+  if (options.add && options.overwrite) {
+    throw ConfigError("give --add or --overwrite, not both");
+  }
+  if (options.add && !exists) {
+    throw ConfigError(fmt::format("--add: the bank '{}' does not exist", options.out.string()));
+  }
+  if (exists && !options.add && !options.overwrite) {
+    throw ConfigError(fmt::format("'{}' exists; give --add to add to it, --overwrite to replace it",
+                                  options.out.string()));
+  }
+  if (options.add && options.pictures.normal.empty() &&
+      options.pictures.abnormal.empty()) {
+    throw ConfigError("--add: nothing to add; give --normal or --abnormal");
+  }
+}
+
+}  // namespace
+
+EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
+  const Stopwatch watch;
+  check_out(options);
+  AtomicFile probe(options.out);  // never committed: what cannot be written is said at once
+  std::optional<Bank> earlier;
+  if (options.add) earlier = load_bank(options.out, parse_device(options.runtime.device));
+  const Method method = earlier ? earlier->options.method : options.request.over().method;
+  BankPictures pictures = find_pictures(options.pictures, method);
+  if (!earlier) {
+    if (pictures.normal.empty()) throw ConfigError("give good pictures with --normal");
+    check_pictures(pictures, method, observer);
+  }
+
+  const bool calibrated = earlier && earlier->calibration;
+  BankBuilder builder = earlier ? go_on(options, std::move(*earlier), observer)
+                                : start_bank(options.request, options.runtime, observer);
+  if (options.add) drop_known(builder, pictures, observer);
+  const DerivedMaskPlan derived =
+      plan_derived_masks(options.pictures, pictures, derived_folder(options));
+  tell_size(pictures, builder, observer);
+  LowValueWarning low_values(observer);
+  add_to_bank(builder, pictures, derived, low_values, observer);
+  low_values.finish();
+  const auto backbone = builder.encoder().shared_backbone();
+  const Bank made = builder.finish();
+  if (calibrated && !made.calibration) {
+    observer.warn("the bank's calibration is void; calibrate it again");
+  }
+  save_bank(options.out, made, *backbone);
+  std::error_code error;
+  return {made.normal.size(),
+          made.abnormal.size(),
+          made.features.normal.size(0),
+          made.options.method,
+          static_cast<double>(fs::file_size(options.out, error)) / kMegabyte,
+          watch.seconds()};
+}
+
+}  // namespace nagl::jobs

@@ -1,0 +1,371 @@
+#include "nagl/jobs/evaluate_on.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/device.h"
+#include "nagl/core/duration.h"
+#include "nagl/core/error.h"
+#include "nagl/core/folder_lock.h"
+#include "nagl/core/sha256.h"
+#include "nagl/evaluation/evaluator.h"
+#include "nagl/evaluation/report.h"
+#include "nagl/jobs/encoder_setup.h"
+
+namespace nagl::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestResult = std::size_t{1} << 32;
+
+template <typename T>
+void take(std::vector<T>& target, const std::vector<T>& asked) {
+  if (!asked.empty()) target = asked;
+}
+
+/// Normal and abnormal methods, as far as they can be scored.
+std::vector<Method> possible_methods(const TargetOptions& target) {
+  std::vector<Method> methods = {Method::kNormalNn};
+  if (target.evaluation.abnormal_shots != std::vector<std::int64_t>{0}) {
+    methods.push_back(Method::kAbnormalNn);
+    methods.push_back(Method::kBothNn);
+  }
+  if (!target.model.empty()) methods.push_back(Method::kNagl);
+  return methods;
+}
+
+/// The config file, then what was asked for, then the settings.
+ExperimentOptions resolve(const EvaluateRequest& request) {
+  ExperimentOptions experiment;
+  read_config_file(experiment, request.config);
+  TargetOptions& target = experiment.target;
+  EvaluationOptions& options = target.evaluation;
+  take(target.data, request.data);
+  if (request.format) target.format = *request.format;
+  if (!request.model.empty()) target.model = request.model;
+  if (!request.references.empty()) target.references = request.references;
+  if (!request.roi.empty()) target.roi = request.roi;
+  if (request.protocol) options.protocol = *request.protocol;
+  if (request.seeds) options.seeds = *request.seeds;
+  if (request.turns) target.turns = *request.turns;
+  if (request.coreset) target.coreset = *request.coreset;
+  if (request.encoding.tile) target.tiling.tile = *request.encoding.tile;
+  if (request.encoding.overlap) target.tiling.overlap = *request.encoding.overlap;
+  take(options.normal_shots, request.normal_shots);
+  take(options.abnormal_shots, request.abnormal_shots);
+  take(options.methods, request.methods);
+  EncodingRequest encoding = request.encoding;  // tiles are the target's, not the training's
+  encoding.tile.reset();
+  encoding.overlap.reset();
+  experiment.training.encoding = encoding.over(experiment.training.encoding);
+  apply_settings(experiment, request.settings);
+  if (target.data.empty()) throw ConfigError("nothing to evaluate on; give --data");
+  if (options.methods.empty()) options.methods = possible_methods(target);
+  options.check();
+  target.tiling.check();
+  for (auto& root : target.data) {
+    root = fs::absolute(root).lexically_normal();
+    if (!root.has_filename()) root = root.parent_path();  // `mvtec/`
+  }
+  if (options.protocol == Protocol::kPublished) {
+    experiment.training.encoding.mask_alignment = MaskAlignment::kPublished;
+  }
+  return experiment;
+}
+
+/// Of the paths and sizes of all pictures: whether they are still the same ones.
+std::string files_checksum(const Dataset& dataset) {
+  Sha256 sum;
+  std::error_code error;
+  for (const auto& category : dataset.categories) {
+    for (const auto* samples : {&category.train, &category.test}) {
+      for (const auto& sample : *samples) {
+        sum.update(fmt::format("{}\n{}\n{}\n", sample.path.string(), sample.defect,
+                               fs::file_size(sample.path, error)));
+      }
+    }
+  }
+  return sum.hex();
+}
+
+double parameters_of(const TrainedHead& head) {
+  double count = 0;
+  for (const auto& parameter : head.head->parameters()) {
+    count += static_cast<double>(parameter.numel());
+  }
+  return count;
+}
+
+/// One evaluation.
+class EvaluateRun {
+ public:
+  EvaluateRun(const EvaluateRequest& request, ExperimentOptions experiment,
+              const JobObserver& observer)
+      : request_(request), experiment_(std::move(experiment)), observer_(observer) {}
+
+  EvaluateResult run() {
+    const TargetOptions& target = experiment_.target;
+    const Dataset dataset = read_dataset(target.data, target.format);
+    observer_.info(fmt::format("{}: {} categories in the layout {}",
+                               fmt::join(target_roots(), ", "), dataset.categories.size(),
+                               to_string(dataset.format)));
+    std::optional<RecordedDraws> replay;
+    if (!target.references.empty()) replay.emplace(target.references);
+
+    const std::optional<TrainedHead> head = load_model();
+    BankOptions bank;
+    bank.turns = target.turns;
+    bank.coreset = target.coreset;
+    bank.encoding = experiment_.training.encoding;
+    bank.encoding.tiling = target.tiling;
+    if (head && !bank.encoding.layer) bank.encoding.layer = head->origin.layer;
+    bank.check();
+    const PictureEncoder encoder = make_encoder(request_.runtime, bank.encoding, observer_);
+    warn_of_leaks(head, dataset);
+
+    const Evaluator evaluator(encoder.shared_backbone(), head, bank, target.evaluation,
+                              encoder.batch_size(), target.roi);
+    for (const auto& category : dataset.categories) {
+      evaluator.check_references(category, replay ? &*replay : nullptr);
+    }
+    const FolderLock lock(request_.out, "evaluating");
+    const Json described = describe(encoder, head, dataset);
+    begin(described);
+
+    std::vector<CategoryResult> results;
+    for (const auto& category : dataset.categories) {
+      results.push_back(evaluate(evaluator, category, replay ? &*replay : nullptr));
+    }
+    return report(std::move(results), described, context_of(described, encoder, head), encoder);
+  }
+
+ private:
+  std::vector<std::string> target_roots() const {
+    std::vector<std::string> roots;
+    for (const auto& root : experiment_.target.data) roots.push_back(root.string());
+    return roots;
+  }
+
+  std::optional<TrainedHead> load_model() const {
+    const TargetOptions& target = experiment_.target;
+    const auto& methods = target.evaluation.methods;
+    const bool needed = std::any_of(methods.begin(), methods.end(), uses_head);
+    if (!needed) return std::nullopt;
+    if (target.model.empty()) {
+      throw ConfigError("method nagl needs --model, the model.safetensors of nagl train");
+    }
+    return load_head(target.model, parse_device(request_.runtime.device));
+  }
+
+  /// A head that was trained on what it is now tested on says nothing about other domains.
+  void warn_of_leaks(const std::optional<TrainedHead>& head, const Dataset& dataset) {
+    if (!head) return;
+    const auto source = head->metadata.find("source");
+    if (source == head->metadata.end()) return;
+    const Json trained = Json::parse(source->second, nullptr, /*allow_exceptions=*/false);
+    if (!trained.is_object() || !trained.contains("trained_on")) return;
+    std::vector<std::string> shared;
+    for (const auto& category : dataset.categories) {
+      if (trained["trained_on"].contains(category.name)) shared.push_back(category.name);
+    }
+    if (shared.empty()) return;
+    leak_ = fmt::format(
+        "the model was trained on categories called {}: if they are these, its figures are not of "
+        "an unseen domain",
+        fmt::join(shared, ", "));
+    observer_.warn(leak_);
+  }
+
+  Json describe(const PictureEncoder& encoder, const std::optional<TrainedHead>& head,
+                const Dataset& dataset) const {
+    const TargetOptions& target = experiment_.target;
+    Json described = describe_encoder(encoder);
+    described["backbone"]["checksum"] = encoder.backbone().checksum();
+    described["protocol"] = {{"name", to_string(target.evaluation.protocol)},
+                             {"description", nagl::describe(target.evaluation.protocol)}};
+    described["options"] = option_to_json(target);
+    if (!target.references.empty()) {
+      described["references_checksum"] = sha256_of_file(target.references);
+    }
+    if (head) {
+      Json model = {{"path", head->path.string()},
+                    {"checksum", head->checksum}};
+      for (const auto& [key, text] : head->metadata) model["metadata"][key] = text;
+      described["model"] = model;
+    }
+    Json categories = Json::object();
+    for (const auto& category : dataset.categories) {
+      Json types = Json::object();
+      for (const auto& sample : category.test) {
+        Json& count = types[sample.defect];
+        count = count.is_null() ? 1 : count.get<int>() + 1;
+      }
+      categories[category.name] = {{"train", category.train.size()}, {"test", types}};
+    }
+    described["dataset"] = {{"format", to_string(dataset.format)},
+                            {"checksum", files_checksum(dataset)},
+                            {"categories", categories}};
+    return described;
+  }
+
+  fs::path file(const char* name) const { return request_.out / name; }
+
+  /// Starts the folder's record, or checks that it is of this very evaluation.
+  void begin(const Json& described) const {
+    Json identity = described;
+    for (const char* harmless : {"threads", "batch_size"}) identity.erase(harmless);
+    identity["backbone"].erase("path");
+    if (identity.contains("model")) identity["model"].erase("path");
+    identity["options"].erase("model");
+    const fs::path record = file("evaluation.json");
+    std::error_code error;
+    if (!fs::exists(record, error)) {
+      if (fs::exists(file("categories"), error)) {
+        throw ConfigError("'" + request_.out.string() +
+                          "' holds categories of an evaluation without its record; give another "
+                          "--out");
+      }
+      write_file(record, dump_json(identity, 2) + "\n");
+      return;
+    }
+    if (!request_.resume) {
+      throw ConfigError("'" + request_.out.string() +
+                        "' holds an evaluation; give --resume to go on with it, or another --out");
+    }
+    const Json earlier =
+        Json::parse(read_file(record, kLargestResult), nullptr, /*allow_exceptions=*/false);
+    if (earlier.is_discarded()) {
+      throw DataError("'" + record.string() + "' is damaged; evaluate into another folder");
+    }
+    const auto differing = differing_options(earlier, identity);
+    if (!differing.empty()) {
+      throw ConfigError(fmt::format(
+          "the evaluation in '{}' was begun with another {}; leave it as it was, or evaluate into "
+          "another folder",
+          request_.out.string(), fmt::join(differing, ", ")));
+    }
+  }
+
+  CategoryResult evaluate(const Evaluator& evaluator, const Category& category,
+                          const RecordedDraws* replay) const {
+    const fs::path done = request_.out / "categories" / (file_name_for(category.name) + ".json");
+    std::error_code error;
+    if (fs::exists(done, error)) {
+      const Json json =
+          Json::parse(read_file(done, kLargestResult), nullptr, /*allow_exceptions=*/false);
+      observer_.info(category.name + ": done before");
+      return category_result_from_json(json, done);
+    }
+    EvaluationObserver told;
+    told.picture = [&](std::int64_t pictures, std::int64_t total) {
+      observer_.advance(category.name, pictures, total);
+    };
+    told.stop = observer_.stop;
+    observer_.advance(category.name, 0, static_cast<std::int64_t>(category.test.size()));
+    auto result = evaluator.evaluate(category, replay, request_.out, told);
+    if (!result) {
+      throw Error(
+          "interrupted; categories that are done are kept: the same command with --resume goes on");
+    }
+    write_file(done, dump_json(to_json(*result)) + "\n");
+    for (const auto& warning : result->warnings) {
+      observer_.warn(fmt::format("{}: {}", category.name, warning));
+    }
+    log(*result);
+    return std::move(*result);
+  }
+
+  void log(const CategoryResult& result) const {
+    std::string text;
+    for (const auto& row : summarize({result})) {
+      if (row.category.empty() || !row.metrics[0].mean) continue;
+      text +=
+          fmt::format("{}{} K1 {} K2 {} {:.1f}", text.empty() ? "" : ", ", to_string(row.method),
+                      row.normal_shots, shots_text(row.abnormal_shots), 100 * *row.metrics[0].mean);
+    }
+    observer_.info(fmt::format("{}: {} pictures in {}; image AUROC {}", result.name,
+                               result.timing.pictures, format_duration(result.timing.total),
+                               text.empty() ? "absent" : text));
+  }
+
+  ReportContext context_of(const Json& described, const PictureEncoder& encoder,
+                           const std::optional<TrainedHead>& head) const {
+    const TargetOptions& target = experiment_.target;
+    ReportContext context;
+    const ImageSize size = encoder.options().image_size;
+    const auto roots = target_roots();
+    context.title = fmt::format("Evaluation on {}", fs::path(roots.front()).filename().string());
+    context.facts = {
+        {"Data", fmt::format("{} ({} layout)", fmt::join(roots, ", "),
+                             described["dataset"]["format"].get<std::string>())},
+        {"Protocol", fmt::format("{}: {}", to_string(target.evaluation.protocol),
+                                 nagl::describe(target.evaluation.protocol))},
+        {"Seeds", std::to_string(target.evaluation.seeds)},
+        {"Backbone",
+         fmt::format("{}, checksum {}", encoder.backbone().describe(),
+                     described["backbone"]["checksum"].get<std::string>().substr(0, 12))},
+        {"Pictures", fmt::format("{} x {}, {}", size.height, size.width,
+                                 to_string(encoder.options().precision))},
+        {"Device", described["device"].get<std::string>()}};
+    if (head) {
+      context.facts.emplace_back(
+          "Model", fmt::format("{}, checksum {}", head->path.string(),
+                               described["model"]["checksum"].get<std::string>().substr(0, 12)));
+      context.head_parameters = parameters_of(*head);
+      if (const auto seconds = head->metadata.find("training_seconds");
+          seconds != head->metadata.end()) {
+        context.training_hours = std::strtod(seconds->second.c_str(), nullptr) / 3600;
+      }
+    }
+    if (!target.references.empty()) {
+      context.facts.emplace_back("References", "those of " + target.references.string());
+    }
+    if (!leak_.empty()) context.facts.emplace_back("Mind", leak_);
+    context.facts.emplace_back("nagl", described["versions"]["nagl"].get<std::string>());
+    context.backbone_parameters = static_cast<double>(encoder.backbone().used_parameters());
+    context.pro_limit = target.evaluation.pro_limit;
+    return context;
+  }
+
+  EvaluateResult report(std::vector<CategoryResult> results, const Json& described,
+                        const ReportContext& context, const PictureEncoder& encoder) const {
+    EvaluateResult result;
+    result.categories = std::move(results);
+    result.all = described;
+    result.protocol = experiment_.target.evaluation.protocol;
+    result.seeds = experiment_.target.evaluation.seeds;
+    result.report = file("report.html");
+    result.tables = file("table.md");
+    result.numbers = file("results.json");
+    result.backbone = fmt::format(
+        "{}, checksum {}", encoder.backbone().describe(), encoder.backbone().checksum().substr(0, 12));
+    if (!leak_.empty()) result.all["warnings"] = {leak_};
+    const Json numbers = results_json(result.categories);
+    for (const auto& [key, value] : numbers.items()) result.all[key] = value;
+    write_file(result.numbers, dump_json(result.all, 1) + "\n");
+    write_file(file("results.csv"), results_csv(result.categories));
+    write_file(file("scores.csv"), scores_csv(result.categories));
+    write_file(result.tables, markdown_tables(result.categories, context));
+    write_file(file("table.tex"), latex_table(result.categories, context));
+    write_file(result.report, html_report(result.categories, context, request_.out));
+    return result;
+  }
+
+  const EvaluateRequest& request_;
+  ExperimentOptions experiment_;
+  const JobObserver& observer_;
+  std::string leak_;
+};
+
+}  // namespace
+
+EvaluateResult evaluate_on(const EvaluateRequest& request, const JobObserver& observer) {
+  return EvaluateRun(request, resolve(request), observer).run();
+}
+
+}  // namespace nagl::jobs

@@ -1,0 +1,246 @@
+#include "nagl/jobs/score.h"
+
+#include <fmt/format.h>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/device.h"
+#include "nagl/core/duration.h"
+#include "nagl/core/error.h"
+#include "nagl/core/options.h"
+#include "nagl/dataset/region_of_interest.h"
+#include "nagl/detection/reference_scale.h"
+#include "nagl/jobs/encoder_setup.h"
+#include "score_run.h"
+
+namespace nagl::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Where the pictures to score come from.
+struct Source {
+  std::vector<fs::path> paths;        ///< pictures and folders
+  std::optional<int> list;            ///< a file that lists them
+  std::optional<WatchOptions> watch;  ///< a folder that fills
+
+  bool streams() const { return list || watch; }
+};
+
+std::vector<QueryFile> find_queries(const std::vector<fs::path>& paths, const RoiFinder& roi) {
+  std::vector<QueryFile> queries;
+  MvtecLocator locator;
+  for (const auto& file : list_pictures(paths)) {
+    queries.push_back({file, locator.find(file.path), roi.find(file), {}, {}, {}, {}});
+  }
+  return queries;
+}
+
+/// Refuses an output folder whose files would be taken for inputs, now or by the next run.
+void check_inputs_are_safe(const ScoreOptions& options, const Source& source,
+                           const OutputPlan& plan, const std::vector<QueryFile>& queries,
+                           const BankPictures& references) {
+  const auto& given = options.pictures;
+  for (const auto* paths : {&source.paths, &given.normal, &given.abnormal}) {
+    for (const auto& path : *paths) plan.check_outside(path);
+  }
+  for (const auto* path : {&given.masks, &options.roi}) plan.check_outside(*path);
+  if (source.watch) plan.check_outside(source.watch->folder);
+  std::vector<fs::path> files = references.normal;
+  for (const auto& reference : references.abnormal) {
+    files.push_back(reference.picture);
+    files.insert(files.end(), reference.masks.begin(), reference.masks.end());
+  }
+  for (const auto& query : queries) {
+    files.push_back(query.file.path);
+    if (query.roi) files.push_back(*query.roi);
+    if (query.known) {
+      files.insert(files.end(), query.known->masks.begin(), query.known->masks.end());
+    }
+  }
+  plan.check_keeps(files, queries);
+}
+
+void check_options(const ScoreOptions& options) {
+  if (options.bank.empty() && options.pictures.normal.empty()) {
+    throw ConfigError("give good pictures with --normal, or a bank with --bank");
+  }
+  if (!options.bank.empty() && !options.pictures.empty()) {
+    throw ConfigError("a bank has its references; add others to it with nagl enroll --add");
+  }
+  if (options.sorted && options.out.empty()) throw ConfigError("--sorted needs --out");
+}
+
+void check_verdicts(const ScoreOptions& options, const Bank& bank) {
+  if (bank.calibration || !(options.sorted || options.needs_verdict)) return;
+  throw ConfigError(fmt::format("{} needs a calibrated bank: nagl enroll, then nagl calibrate",
+                                options.sorted ? "--sorted" : "--fail-on-anomaly"));
+}
+
+OutputPlan plan_of(const ScoreOptions& options, const Source& source) {
+  OutputPlan plan;
+  plan.out = options.out;
+  plan.map_extension = "." + to_string(options.map_format);
+  plan.overlays = options.overlays;
+  plan.report = options.report && !source.streams();
+  plan.sort = options.sorted;
+  return plan;
+}
+
+/// What the options describe: a bank of a file, or one of pictures.
+Detector prepare(const ScoreOptions& options, const BankPictures& references,
+                 const DerivedMaskPlan& derived, LowValueWarning& low_values,
+                 const JobObserver& observer) {
+  if (!options.bank.empty()) {
+    Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
+    check_verdicts(options, bank);
+    const PictureEncoder encoder =
+        encoder_for(options.bank, bank, options.request, options.runtime, observer);
+    return Detector(encoder.shared_backbone(), std::move(bank), encoder.batch_size());
+  }
+  check_verdicts(options, Bank());
+  BankBuilder builder = start_bank(options.request, options.runtime, observer);
+  add_to_bank(builder, references, derived, low_values, observer);
+  const PictureEncoder encoder = builder.encoder();
+  return Detector(encoder.shared_backbone(), builder.finish(), encoder.batch_size());
+}
+
+Json describe_run(const ScoreOptions& options, const BankPictures& references,
+                  const Detector& detector, const std::optional<ColourScale>& scale) {
+  Json run = describe_encoder(detector.encoder());
+  run["method"] = to_string(detector.options().method);
+  if (!options.request.model.empty()) run["model"] = options.request.model.string();
+  if (!options.bank.empty()) run["bank"] = options.bank.string();
+  run["options"] = option_to_json(detector.options());
+  if (!options.roi.empty()) run["roi"] = options.roi.string();
+  run["map_format"] = to_string(options.map_format);
+  run["colour_scale"] =
+      scale ? Json{{"low", scale->low}, {"high", scale->high}, {"good", scale->good}}
+            : Json("auto");
+  if (detector.bank().calibration) {
+    run["calibration"] = option_to_json(*detector.bank().calibration);
+  }
+  if (options.bank.empty()) {
+    run.update(describe_pictures(references));
+  } else {
+    run["normal"] = option_to_json(detector.bank().normal);
+    run["abnormal"] = option_to_json(detector.bank().abnormal);
+  }
+  return run;
+}
+
+void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& detector,
+                  const Json& summary) {
+  ScoreReport report;
+  report.facts = {
+      {"method", to_string(detector.options().method)},
+      {"backbone", detector.backbone().describe()},
+      {"references", fmt::format("{} good, {} of defects", detector.bank().normal.size(),
+                                 detector.bank().abnormal.size())}};
+  if (summary["image_auroc"].is_number()) {
+    report.facts.emplace_back("image AUROC",
+                              fmt::format("{:.2f} %", 100 * summary["image_auroc"].get<double>()));
+  }
+  if (const auto& calibration = detector.bank().calibration) {
+    report.threshold = calibration->image_threshold;
+    report.trust = trust_in(*calibration);
+  }
+  report.pictures = run.report();
+  write_file(plan.html(), score_report_html(report));
+}
+
+void score_stream(const Source& source, const OutputPlan& plan, const RoiFinder& roi,
+                  ScoreRun& run, const ScoreObserver& observer) {
+  MvtecLocator locator;
+  const auto plan_query = [&](const PictureFile& file) {
+    QueryFile query{file, locator.find(file.path), roi.find(file), {}, {}, {}, {}};
+    if (!plan.out.empty()) plan.assign(query);
+    return query;
+  };
+  if (source.list) {
+    PathList list(*source.list, observer.stop);
+    run.score(list, nullptr, plan_query);
+    return;
+  }
+  FolderWatch watch(source.watch->folder, source.watch->settle, observer);
+  observer.info(fmt::format("watching '{}'; Ctrl-C ends it", source.watch->folder.string()));
+  run.score(watch, &watch, plan_query);
+}
+
+ScoreResult score(const ScoreOptions& options, const Source& source,
+                  const ScoreObserver& observer) {
+  const Stopwatch since_start;
+  check_options(options);
+  ScoreResult result;
+  result.plan = plan_of(options, source);
+  const OutputPlan& plan = result.plan;
+
+  const RoiFinder roi(options.roi);
+  std::vector<QueryFile> queries;
+  if (!source.streams()) queries = find_queries(source.paths, roi);
+  // Before anything is encoded: what is wrong with the options comes first.
+  const Method method = options.request.over().method;
+  const BankPictures references = find_pictures(options.pictures, method);
+  if (options.bank.empty()) check_pictures(references, method, observer);
+  const DerivedMaskPlan derived = plan_derived_masks(
+      options.pictures, references, plan.out.empty() ? fs::path() : plan.out / "derived_masks");
+  const cv::Mat shared_roi = roi.shared() ? read_mask(*roi.shared()) : cv::Mat();
+  if (!plan.out.empty()) {
+    std::error_code error;
+    if (!source.streams()) {
+      plan.assign(queries, options.overwrite);
+    } else if (!source.watch && !options.overwrite && fs::exists(plan.json_lines(), error)) {
+      throw ConfigError("'" + plan.json_lines().string() +
+                        "' exists; give --overwrite to replace it, or another --out");
+    }
+    check_inputs_are_safe(options, source, plan, queries, references);
+    plan.check_writable();
+  }
+
+  LowValueWarning low_values(observer);
+  const Detector detector = prepare(options, references, derived, low_values, observer);
+  std::optional<ColourScale> scale;
+  if (options.scale == OverlayScale::kReferences && !plan.out.empty() && plan.overlays) {
+    scale = reference_scale(detector, shared_roi);
+  }
+
+  if (!plan.out.empty() && options.overwrite) plan.remove_stale();
+  ScoreRun run(options, plan, detector, scale, low_values, observer);
+  const Stopwatch since_loaded;
+  if (source.streams()) {
+    score_stream(source, plan, roi, run, observer);
+  } else {
+    run.score(queries);
+  }
+  low_values.finish();
+
+  result.complete = run.complete();
+  result.summary = run.summary();
+  result.summary["seconds"] = since_loaded.seconds();
+  result.summary["seconds_with_loading"] = since_start.seconds();
+  if (!plan.out.empty()) {
+    if (plan.report) write_report(plan, run, detector, result.summary);
+    Json described = describe_run(options, references, detector, scale);
+    described["summary"] = result.summary;
+    write_file(plan.run(), dump_json(described, 2) + "\n");
+  }
+  return result;
+}
+
+}  // namespace
+
+ScoreResult score_folder(const ScoreOptions& options, const std::vector<fs::path>& queries,
+                         const ScoreObserver& observer) {
+  return score(options, {queries, {}, {}}, observer);
+}
+
+ScoreResult score_listed(const ScoreOptions& options, int descriptor,
+                         const ScoreObserver& observer) {
+  return score(options, {{}, descriptor, {}}, observer);
+}
+
+ScoreResult watch_folder(const ScoreOptions& options, const WatchOptions& watch,
+                         const ScoreObserver& observer) {
+  return score(options, {{}, {}, watch}, observer);
+}
+
+}  // namespace nagl::jobs

@@ -1,0 +1,218 @@
+#include "nagl/jobs/score_output.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <set>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/csv.h"
+#include "nagl/core/error.h"
+#include "nagl/core/json_lines.h"
+#include "nagl/metrics/ranking_metrics.h"
+
+namespace nagl::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// As far as the path exists, without symbolic links.
+fs::path resolved_path(const fs::path& path) {
+  std::error_code error;
+  const fs::path resolved = fs::weakly_canonical(fs::absolute(path, error), error);
+  return error ? path : resolved;
+}
+
+std::string csv_row(const ScoreRecord& record) {
+  const QueryFile& query = record.query;
+  const auto text = [](const std::optional<fs::path>& path) {
+    return path ? csv_field(path->string()) : std::string();
+  };
+  const bool scored = !record.error;
+  const bool judged = scored && record.verdict != Verdict::kUnknown;
+  return fmt::format(
+      "{},{},{},{},{},{},{},{}\n", csv_field(query.file.path.string()),
+      scored ? fmt::format("{:.6f}", record.image_score) : "",
+      query.known ? csv_field(query.known->defect) : "", judged ? to_string(record.verdict) : "",
+      judged ? fmt::format("{}", record.regions.size()) : "", scored ? text(query.map) : "",
+      scored ? text(query.overlay) : "", scored ? "" : csv_field(*record.error));
+}
+
+std::string region_rows(const ScoreRecord& record) {
+  std::string rows;
+  for (const auto& region : record.regions) {
+    rows += fmt::format("{},{},{},{},{},{},{},{},{:.6f},{:.6f}\n",
+                        csv_field(record.query.file.path.string()), region.box.x, region.box.y,
+                        region.box.width, region.box.height, region.area, region.peak.x,
+                        region.peak.y, region.peak_score, region.mean_score);
+  }
+  return rows;
+}
+
+}  // namespace
+
+void OutputPlan::assign(QueryFile& query) const {
+  const fs::path place = query.file.relative();
+  fs::path stem = place;
+  stem.replace_extension();
+  query.map = out / "maps" / stem;
+  *query.map += map_extension;
+  if (overlays) {
+    query.overlay = out / "overlays" / stem;
+    *query.overlay += ".png";
+  }
+  if (sort) {
+    query.normal = out / "sorted" / "normal" / place;
+    query.anomalous = out / "sorted" / "anomalous" / place;
+  }
+}
+
+void OutputPlan::assign(std::vector<QueryFile>& queries, bool overwrite) const {
+  std::map<fs::path, fs::path> owner;
+  const auto check_free = [&](const fs::path& file) {
+    std::error_code error;
+    if (!overwrite && fs::exists(fs::symlink_status(file, error))) {
+      throw ConfigError("'" + file.string() +
+                        "' exists; give --overwrite to replace it, or another --out");
+    }
+  };
+  for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) check_free(file);
+  for (auto& query : queries) {
+    const fs::path relative = query.file.relative().replace_extension();
+    const auto [entry, fresh] = owner.emplace(relative, query.file.path);
+    if (!fresh) {
+      throw ConfigError("queries '" + entry->second.string() + "' and '" +
+                        query.file.path.string() + "' would both be written to '" +
+                        relative.string() + ".*'; score them in separate runs");
+    }
+    assign(query);
+    check_free(*query.map);
+    for (const auto& file : {query.overlay, query.normal, query.anomalous}) {
+      if (file) check_free(*file);
+    }
+  }
+}
+
+void OutputPlan::check_outside(const fs::path& input_folder) const {
+  std::error_code error;
+  if (!fs::is_directory(input_folder, error)) return;
+  const fs::path relative = resolved_path(out).lexically_relative(resolved_path(input_folder));
+  if (relative.empty() || *relative.begin() == "..") return;
+  throw ConfigError("the output folder '" + out.string() + "' lies inside '" +
+                    input_folder.string() +
+                    "', where the next run would take its pictures for inputs; choose another");
+}
+
+void OutputPlan::check_keeps(const std::vector<fs::path>& inputs,
+                             const std::vector<QueryFile>& queries) const {
+  std::set<fs::path> kept;
+  for (const auto& input : inputs) kept.insert(resolved_path(input));
+  for (const auto& query : queries) {
+    for (const auto& planned : {query.map, query.overlay, query.normal, query.anomalous}) {
+      if (planned && kept.contains(resolved_path(*planned))) {
+        throw ConfigError("the output '" + planned->string() +
+                          "' would replace an input; choose another --out");
+      }
+    }
+  }
+}
+
+void OutputPlan::remove_stale() const {
+  std::error_code ignored;  // what cannot be removed cannot be replaced, which will be said
+  for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) {
+    fs::remove(file, ignored);
+  }
+}
+
+void OutputPlan::check_writable() const {
+  make_folder(out);
+  AtomicFile probe(out / "probe");  // never committed
+}
+
+Json ScoreRecord::json() const {
+  Json line;
+  line["path"] = query.file.path.string();
+  if (query.known) line["label"] = query.known->defect;
+  const auto with_state = [&] {
+    if (!state.empty()) line["state"] = state;
+    return line;
+  };
+  if (error) {
+    line["error"] = *error;
+    return with_state();
+  }
+  line["image_score"] = image_score;
+  if (verdict != Verdict::kUnknown) line["verdict"] = to_string(verdict);
+  line["peak"] = {{"x", peak.x}, {"y", peak.y}, {"score", peak_score}};
+  line["height"] = size.height;
+  line["width"] = size.width;
+  if (verdict != Verdict::kUnknown) {
+    Json& list = line["regions"] = Json::array();
+    for (const auto& region : regions) {
+      list.push_back({{"box",
+                       {{"x", region.box.x},
+                        {"y", region.box.y},
+                        {"width", region.box.width},
+                        {"height", region.box.height}}},
+                      {"area", region.area},
+                      {"peak", {{"x", region.peak.x}, {"y", region.peak.y}}},
+                      {"peak_score", region.peak_score},
+                      {"mean_score", region.mean_score}});
+    }
+  }
+  if (query.map) line["map"] = query.map->string();
+  if (query.overlay) line["overlay"] = query.overlay->string();
+  return with_state();
+}
+
+void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& records) {
+  std::string lines, rows = "path,image_score,label,verdict,regions,map,overlay,error\n";
+  std::string regions = "path,x,y,width,height,area,peak_x,peak_y,peak_score,mean_score\n";
+  bool judged = false;
+  for (const auto& record : records) {
+    lines += json_line(record.json());
+    rows += csv_row(record);
+    regions += region_rows(record);
+    judged = judged || record.verdict != Verdict::kUnknown;
+  }
+  write_file(plan.json_lines(), lines);
+  write_file(plan.csv(), rows);
+  if (judged) write_file(plan.regions(), regions);
+}
+
+Json summarize(const std::vector<ScoreRecord>& records) {
+  std::vector<double> scores;
+  std::vector<std::uint8_t> labels;
+  std::size_t skipped = 0, unknown = 0, anomalous = 0, judged = 0, called = 0;
+  for (const auto& record : records) {
+    if (record.error) {
+      ++skipped;
+      continue;
+    }
+    judged += record.verdict != Verdict::kUnknown;
+    called += record.verdict == Verdict::kAnomalous;
+    if (!record.query.known) {
+      ++unknown;
+    } else {
+      scores.push_back(record.image_score);
+      labels.push_back(record.query.known->anomalous());
+      anomalous += labels.back();
+    }
+  }
+  Json summary;
+  summary["scored"] = records.size() - skipped;
+  summary["skipped"] = skipped;
+  summary["good"] = labels.size() - anomalous;
+  summary["anomalous"] = anomalous;
+  if (judged > 0) summary["called_anomalous"] = called;
+  const auto area = unknown == 0 ? auroc(scores, labels) : std::nullopt;
+  summary["image_auroc"] = area ? Json(*area) : Json(nullptr);
+  if (!area) {
+    summary["image_auroc_reason"] =
+        unknown > 0 ? "true labels are not known (queries outside an MVTec layout)"
+                    : "the queries are all of one class";
+  }
+  return summary;
+}
+
+}  // namespace nagl::jobs

@@ -1,0 +1,299 @@
+#include "score_run.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <set>
+#include <utility>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/error.h"
+#include "nagl/core/json_lines.h"
+#include "nagl/image/anomaly_map.h"
+
+namespace nagl::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestCopy = (std::size_t{1} << 31) - 1;
+constexpr const char* kStage = "scoring";
+
+bool exists(const std::optional<fs::path>& path) {
+  std::error_code error;
+  return path && fs::exists(fs::symlink_status(*path, error));
+}
+
+/// What tells whether a watched picture is the one that was scored: its path, size and time.
+std::string state_of(const fs::path& path) {
+  std::error_code error;
+  const auto size = fs::file_size(path, error);
+  const auto time = fs::last_write_time(path, error).time_since_epoch().count();
+  return fmt::format("{} {} {}", path.string(), size, time);
+}
+
+/// The states that the lines of an earlier watch name.
+std::set<std::string> states_in(const fs::path& json_lines) {
+  std::set<std::string> states;
+  for (const auto& record : read_json_lines(json_lines)) {
+    if (record.is_object() && record.contains("state") && record["state"].is_string()) {
+      states.insert(record["state"].get<std::string>());
+    }
+  }
+  return states;
+}
+
+}  // namespace
+
+ScoreRun::ScoreRun(const ScoreOptions& options, const OutputPlan& plan, const Detector& detector,
+                   std::optional<ColourScale> scale, LowValueWarning& low_values,
+                   const ScoreObserver& observer)
+    : options_(options),
+      plan_(plan),
+      detector_(detector),
+      scale_(scale),
+      low_values_(low_values),
+      observer_(observer) {}
+
+void ScoreRun::score(const std::vector<QueryFile>& queries) {
+  const auto total = static_cast<std::int64_t>(queries.size());
+  observer_.advance(kStage, 0, total);
+  if (observer_.started) observer_.started(queries, detector_);
+  try {
+    auto reader = detector_.encoder().read_ahead<Loaded>(
+        queries.size(), [&](std::size_t i) { return load(queries[i]); });
+    std::deque<Loaded> waiting;  // for a batch to fill
+    DetectionStream stream(detector_, [&](const Detection& detection) {
+      finish(waiting.front(), detection);
+      waiting.pop_front();
+      skip_broken(waiting);
+    });
+    for (std::size_t i = 0; i < queries.size() && !observer_.stopped(); ++i) {
+      waiting.push_back(reader.next());
+      Loaded& item = waiting.back();
+      low_values_.see(item.query.image);
+      if (item.error) {
+        skip_broken(waiting);
+      } else {
+        const Query query = item.query;  // `item` may be gone before `add` returns
+        stream.add(query);
+      }
+      observer_.advance(kStage, static_cast<std::int64_t>(records_.size()), total);
+    }
+    if (!observer_.stopped()) stream.finish();
+    skip_broken(waiting);
+  } catch (...) {
+    save();
+    throw;
+  }
+  complete_ = records_.size() == queries.size();
+  save();
+}
+
+void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
+                     const std::function<QueryFile(const PictureFile&)>& plan_query) {
+  streaming_ = true;
+  if (observer_.started) observer_.started({}, detector_);
+  std::optional<JsonLinesFile> lines;
+  std::set<std::string> earlier;  // what an earlier watch has a line of
+  if (!plan_.out.empty()) {
+    if (watch != nullptr) earlier = states_in(plan_.json_lines());
+    lines.emplace(plan_.json_lines());
+  }
+  std::map<fs::path, fs::path> owners;  // the picture that a map belongs to
+  std::size_t kept = 0;
+  while (const auto picture = stream.next()) {
+    const std::string state = watch != nullptr ? state_of(picture->file.path) : "";
+    if (!state.empty() && earlier.contains(state)) {
+      ++kept;
+      continue;
+    }
+    Loaded item;
+    item.file.file = picture->file;
+    try {
+      item.file = plan_query(picture->file);
+      if (item.file.map) {
+        const auto [owner, fresh] = owners.emplace(*item.file.map, picture->file.path);
+        if (owner->second != picture->file.path) {
+          throw DataError(fmt::format("'{}' and '{}' would both be written to '{}'",
+                                      owner->second.string(), picture->file.path.string(),
+                                      owner->first.string()));
+        }
+        if (fresh && watch == nullptr && !options_.overwrite && exists(item.file.map)) {
+          throw DataError(fmt::format("'{}' exists; give --overwrite to replace it",
+                                      item.file.map->string()));
+        }
+      }
+      item = load(item.file);
+      low_values_.see(item.query.image);
+    } catch (const DataError& error) {
+      item.error = error.what();
+    }
+    std::error_code unknown;
+    if (item.error && watch != nullptr) {
+      if (!fs::exists(picture->file.path, unknown)) continue;  // vanished
+      if (!picture->last_try) {
+        watch->failed();
+        continue;
+      }
+    }
+    item.state = state;
+    score_streamed(item);
+    const ScoreRecord& record = records_.back();
+    if (lines) lines->append(record.json());
+    if (observer_.scored) observer_.scored(record);
+    streamed_ += 1;
+    streamed_skipped_ += record.error.has_value();
+    streamed_anomalous_ += record.verdict == Verdict::kAnomalous;
+    records_.clear();
+  }
+  complete_ = watch != nullptr || !observer_.stopped();
+  if (kept > 0) {
+    observer_.info(fmt::format(
+        "{} pictures have a line in '{}' already and were left alone (--overwrite scores "
+        "them again)",
+        kept, plan_.json_lines().string()));
+  }
+}
+
+void ScoreRun::score_streamed(const Loaded& item) {
+  if (item.error) {
+    skip(item);
+  } else {
+    finish(item, detector_.detect(item.query));
+  }
+}
+
+Json ScoreRun::summary() const {
+  if (!streaming_) return summarize(records_);
+  Json summary;
+  summary["scored"] = streamed_ - streamed_skipped_;
+  summary["skipped"] = streamed_skipped_;
+  if (detector_.bank().calibration) summary["called_anomalous"] = streamed_anomalous_;
+  return summary;
+}
+
+ScoreRun::Loaded ScoreRun::load(const QueryFile& file) const {
+  Loaded loaded;
+  loaded.file = file;
+  try {
+    loaded.query.image = detector_.encoder().read(file.file.path);
+    // Now, since a watched picture may be gone by the time that its verdict is known.
+    if (file.normal) loaded.bytes = read_file(file.file.path, kLargestCopy);
+    if (file.roi) {
+      loaded.query.roi = read_mask_for(loaded.query.image, *file.roi);
+      const QueryTiles whole(detector_.encoder(), loaded.query);  // throws if that leaves nothing
+    }
+  } catch (const DataError& error) {
+    loaded.error = error.what();
+  }
+  return loaded;
+}
+
+/// Those at the front, so that records keep the order of the pictures.
+void ScoreRun::skip_broken(std::deque<Loaded>& waiting) {
+  while (!waiting.empty() && waiting.front().error) {
+    skip(waiting.front());
+    waiting.pop_front();
+  }
+}
+
+void ScoreRun::skip(const Loaded& item) {
+  observer_.error("skipped: " + *item.error);
+  ScoreRecord record;
+  record.query = item.file;
+  record.error = item.error;
+  record.state = item.state;
+  remember(record, {}, {});
+  keep(std::move(record));
+}
+
+void ScoreRun::finish(const Loaded& item, const Detection& detection) {
+  ScoreRecord record;
+  record.query = item.file;
+  record.state = item.state;
+  record.image_score = detection.image_score;
+  record.size = detection.map.size();
+  record.verdict = detection.verdict;
+  record.regions = detection.regions;
+  cv::minMaxLoc(detection.map, nullptr, &record.peak_score, nullptr, &record.peak);
+  if (item.file.map) {
+    if (options_.map_format == MapFormat::kNpy) {
+      write_map_npy(*item.file.map, detection.map);
+    } else {
+      write_map_png(*item.file.map, detection.map);
+    }
+  }
+  cv::Mat overlay;
+  if (item.file.overlay) {
+    overlay = overlay_of(item, detection);
+    write_png(*item.file.overlay, overlay);
+  }
+  if (item.file.normal) write_sorted(item, detection.verdict);
+  remember(record, item.query.image.rgb, overlay);
+  keep(std::move(record));
+}
+
+cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) const {
+  OverlayContent content;
+  content.rgb = item.query.image.rgb;
+  content.map = detection.map;
+  if (!item.query.roi.empty()) {
+    cv::resize(item.query.roi, content.roi, detection.map.size(), 0, 0, cv::INTER_NEAREST);
+  }
+  content.scale = scale_ ? *scale_ : scale_of(detection.map, content.roi);
+  content.caption = fmt::format("score {:.4f}", detection.image_score);
+  if (detection.verdict != Verdict::kUnknown) {
+    content.caption += "   " + to_string(detection.verdict);
+  }
+  if (const auto& calibration = detector_.bank().calibration) {
+    content.threshold = calibration->map_threshold;
+  }
+  const auto& known = item.file.known;
+  if (known) content.caption += "   label " + known->defect;
+  if (known && !known->masks.empty()) {
+    try {
+      content.truth = read_masks_for(item.query.image, known->masks);
+    } catch (const DataError& error) {
+      observer_.warn(fmt::format("drawn without its true mask: {}", error.what()));
+    }
+  }
+  return draw_overlay(content);
+}
+
+void ScoreRun::write_sorted(const Loaded& item, Verdict verdict) const {
+  const bool anomalous = verdict == Verdict::kAnomalous;
+  write_file(anomalous ? *item.file.anomalous : *item.file.normal, item.bytes);
+  std::error_code ignored;  // an earlier run may have thought otherwise
+  fs::remove(anomalous ? *item.file.normal : *item.file.anomalous, ignored);
+}
+
+void ScoreRun::remember(const ScoreRecord& record, const cv::Mat& rgb, const cv::Mat& overlay) {
+  if (streaming_ || plan_.out.empty() || !plan_.report) return;
+  ReportPicture picture;
+  picture.path = record.query.file.relative().string();
+  picture.score = record.image_score;
+  picture.verdict = record.verdict;
+  picture.regions = record.regions.size();
+  if (record.query.known) picture.label = record.query.known->defect;
+  if (record.error) picture.error = *record.error;
+  if (record.query.overlay) {
+    picture.overlay = record.query.overlay->lexically_relative(plan_.out).string();
+  }
+  add_jpegs(picture, rgb, overlay);
+  report_.push_back(std::move(picture));
+  keep_hottest_overlays(report_);
+}
+
+void ScoreRun::keep(ScoreRecord record) {
+  if (!streaming_ && observer_.scored) observer_.scored(record);
+  records_.push_back(std::move(record));
+}
+
+void ScoreRun::save() const {
+  if (!plan_.out.empty()) write_records(plan_, records_);
+}
+
+}  // namespace nagl::jobs
