@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <memory>
 #include <optional>
 
 #include "nagl/core/error.h"
@@ -54,6 +56,19 @@ void HeadOrigin::check_equals(const HeadOrigin& other, const std::filesystem::pa
                          describe(*this), describe(other)));
 }
 
+TrainedHead TrainedHead::on(at::Device device) const {
+  const c10::InferenceMode guard(false);  // the head is a module
+  const auto is_there = [device](const at::Tensor& tensor) {
+    return tensor.device().type() == device.type() &&
+           (!device.has_index() || tensor.device().index() == device.index());
+  };
+  const auto parameters = head->parameters();
+  if (std::all_of(parameters.begin(), parameters.end(), is_there)) return *this;
+  TrainedHead moved = *this;
+  moved.head = NaglHead(std::dynamic_pointer_cast<NaglHeadImpl>(head->clone(device)));
+  return moved;
+}
+
 HeadOrigin origin_of(const Backbone& backbone) {
   return {backbone.name(), backbone.checksum(), backbone.layer(), backbone.width()};
 }
@@ -101,6 +116,7 @@ TrainedHead read_head(const WeightsFile& file, const std::string& prefix, at::De
     fail(path, error.what());
   }
   file.load_into(*trained.head, prefix);
+  trained.checksum = checksum_of(state_of(*trained.head));
   trained.head->to(device);
   trained.head->eval();
   for (auto& parameter : trained.head->parameters()) parameter.set_requires_grad(false);
