@@ -128,16 +128,16 @@ struct Backbone::Graphs {
 };
 
 Backbone::Backbone(const fs::path& path, const BackboneOptions& options)
-    : path_(path),
+    : file_(path),
+      path_(path),
       device_(options.device),
       precision_(options.precision),
       batches_(options.batch_shrunk) {
-  const WeightsFile file(path);
-  const VisionTransformerOptions shapes = shapes_of(file);
-  layer_ = layer_of(file, shapes, options.layer);
-  provenance_ = file.metadata();
+  const VisionTransformerOptions shapes = shapes_of(*file_);
+  layer_ = layer_of(*file_, shapes, options.layer);
+  provenance_ = file_->metadata();
   network_ = VisionTransformer(shapes);
-  file.load_into(*network_);
+  file_->load_into(*network_);
   prepare(options);
 }
 
@@ -197,7 +197,8 @@ double Backbone::operations(std::int64_t height, std::int64_t width) const {
 }
 
 std::string Backbone::checksum() const {
-  std::call_once(checksum_once_, [&] { checksum_ = WeightsFile(path_).checksum(); });
+  if (!file_) return {};
+  std::call_once(checksum_once_, [&] { checksum_ = file_->checksum(); });
   return checksum_;
 }
 

@@ -105,6 +105,20 @@ TEST(Backbone, RefusesFilesThatAreNone) {
   refused([](Tensors&) {}, "recommended_layer", {{"recommended_layer", "2"}});
 }
 
+TEST(Backbone, ItsChecksumIsOfTheWeightsItLoaded) {
+  const TemporaryFolder folder;
+  const auto path = folder / "b.safetensors";
+  auto tensors = tensors_of(64, 1);
+  write_weights(path, tensors, {});
+  const auto sum = WeightsFile(path).checksum();
+  const Backbone backbone(path, {});
+  tensors["norm.bias"] += 1;
+  write_weights(path, tensors, {});
+  EXPECT_EQ(backbone.checksum(), sum);
+  EXPECT_NE(Backbone(path, {}).checksum(), sum);
+  EXPECT_EQ(Backbone(RandomWeights(), {}).checksum(), "");
+}
+
 TEST(Backbone, SaysWhichImageSizesFit) {
   const TemporaryFolder folder;
   write_weights(folder / "b.safetensors", tensors_of(64, 1), {});

@@ -61,7 +61,8 @@ class Backbone {
   const std::filesystem::path& path() const { return path_; }
   /// The file's metadata: architecture, source, source_sha256, recommended_layer.
   const std::map<std::string, std::string>& provenance() const { return provenance_; }
-  /// The file's `WeightsFile::checksum`: which weights these are. Reads the file, the first time.
+  /// The file's `WeightsFile::checksum`: which weights these are, also where another file stands at
+  /// its path by now. Empty for random ones. Reads the file, the first time.
   std::string checksum() const;
   /// Architecture and where it came from: `dinov2_vits14 from ...`.
   std::string name() const;
@@ -77,6 +78,7 @@ class Backbone {
   void prepare(const BackboneOptions& options);
   at::Tensor encode_at_once(const at::Tensor& images) const;
 
+  std::optional<WeightsFile> file_;  ///< that the weights came from
   std::filesystem::path path_;
   std::map<std::string, std::string> provenance_;
   std::int64_t layer_;
