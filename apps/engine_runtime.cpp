@@ -53,7 +53,7 @@ std::shared_ptr<const Backbone> load_backbone(const RuntimeOptions& options, boo
   BackboneOptions backbone;
   backbone.layer = options.layer;
   backbone.device = parse_device(options.device);
-  backbone.precision = parse_precision(options.precision.value_or(kDefaultPrecision));
+  backbone.precision = parse_as<Precision>(options.precision.value_or(kDefaultPrecision));
   backbone.graphs = graphs;
   backbone.batch_shrunk = [](std::int64_t most) {
     spdlog::warn("the device has too little memory for such a batch: going on with {} at a time",

@@ -63,7 +63,7 @@ ExperimentOptions resolve(const EvaluateArguments& arguments) {
   read_shots(arguments.abnormal_shots, true, options.abnormal_shots);
   if (!arguments.methods.empty()) {
     options.methods.clear();
-    for (const auto& name : arguments.methods) options.methods.push_back(parse_method(name));
+    for (const auto& name : arguments.methods) options.methods.push_back(parse_as<Method>(name));
   }
   for (const auto& setting : arguments.recipe.settings) {
     option_from_json(experiment, parse_assignment(setting));

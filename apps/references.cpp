@@ -63,7 +63,7 @@ void check_agrees(const fs::path& bank_path, const Bank& bank, const ReferenceAr
   };
   const DetectorOptions& made = bank.options;
   if (arguments.method) {
-    differ("--method", to_string(parse_method(*arguments.method)), to_string(made.method));
+    differ("--method", to_string(parse_as<Method>(*arguments.method)), to_string(made.method));
   }
   if (arguments.augment) {
     differ("--augment-references turns", turns_of(*arguments.augment), made.turns);
@@ -103,7 +103,7 @@ void LowValueWarning::finish() const {
 DetectorOptions detector_options(const ReferenceArguments& arguments, ImageSize image_size) {
   DetectorOptions options;
   options.image_size = image_size;
-  if (arguments.method) options.method = parse_method(*arguments.method);
+  if (arguments.method) options.method = parse_as<Method>(*arguments.method);
   if (arguments.augment) options.turns = turns_of(*arguments.augment);
   if (arguments.tile) options.tiling.tile = *arguments.tile;
   if (arguments.overlap) options.tiling.overlap = *arguments.overlap;
@@ -151,7 +151,7 @@ void check_references(const ReferencePaths& references, Method method) {
 
 NewBank start_bank(const ReferenceArguments& arguments, RuntimeOptions runtime_options) {
   const Method method =
-      arguments.method ? parse_method(*arguments.method) : DetectorOptions().method;
+      arguments.method ? parse_as<Method>(*arguments.method) : DetectorOptions().method;
   auto head = load_model(arguments, method, parse_device(runtime_options.device));
   if (head && !runtime_options.layer) runtime_options.layer = head->origin.layer;
   Runtime runtime = start_runtime(runtime_options);
@@ -167,7 +167,7 @@ Runtime start_runtime_for(const fs::path& bank_path, const Bank& bank,
   runtime.image_size =
       fmt::format("{}x{}", bank.options.image_size.height, bank.options.image_size.width);
   parse_device(runtime.device);
-  parse_precision(runtime.precision.value_or(kDefaultPrecision));
+  parse_as<Precision>(runtime.precision.value_or(kDefaultPrecision));
   const Runtime started = [&] {
     try {
       return start_runtime(runtime);

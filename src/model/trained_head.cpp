@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <optional>
 
 #include "nagl/core/error.h"
+#include "nagl/core/text.h"
 
 namespace nagl {
 namespace {
@@ -25,15 +25,13 @@ std::string text_of(const WeightsFile& file, const std::string& key) {
 }
 
 std::int64_t number_of(const WeightsFile& file, const std::string& key) {
-  const std::string text = text_of(file, key);
-  std::int64_t value = -1;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (result.ec != std::errc() || result.ptr != text.data() + text.size() || value < 0) {
+  const auto value = whole_number(text_of(file, key));
+  if (!value || *value < 0) {
     fail(file.path(), fmt::format("its metadata has no valid '{}'; is it a file that nagl train or "
                                   "scripts/convert_checkpoint.py wrote?",
                                   key));
   }
-  return value;
+  return *value;
 }
 
 std::string describe(const HeadOrigin& origin) {
