@@ -5,25 +5,16 @@
 #include <c10/core/StreamGuard.h>
 #include <torch/torch.h>
 
-#include <algorithm>
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <stdexcept>
 
 #include "nagl/core/error.h"
+#include "nagl/core/text.h"
 
 namespace nagl {
 namespace {
-
-constexpr struct {
-  Precision precision;
-  const char* name;
-  at::ScalarType type;
-} kPrecisions[] = {
-    {Precision::kFloat32, "float32", at::kFloat},
-    {Precision::kBFloat16, "bfloat16", at::kBFloat16},
-    {Precision::kFloat16, "float16", at::kHalf},
-};
 
 std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");
@@ -56,33 +47,30 @@ c10::Stream copy_stream(at::Device device, const c10::impl::VirtualGuardImpl& st
 
 }  // namespace
 
-Precision parse_precision(const std::string& name) {
-  for (const auto& entry : kPrecisions) {
-    if (name == entry.name) return entry.precision;
-  }
-  throw ConfigError("precision '" + name + "' is not one of float32, bfloat16, float16");
-}
-
-std::string to_string(Precision precision) {
-  return kPrecisions[static_cast<std::size_t>(precision)].name;
-}
-
 at::ScalarType scalar_type(Precision precision) {
-  return kPrecisions[static_cast<std::size_t>(precision)].type;
+  switch (precision) {
+    case Precision::kFloat32:
+      return at::kFloat;
+    case Precision::kBFloat16:
+      return at::kBFloat16;
+    case Precision::kFloat16:
+      return at::kHalf;
+  }
+  throw std::invalid_argument("no such precision");
 }
 
 at::Device parse_device(const std::string& name) {
   if (name == "cpu") return at::kCPU;
   if (name == "auto") return torch::cuda::is_available() ? at::Device(at::kCUDA, 0) : at::kCPU;
   const std::string prefix = "cuda:";
-  const std::string digits = name.starts_with(prefix) ? name.substr(prefix.size()) : "";
-  const bool numbered = !digits.empty() && digits.size() <= 3 &&
-                        std::all_of(digits.begin(), digits.end(),
-                                    [](unsigned char c) { return c >= '0' && c <= '9'; });
+  constexpr std::int64_t kLargestIndex = 999;
+  const auto number =
+      name.starts_with(prefix) ? whole_number(name.substr(prefix.size())) : std::nullopt;
+  const bool numbered = number && *number >= 0 && *number <= kLargestIndex;
   if (name != "cuda" && !numbered) {
     throw ConfigError("device '" + name + "' is not one of auto, cpu, cuda, cuda:N");
   }
-  const int index = numbered ? std::stoi(digits) : 0;
+  const int index = numbered ? static_cast<int>(*number) : 0;
   const auto count =
       torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
   if (index >= count) {

@@ -16,14 +16,13 @@ namespace fs = std::filesystem;
 
 /// In the order in which they are tried: a layout whose signs are clearer comes first.
 constexpr DatasetReader kReaders[] = {
-    {DatasetFormat::kVisa, "visa", is_visa, read_visa},
-    {DatasetFormat::kBmad, "bmad", is_bmad, read_bmad},
-    {DatasetFormat::kMvtec, "mvtec", is_mvtec, read_mvtec},
-    {DatasetFormat::kRealIad, "real_iad", is_real_iad, read_real_iad},
-    {DatasetFormat::kManifest, "manifest", is_manifest, read_manifest},
-    {DatasetFormat::kFolders, "folders", is_folders, read_folders},
+    {DatasetFormat::kVisa, is_visa, read_visa},
+    {DatasetFormat::kBmad, is_bmad, read_bmad},
+    {DatasetFormat::kMvtec, is_mvtec, read_mvtec},
+    {DatasetFormat::kRealIad, is_real_iad, read_real_iad},
+    {DatasetFormat::kManifest, is_manifest, read_manifest},
+    {DatasetFormat::kFolders, is_folders, read_folders},
 };
-constexpr const char* kAutoName = "auto";
 constexpr const char* kGoodNames[] = {kGood, "normal", "healthy", "ok"};
 
 const DatasetReader& reader_for(const fs::path& root, DatasetFormat format) {
@@ -40,25 +39,6 @@ const DatasetReader& reader_for(const fs::path& root, DatasetFormat format) {
 }
 
 }  // namespace
-
-void parse(const std::string& name, DatasetFormat& format) {
-  format = DatasetFormat::kAuto;
-  if (name == kAutoName) return;
-  std::string known = kAutoName;
-  for (const auto& reader : kReaders) {
-    format = reader.format;
-    if (name == reader.name) return;
-    known += std::string(", ") + reader.name;
-  }
-  throw ConfigError("data set format '" + name + "' is not one of " + known);
-}
-
-std::string to_string(DatasetFormat format) {
-  for (const auto& reader : kReaders) {
-    if (reader.format == format) return reader.name;
-  }
-  return kAutoName;
-}
 
 std::vector<std::string> Category::defects() const {
   std::set<std::string> types;

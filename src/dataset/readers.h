@@ -12,7 +12,6 @@ namespace nagl {
 /// One layout: whether something on disk has it, and how it is read.
 struct DatasetReader {
   DatasetFormat format;
-  const char* name;  ///< as options name it
   bool (*recognises)(const std::filesystem::path& root);
   std::vector<Category> (*read)(const std::filesystem::path& root);
 };

@@ -80,7 +80,7 @@ Json to_json(const EvaluationRow& row) {
 EvaluationRow row_from(const Json& json) {
   EvaluationRow row;
   row.category = json.at("category");
-  row.method = parse_method(json.at("method"));
+  row.method = parse_as<Method>(json.at("method"));
   row.normal_shots = json.at("normal_shots");
   row.abnormal_shots = json.at("abnormal_shots");
   row.seed = json.at("seed");

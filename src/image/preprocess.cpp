@@ -22,17 +22,6 @@ at::Tensor pixels_of(const cv::Mat& rgb) {
 
 }  // namespace
 
-void parse(const std::string& name, MaskAlignment& alignment) {
-  if (name != "aligned" && name != "published") {
-    throw ConfigError("'" + name + "' is not one of aligned, published");
-  }
-  alignment = name == "aligned" ? MaskAlignment::kAligned : MaskAlignment::kPublished;
-}
-
-std::string to_string(MaskAlignment alignment) {
-  return alignment == MaskAlignment::kAligned ? "aligned" : "published";
-}
-
 void check_picture(const cv::Mat& rgb) {
   if (rgb.empty() || rgb.type() != CV_8UC3) {
     throw DataError("a picture must be RGB, 8 bit a channel, and not empty");

@@ -3,14 +3,15 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include "nagl/core/device_graph.h"
 #include "nagl/core/error.h"
+#include "nagl/core/text.h"
 #include "nagl/model/weights.h"
 
 namespace nagl {
@@ -71,25 +72,26 @@ VisionTransformerOptions shapes_of(const WeightsFile& file) {
   return options;
 }
 
+std::string no_such_layer(std::int64_t layer, std::int64_t depth, const fs::path& path) {
+  return fmt::format("layer {} is not in 0..{} of backbone '{}'", layer, depth - 1, path.string());
+}
+
 std::int64_t layer_of(const WeightsFile& file, const VisionTransformerOptions& shapes,
                       std::optional<std::int64_t> asked) {
   if (asked) {
     if (*asked < 0 || *asked >= shapes.depth) {
-      throw ConfigError(fmt::format("layer {} is not in 0..{} of backbone '{}'", *asked,
-                                    shapes.depth - 1, file.path().string()));
+      throw ConfigError(no_such_layer(*asked, shapes.depth, file.path()));
     }
     return *asked;
   }
   const auto found = file.metadata().find("recommended_layer");
   if (found == file.metadata().end()) return shapes.depth - 1;
-  std::int64_t layer = -1;
   const std::string& text = found->second;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), layer);
-  if (result.ec != std::errc() || result.ptr != text.data() + text.size() || layer < 0 ||
-      layer >= shapes.depth) {
+  const auto layer = whole_number(text);
+  if (!layer || *layer < 0 || *layer >= shapes.depth) {
     fail(file, "its recommended_layer '" + text + "' is not one of its layers");
   }
-  return layer;
+  return *layer;
 }
 
 std::string text_of(const std::map<std::string, std::string>& metadata, const std::string& key) {
@@ -128,16 +130,16 @@ struct Backbone::Graphs {
 };
 
 Backbone::Backbone(const fs::path& path, const BackboneOptions& options)
-    : path_(path),
+    : file_(path),
+      path_(path),
       device_(options.device),
       precision_(options.precision),
       batches_(options.batch_shrunk) {
-  const WeightsFile file(path);
-  const VisionTransformerOptions shapes = shapes_of(file);
-  layer_ = layer_of(file, shapes, options.layer);
-  provenance_ = file.metadata();
+  const VisionTransformerOptions shapes = shapes_of(*file_);
+  layer_ = layer_of(*file_, shapes, options.layer);
+  provenance_ = file_->metadata();
   network_ = VisionTransformer(shapes);
-  file.load_into(*network_);
+  file_->load_into(*network_);
   prepare(options);
 }
 
@@ -151,7 +153,7 @@ Backbone::Backbone(RandomWeights weights, const BackboneOptions& options)
   const VisionTransformerOptions shapes;
   layer_ = options.layer.value_or(shapes.depth - 1);
   if (layer_ < 0 || layer_ >= shapes.depth) {
-    throw ConfigError(fmt::format("layer {} is not in 0..{}", layer_, shapes.depth - 1));
+    throw ConfigError(no_such_layer(layer_, shapes.depth, path_));
   }
   network_ = VisionTransformer(shapes);
   const auto random = at::make_generator<at::CPUGeneratorImpl>(weights.seed);
@@ -179,9 +181,33 @@ at::Tensor Backbone::encode(const at::Tensor& images) const {
   return batches_.run(images, [&](const at::Tensor& part) { return encode_at_once(part); });
 }
 
+std::vector<LayerFeatures> Backbone::encode_layers(const at::Tensor& images,
+                                                   const std::vector<std::int64_t>& layers) const {
+  const c10::InferenceMode guard;
+  const std::int64_t depth = network_->options().depth;
+  for (const auto layer : layers) {
+    if (layer < 0 || layer >= depth) throw ConfigError(no_such_layer(layer, depth, path_));
+  }
+  const auto flat = batches_.run_several(images, [&](const at::Tensor& part) {
+    std::vector<at::Tensor> tensors;
+    for (auto& features : network_->forward_layers(as_input(part), layers)) {
+      tensors.push_back(std::move(features.patches));
+      tensors.push_back(std::move(features.class_token));
+    }
+    return tensors;
+  });
+  std::vector<LayerFeatures> features;
+  for (std::size_t i = 0; i + 1 < flat.size(); i += 2) features.push_back({flat[i], flat[i + 1]});
+  return features;
+}
+
+at::Tensor Backbone::as_input(const at::Tensor& images) const {
+  return upload(images, device_).to(scalar_type(precision_));
+}
+
 at::Tensor Backbone::encode_at_once(const at::Tensor& images) const {
   const auto pass = [&](const at::Tensor& input) { return network_->forward(input, layer_); };
-  const at::Tensor input = upload(images, device_).to(scalar_type(precision_));
+  const at::Tensor input = as_input(images);
   return graphs_ ? graphs_->run(input, pass) : pass(input);
 }
 
@@ -197,7 +223,8 @@ double Backbone::operations(std::int64_t height, std::int64_t width) const {
 }
 
 std::string Backbone::checksum() const {
-  std::call_once(checksum_once_, [&] { checksum_ = WeightsFile(path_).checksum(); });
+  if (!file_) return {};
+  std::call_once(checksum_once_, [&] { checksum_ = file_->checksum(); });
   return checksum_;
 }
 

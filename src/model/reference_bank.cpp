@@ -10,19 +10,6 @@
 namespace nagl {
 namespace {
 
-constexpr struct {
-  Method method;
-  const char* name;
-  bool normal, abnormal, head;
-} kMethods[] = {
-    {Method::kNormalNn, "normal_nn", true, false, false},
-    {Method::kAbnormalNn, "abnormal_nn", false, true, false},
-    {Method::kBothNn, "both_nn", true, true, false},
-    {Method::kNagl, "nagl", true, true, true},
-};
-
-const auto& row_of(Method method) { return kMethods[static_cast<std::size_t>(method)]; }
-
 at::Tensor combine(const at::Tensor& normal_cosine, const at::Tensor& abnormal_cosine) {
   if (!abnormal_cosine.defined()) return (1 - normal_cosine) / 2;
   if (!normal_cosine.defined()) return (1 + abnormal_cosine) / 2;
@@ -31,18 +18,9 @@ at::Tensor combine(const at::Tensor& normal_cosine, const at::Tensor& abnormal_c
 
 }  // namespace
 
-Method parse_method(const std::string& name) {
-  for (const auto& row : kMethods) {
-    if (name == row.name) return row.method;
-  }
-  throw ConfigError("method '" + name + "' is not one of normal_nn, abnormal_nn, both_nn, nagl");
-}
-
-void parse(const std::string& name, Method& method) { method = parse_method(name); }
-std::string to_string(Method method) { return row_of(method).name; }
-bool uses_normal(Method method) { return row_of(method).normal; }
-bool uses_abnormal(Method method) { return row_of(method).abnormal; }
-bool uses_head(Method method) { return row_of(method).head; }
+bool uses_normal(Method method) { return method != Method::kAbnormalNn; }
+bool uses_abnormal(Method method) { return method != Method::kNormalNn; }
+bool uses_head(Method method) { return method == Method::kNagl; }
 
 ReferenceFeatures ReferenceFeatures::of_pictures(const at::Tensor& normal,
                                                  const at::Tensor& abnormal,

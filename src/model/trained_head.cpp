@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include <algorithm>
+#include <memory>
 #include <optional>
 
 #include "nagl/core/error.h"
+#include "nagl/core/text.h"
 
 namespace nagl {
 namespace {
@@ -23,15 +25,13 @@ std::string text_of(const WeightsFile& file, const std::string& key) {
 }
 
 std::int64_t number_of(const WeightsFile& file, const std::string& key) {
-  const std::string text = text_of(file, key);
-  std::int64_t value = -1;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (result.ec != std::errc() || result.ptr != text.data() + text.size() || value < 0) {
+  const auto value = whole_number(text_of(file, key));
+  if (!value || *value < 0) {
     fail(file.path(), fmt::format("its metadata has no valid '{}'; is it a file that nagl train or "
                                   "scripts/convert_checkpoint.py wrote?",
                                   key));
   }
-  return value;
+  return *value;
 }
 
 std::string describe(const HeadOrigin& origin) {
@@ -52,6 +52,19 @@ void HeadOrigin::check_equals(const HeadOrigin& other, const std::filesystem::pa
   fail(file, fmt::format("it belongs to {}, but the features are those of {}; give --backbone and "
                          "--layer to match",
                          describe(*this), describe(other)));
+}
+
+TrainedHead TrainedHead::on(at::Device device) const {
+  const c10::InferenceMode guard(false);  // the head is a module
+  const auto is_there = [device](const at::Tensor& tensor) {
+    return tensor.device().type() == device.type() &&
+           (!device.has_index() || tensor.device().index() == device.index());
+  };
+  const auto parameters = head->parameters();
+  if (std::all_of(parameters.begin(), parameters.end(), is_there)) return *this;
+  TrainedHead moved = *this;
+  moved.head = NaglHead(std::dynamic_pointer_cast<NaglHeadImpl>(head->clone(device)));
+  return moved;
 }
 
 HeadOrigin origin_of(const Backbone& backbone) {
@@ -101,6 +114,7 @@ TrainedHead read_head(const WeightsFile& file, const std::string& prefix, at::De
     fail(path, error.what());
   }
   file.load_into(*trained.head, prefix);
+  trained.checksum = checksum_of(state_of(*trained.head));
   trained.head->to(device);
   trained.head->eval();
   for (auto& parameter : trained.head->parameters()) parameter.set_requires_grad(false);

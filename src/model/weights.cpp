@@ -47,27 +47,6 @@ const char* name_of(at::ScalarType type) {
   throw std::invalid_argument("safetensors cannot hold this type of tensor");
 }
 
-struct Descriptor {
-  int value;
-  ~Descriptor() {
-    if (value >= 0) ::close(value);
-  }
-};
-
-/// Reads exactly `size` bytes at `offset`; false where the file ends before, or on an error.
-bool read_at(int descriptor, void* data, std::uint64_t size, std::uint64_t offset) {
-  char* bytes = static_cast<char*>(data);
-  while (size > 0) {
-    const ssize_t got = ::pread(descriptor, bytes, size, static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    bytes += got;
-    size -= static_cast<std::uint64_t>(got);
-    offset += static_cast<std::uint64_t>(got);
-  }
-  return true;
-}
-
 /// A non-negative integer that fits int64, or nothing.
 std::optional<std::uint64_t> as_size(const Json& value) {
   if (!value.is_number_unsigned()) return std::nullopt;
@@ -89,22 +68,47 @@ std::string checksum_heading(const std::string& name, at::ScalarType type, at::I
 
 }  // namespace
 
+struct WeightsFile::Descriptor {
+  explicit Descriptor(const std::filesystem::path& path)
+      : value(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
+  ~Descriptor() {
+    if (value >= 0) ::close(value);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  const int value;
+};
+
 void WeightsFile::fail(const std::string& why) const {
   throw ModelError(fmt::format("weights file '{}': {}", path_.string(), why));
 }
 
-WeightsFile::WeightsFile(std::filesystem::path path) : path_(std::move(path)) {
-  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.value < 0) fail(std::strerror(errno));
+WeightsFile::WeightsFile(std::filesystem::path path)
+    : path_(std::move(path)), file_(std::make_shared<const Descriptor>(path_)) {
+  if (file_->value < 0) fail(std::strerror(errno));
   struct stat status {};
-  if (::fstat(file.value, &status) != 0) fail(std::strerror(errno));
+  if (::fstat(file_->value, &status) != 0) fail(std::strerror(errno));
   if (!S_ISREG(status.st_mode)) fail("not a regular file");
-  read_header(file.value, static_cast<std::uint64_t>(status.st_size));
+  read_header(static_cast<std::uint64_t>(status.st_size));
 }
 
-void WeightsFile::read_header(int descriptor, std::uint64_t file_size) {
+bool WeightsFile::read_at(void* data, std::uint64_t size, std::uint64_t offset) const {
+  char* bytes = static_cast<char*>(data);
+  while (size > 0) {
+    const ssize_t got = ::pread(file_->value, bytes, size, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    bytes += got;
+    size -= static_cast<std::uint64_t>(got);
+    offset += static_cast<std::uint64_t>(got);
+  }
+  return true;
+}
+
+void WeightsFile::read_header(std::uint64_t file_size) {
   std::uint64_t header_size = 0;
-  if (file_size < kLengthBytes || !read_at(descriptor, &header_size, kLengthBytes, 0)) {
+  if (file_size < kLengthBytes || !read_at(&header_size, kLengthBytes, 0)) {
     fail("truncated: it is too short to be a safetensors file");
   }
   if (header_size > file_size - kLengthBytes) {
@@ -117,7 +121,7 @@ void WeightsFile::read_header(int descriptor, std::uint64_t file_size) {
     fail(fmt::format("its header of {} bytes is larger than any valid one", header_size));
   }
   std::string text(header_size, '\0');
-  if (!read_at(descriptor, text.data(), header_size, kLengthBytes)) fail("cannot be read");
+  if (!read_at(text.data(), header_size, kLengthBytes)) fail("cannot be read");
 
   Json header;
   try {
@@ -195,10 +199,8 @@ const WeightsFile::Entry& WeightsFile::entry(const std::string& name) const {
 
 at::Tensor WeightsFile::read(const std::string& name) const {
   const Entry& wanted = entry(name);
-  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.value < 0) fail(std::strerror(errno));
   at::Tensor tensor = at::empty(wanted.shape, at::TensorOptions().dtype(wanted.dtype));
-  if (!read_at(file.value, tensor.data_ptr(), wanted.size, wanted.begin)) {
+  if (!read_at(tensor.data_ptr(), wanted.size, wanted.begin)) {
     fail("tensor '" + name + "' cannot be read: the file changed or is damaged");
   }
   return tensor;
@@ -208,14 +210,12 @@ std::string WeightsFile::checksum() const {
   // In blocks on the stack: a whole tensor for each of thousands of files would leave as many holes
   // in the heap.
   std::array<char, 1 << 16> block;
-  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.value < 0) fail(std::strerror(errno));
   Sha256 sum;
   for (const auto& [name, entry] : entries_) {
     sum.update(checksum_heading(name, entry.dtype, entry.shape));
     for (std::uint64_t done = 0; done < entry.size;) {
       const std::uint64_t size = std::min<std::uint64_t>(block.size(), entry.size - done);
-      if (!read_at(file.value, block.data(), size, entry.begin + done)) {
+      if (!read_at(block.data(), size, entry.begin + done)) {
         fail("tensor '" + name + "' cannot be read: the file changed or is damaged");
       }
       sum.update(block.data(), size);

@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 
-#include "nagl/core/error.h"
 #include "nagl/nn/image_score.h"
 #include "pixel_loss_kernel.h"
 
@@ -89,17 +88,6 @@ void check_shapes(const at::Tensor& maps, const at::Tensor& masks, LossForm form
 }
 
 }  // namespace
-
-void parse(const std::string& name, LossForm& form) {
-  if (name != "published" && name != "paper") {
-    throw ConfigError("loss form '" + name + "' is not one of published, paper");
-  }
-  form = name == "published" ? LossForm::kPublished : LossForm::kPaper;
-}
-
-std::string to_string(LossForm form) {
-  return form == LossForm::kPublished ? "published" : "paper";
-}
 
 EpisodeLosses episode_losses(const PatchScores& scores, PatchGrid grid, const at::Tensor& labels,
                              const at::Tensor& masks, LossForm form) {

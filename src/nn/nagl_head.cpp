@@ -58,6 +58,22 @@ void NaglHeadImpl::initialize(std::uint64_t seed) {
   learning_->initialize(generator);
 }
 
+std::shared_ptr<torch::nn::Module> NaglHeadImpl::clone(
+    const std::optional<at::Device>& device) const {
+  const torch::NoGradGuard no_grad;
+  auto copy = std::make_shared<NaglHeadImpl>(options_);
+  auto targets = copy->named_parameters();
+  for (const auto& parameter : named_parameters()) {
+    const at::Tensor& from = parameter.value();
+    at::Tensor& target = targets[parameter.key()];
+    target.set_data(from.detach().to(device.value_or(from.device()), from.scalar_type(),
+                                     /*non_blocking=*/false, /*copy=*/true));
+    target.set_requires_grad(from.requires_grad());
+  }
+  copy->train(is_training());
+  return copy;
+}
+
 at::Tensor mean_cosine(const at::Tensor& features, const at::Tensor& proxies) {
   // The mean of cosines with M unit vectors is the dot product with their mean.
   const auto direction = normalized(proxies).mean(1).unsqueeze(2);  // [B, C, 1]

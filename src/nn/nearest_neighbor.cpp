@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "nagl/core/error.h"
 #include "neighbor_kernel.h"
 
 namespace nagl {
@@ -49,17 +48,6 @@ at::Tensor to_cosine(const at::Tensor& scaled_maximum, const at::Tensor& queries
 }
 
 }  // namespace
-
-void parse(const std::string& name, ResidualMetric& metric) {
-  if (name != "dot" && name != "cosine") {
-    throw ConfigError("residual metric '" + name + "' is not one of dot, cosine");
-  }
-  metric = name == "dot" ? ResidualMetric::kDot : ResidualMetric::kCosine;
-}
-
-std::string to_string(ResidualMetric metric) {
-  return metric == ResidualMetric::kDot ? "dot" : "cosine";
-}
 
 NeighborRows::NeighborRows(at::Tensor features, bool halved)
     : rows(std::move(features)), inverse_norm(inverse_norms(rows)) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "attention_kernel.h"
@@ -142,15 +143,39 @@ at::Tensor VisionTransformerImpl::embed(const at::Tensor& images) {
   return at::cat({cls, patches}, 1) + position_embedding(height / patch, width / patch);
 }
 
-at::Tensor VisionTransformerImpl::forward(const at::Tensor& images, std::int64_t layer) {
+void VisionTransformerImpl::check_layer(std::int64_t layer) const {
   if (layer < 0 || layer >= options_.depth) {
     throw std::invalid_argument(fmt::format("layer {} is not in 0..{}", layer, options_.depth - 1));
   }
+}
+
+at::Tensor VisionTransformerImpl::run_block(std::int64_t layer, const at::Tensor& tokens) {
+  return blocks_[static_cast<std::size_t>(layer)]->as<VisionTransformerBlock>()->forward(tokens);
+}
+
+at::Tensor VisionTransformerImpl::forward(const at::Tensor& images, std::int64_t layer) {
+  check_layer(layer);
   auto tokens = embed(images);
-  for (std::int64_t i = 0; i <= layer; ++i) {
-    tokens = blocks_[static_cast<std::size_t>(i)]->as<VisionTransformerBlock>()->forward(tokens);
-  }
+  for (std::int64_t i = 0; i <= layer; ++i) tokens = run_block(i, tokens);
   return norm_->forward(tokens.slice(1, 1).to(at::kFloat));
+}
+
+std::vector<LayerFeatures> VisionTransformerImpl::forward_layers(
+    const at::Tensor& images, const std::vector<std::int64_t>& layers) {
+  if (layers.empty()) return {};
+  for (const auto layer : layers) check_layer(layer);
+  std::vector<LayerFeatures> features(layers.size());
+  const std::int64_t last = *std::max_element(layers.begin(), layers.end());
+  auto tokens = embed(images);
+  for (std::int64_t i = 0; i <= last; ++i) {
+    tokens = run_block(i, tokens);
+    for (std::size_t k = 0; k < layers.size(); ++k) {
+      if (layers[k] != i) continue;
+      features[k].patches = norm_->forward(tokens.slice(1, 1).to(at::kFloat));
+      features[k].class_token = norm_->forward(tokens.select(1, 0).to(at::kFloat));
+    }
+  }
+  return features;
 }
 
 void VisionTransformerImpl::prepare_for_inference(at::Device device, at::ScalarType precision) {

@@ -26,17 +26,6 @@ std::int64_t take_last(std::vector<std::int64_t>& drawn) {
 
 }  // namespace
 
-void parse(const std::string& name, QueryDefect& query_defect) {
-  if (name != "same" && name != "independent") {
-    throw ConfigError("'" + name + "' is not one of same, independent");
-  }
-  query_defect = name == "same" ? QueryDefect::kSame : QueryDefect::kIndependent;
-}
-
-std::string to_string(QueryDefect query_defect) {
-  return query_defect == QueryDefect::kSame ? "same" : "independent";
-}
-
 void EpisodeOptions::check() const {
   const auto in_range = [](std::int64_t shots) { return shots >= 1 && shots <= kMostShots; };
   if (normal_shots.empty() || !std::all_of(normal_shots.begin(), normal_shots.end(), in_range)) {

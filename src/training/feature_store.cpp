@@ -103,17 +103,6 @@ at::Tensor unpack_bits(const at::Tensor& packed, std::int64_t height, std::int64
 
 }  // namespace
 
-void parse(const std::string& name, StoreType& type) {
-  if (name != "float16" && name != "float32") {
-    throw ConfigError("'" + name + "' is not one of float16, float32");
-  }
-  type = name == "float16" ? StoreType::kFloat16 : StoreType::kFloat32;
-}
-
-std::string to_string(StoreType type) {
-  return type == StoreType::kFloat16 ? "float16" : "float32";
-}
-
 FeatureStore::FeatureStore(fs::path folder, FeatureFormat format)
     : folder_(std::move(folder)), format_(std::move(format)) {}
 

@@ -10,15 +10,6 @@
 
 namespace nagl {
 
-void parse(const std::string& name, Schedule& schedule) {
-  if (name != "step" && name != "cosine") {
-    throw ConfigError("'" + name + "' is not one of step, cosine");
-  }
-  schedule = name == "step" ? Schedule::kStep : Schedule::kCosine;
-}
-
-std::string to_string(Schedule schedule) { return schedule == Schedule::kStep ? "step" : "cosine"; }
-
 void LearningRateOptions::check() const {
   if (!(rate > 0) || !std::isfinite(rate)) {
     throw ConfigError(fmt::format("learning_rate.rate {} is not above 0", rate));

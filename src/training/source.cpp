@@ -13,10 +13,6 @@
 namespace nagl {
 namespace {
 
-constexpr std::pair<HoldOut, const char*> kHoldOuts[] = {{HoldOut::kAuto, "auto"},
-                                                         {HoldOut::kCategory, "category"},
-                                                         {HoldOut::kPictures, "pictures"},
-                                                         {HoldOut::kNone, "none"}};
 constexpr std::size_t kFewestCategories = 3;
 constexpr std::int64_t kHeldOutShare = 3;  // one of so many
 
@@ -77,20 +73,6 @@ SourceSplit hold_out_pictures(const std::vector<SourcePicture>& pictures,
 }
 
 }  // namespace
-
-void parse(const std::string& name, HoldOut& hold_out) {
-  for (const auto& [value, text] : kHoldOuts) {
-    if (name == text) {
-      hold_out = value;
-      return;
-    }
-  }
-  throw ConfigError("'" + name + "' is not one of auto, category, pictures, none");
-}
-
-std::string to_string(HoldOut hold_out) {
-  return kHoldOuts[static_cast<std::size_t>(hold_out)].second;
-}
 
 std::vector<CategoryPictures> group_pictures(const std::vector<SourcePicture>& pictures,
                                              const std::vector<std::int64_t>& indices) {

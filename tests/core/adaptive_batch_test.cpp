@@ -42,6 +42,22 @@ TEST(AdaptiveBatch, WhatFitsIsLeftAlone) {
   EXPECT_EQ(batch.most(), 0);
 }
 
+TEST(AdaptiveBatch, SeveralResultsAreCutAndJoinedAlike) {
+  AdaptiveBatch batch;
+  const auto step = [](const at::Tensor& input) {
+    TORCH_CHECK_WITH(OutOfMemoryError, input.size(0) <= 4, "too much");
+    return std::vector<at::Tensor>{input * 2, input.reshape({-1, 1}) + 1};
+  };
+  const auto input = torch::arange(10);
+  const auto results = batch.run_several(input, step);
+  ASSERT_EQ(results.size(), 2U);
+  EXPECT_TRUE(results[0].equal(input * 2));
+  EXPECT_TRUE(results[1].equal(input.reshape({10, 1}) + 1));
+  EXPECT_EQ(batch.most(), 2);
+  const auto none = [](const at::Tensor&) { return std::vector<at::Tensor>(); };
+  EXPECT_TRUE(batch.run_several(input, none).empty());
+}
+
 TEST(AdaptiveBatch, OneThatDoesNotFitIsAnError) {
   AdaptiveBatch batch;
   SmallDevice device{0};

@@ -19,10 +19,10 @@ TEST(Device, IsParsedOrRefused) {
 
 TEST(Precision, IsParsedOrRefused) {
   for (const auto precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kFloat16}) {
-    EXPECT_EQ(parse_precision(to_string(precision)), precision);
+    EXPECT_EQ(parse_as<Precision>(to_string(precision)), precision);
   }
-  EXPECT_EQ(scalar_type(parse_precision("bfloat16")), at::kBFloat16);
-  EXPECT_THROW(parse_precision("fp32"), ConfigError);
+  EXPECT_EQ(scalar_type(parse_as<Precision>("bfloat16")), at::kBFloat16);
+  EXPECT_THROW(parse_as<Precision>("fp32"), ConfigError);
 }
 
 TEST(Json, ReplacesWhatIsNotUtf8AndKeepsTheOrder) {

@@ -48,6 +48,37 @@ TEST(Backbone, TakesItsShapeAndLayerFromTheFile) {
   EXPECT_THROW(Backbone(path, options), ConfigError);
 }
 
+TEST(Backbone, EncodesSeveralLayersInOnePass) {
+  const TemporaryFolder folder;
+  const auto path = folder / "b.safetensors";
+  write_weights(path, tensors_of(64, 4), {});
+  const auto images = torch::randn({3, 3, 28, 42});
+  BackboneOptions options;
+  options.layer = 1;  // later ones are there all the same
+  for (const auto precision : {Precision::kFloat32, Precision::kBFloat16}) {
+    options.precision = precision;
+    const Backbone backbone(path, options);
+    const std::vector<std::int64_t> layers = {3, 1, 0};
+    const auto features = backbone.encode_layers(images, layers);
+    ASSERT_EQ(features.size(), 3U);
+    for (std::size_t k = 0; k < layers.size(); ++k) {
+      BackboneOptions single = options;
+      single.layer = layers[k];
+      EXPECT_TRUE(features[k].patches.equal(Backbone(path, single).encode(images))) << k;
+      EXPECT_EQ(features[k].class_token.sizes(), at::IntArrayRef({3, 64}));
+      EXPECT_EQ(features[k].class_token.scalar_type(), at::kFloat);
+    }
+    EXPECT_TRUE(backbone.encode_layers(images, {}).empty());
+    EXPECT_EQ(backbone.encode_layers(images.slice(0, 0, 0), {2}).front().patches.sizes(),
+              backbone.encode(images.slice(0, 0, 0)).sizes());
+    EXPECT_NE(message_of<ConfigError>([&] {
+                backbone.encode_layers(images, {0, 4});
+              }).find("layer 4 is not in 0..3"),
+              std::string::npos);
+    EXPECT_THROW(backbone.encode_layers(images, {-1}), ConfigError);
+  }
+}
+
 TEST(Backbone, LowerPrecisionStaysCloseAndGivesFloat32) {
   const TemporaryFolder folder;
   auto tensors = tensors_of(64, 2);
@@ -103,6 +134,20 @@ TEST(Backbone, RefusesFilesThatAreNone) {
       "'patch_embed.proj.weight'");
   refused([](Tensors&) {}, "recommended_layer", {{"recommended_layer", "seven"}});
   refused([](Tensors&) {}, "recommended_layer", {{"recommended_layer", "2"}});
+}
+
+TEST(Backbone, ItsChecksumIsOfTheWeightsItLoaded) {
+  const TemporaryFolder folder;
+  const auto path = folder / "b.safetensors";
+  auto tensors = tensors_of(64, 1);
+  write_weights(path, tensors, {});
+  const auto sum = WeightsFile(path).checksum();
+  const Backbone backbone(path, {});
+  tensors["norm.bias"] += 1;
+  write_weights(path, tensors, {});
+  EXPECT_EQ(backbone.checksum(), sum);
+  EXPECT_NE(Backbone(path, {}).checksum(), sum);
+  EXPECT_EQ(Backbone(RandomWeights(), {}).checksum(), "");
 }
 
 TEST(Backbone, SaysWhichImageSizesFit) {

@@ -9,6 +9,7 @@
 #include "nagl/metrics/ranking_metrics.h"
 #include "nagl/model/backbone.h"
 #include "nagl/model/reference_bank.h"
+#include "nagl/model/trained_head.h"
 #include "nagl/nn/image_score.h"
 #include "tensors.h"
 
@@ -136,6 +137,23 @@ TEST(Device, CudaGivesWhatTheCpuGives) {
       expect_same(found, expected, seen, tolerance, how);
     }
   }
+}
+
+TEST(Device, AHeadIsCopiedThere) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
+  const at::Device device(at::kCUDA, 0);
+  TrainedHead trained;
+  trained.head = NaglHead(NaglHeadOptions());
+  trained.head->initialize(3);
+  const TrainedHead there = trained.on(device);
+  const auto parameters = there.head->named_parameters();
+  for (const auto& item : trained.head->named_parameters()) {
+    EXPECT_TRUE(item.value().is_cpu()) << item.key();
+    EXPECT_EQ(parameters[item.key()].device(), device) << item.key();
+    EXPECT_TRUE(parameters[item.key()].cpu().equal(item.value())) << item.key();
+  }
+  EXPECT_EQ(there.on(device).head.get(), there.head.get());
+  EXPECT_EQ(there.on(at::kCUDA).head.get(), there.head.get());
 }
 
 // A recorded pass refers to the position embedding of its own grid.

@@ -61,7 +61,7 @@ TEST(ReferenceBank, RefusesWhatItCannotScore) {
   EXPECT_THROW(ReferenceBank(picture({{1, 0}}), picture({{1, 0}}), torch::tensor({{false}})),
                std::invalid_argument);
   EXPECT_THROW(ReferenceBank(picture({{1, 0}}), picture({{1, 0}})), std::invalid_argument);
-  EXPECT_THROW(parse_method("nn"), ConfigError);
+  EXPECT_THROW(parse_as<Method>("nn"), ConfigError);
 }
 
 TEST(ImageScore, IsTheMeanOfTheTopPercent) {

@@ -57,6 +57,36 @@ TEST(TrainedHead, IsReadAsItWasWritten) {
   EXPECT_FALSE(trained.head->is_training());
 }
 
+TEST(TrainedHead, ItsChecksumIsThatOfAFileOfItAlone) {
+  const TemporaryFolder folder;
+  const auto tensors = tensors_of(small());
+  const auto metadata = head_metadata(small(), origin());
+  write_weights(folder / "model.safetensors", tensors, metadata);
+  const auto expected = WeightsFile(folder / "model.safetensors").checksum();
+  EXPECT_EQ(load_head(folder / "model.safetensors", at::kCPU).checksum, expected);
+
+  std::map<std::string, at::Tensor> more = {{"other", at::ones({2})}};
+  for (const auto& [name, tensor] : tensors) more["head." + name] = tensor;
+  write_weights(folder / "more.safetensors", more, metadata);
+  const auto within = read_head(WeightsFile(folder / "more.safetensors"), "head.", at::kCPU);
+  EXPECT_EQ(within.checksum, expected);
+  more["head.afl_ca.norm.weight"] = at::ones({12}) * 2;
+  write_weights(folder / "more.safetensors", more, metadata);
+  EXPECT_NE(read_head(WeightsFile(folder / "more.safetensors"), "head.", at::kCPU).checksum,
+            expected);
+}
+
+TEST(TrainedHead, IsItselfWhereItIsThereAlready) {
+  const TemporaryFolder folder;
+  write_weights(folder / "model.safetensors", tensors_of(small()),
+                head_metadata(small(), origin()));
+  const auto trained = load_head(folder / "model.safetensors", at::kCPU);
+  const auto same = trained.on(at::kCPU);
+  EXPECT_EQ(same.head.get(), trained.head.get());
+  EXPECT_EQ(same.checksum, trained.checksum);
+  EXPECT_EQ(same.path, trained.path);
+}
+
 TEST(TrainedHead, RefusesFilesThatAreNone) {
   const TemporaryFolder folder;
   const auto path = folder / "model.safetensors";

@@ -3,6 +3,8 @@
 #include <sys/resource.h>
 
 #include <cstring>
+#include <iterator>
+#include <optional>
 
 #include "nagl/core/error.h"
 #include "nagl/core/sha256.h"
@@ -107,6 +109,36 @@ TEST(WeightsFile, TheChecksumIsOfNamesTypesShapesAndBytes) {
   std::filesystem::resize_file(path, 100000);
   EXPECT_NE(message_of<ModelError>([&] { file.checksum(); }).find("'large' cannot be read"),
             std::string::npos);
+}
+
+std::ptrdiff_t open_descriptors() {
+  const std::filesystem::directory_iterator open("/proc/self/fd");
+  return std::distance(begin(open), end(open));
+}
+
+TEST(WeightsFile, StaysTheFileThatWasOpened) {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  const auto open_before = open_descriptors();
+  {
+    write_weights(path, {{"t", torch::ones({3})}}, {});
+    const WeightsFile file(path);
+    const auto sum = file.checksum();
+    write_weights(path, {{"t", torch::zeros({3})}}, {});  // another file takes its name
+    EXPECT_TRUE(file.read("t").equal(torch::ones({3})));
+    EXPECT_EQ(file.checksum(), sum);
+    EXPECT_TRUE(WeightsFile(path).read("t").equal(torch::zeros({3})));
+    std::optional<WeightsFile> first(path);
+    const WeightsFile copy = *first;
+    first.reset();
+    std::filesystem::remove(path);
+    EXPECT_TRUE(copy.read("t").equal(torch::zeros({3})));
+    torch::nn::Linear linear(torch::nn::LinearOptions(1, 1).bias(false));
+    EXPECT_THROW(copy.load_into(*linear), ModelError);
+    EXPECT_EQ(open_descriptors(), open_before + 2);  // a copy shares the descriptor
+  }
+  for (int i = 0; i < 3; ++i) EXPECT_THROW(WeightsFile file(path), ModelError);
+  EXPECT_EQ(open_descriptors(), open_before);
 }
 
 TEST(WeightsFile, RefusesEveryTruncation) {

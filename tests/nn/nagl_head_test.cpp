@@ -402,5 +402,38 @@ TEST(NaglHeadOptions, ChecksItsValues) {
   EXPECT_NO_THROW(smallest.check());
 }
 
+TEST(NaglHead, ACloneIsAHeadOfItsOwn) {
+  NaglHeadOptions options;
+  options.width = 12;
+  options.heads = 3;
+  options.proxies = 5;
+  options.residual_metric = ResidualMetric::kCosine;
+  NaglHead head(options);
+  head->initialize(3);
+  head->eval();
+  const auto original = head->named_parameters();
+  for (auto& parameter : head->parameters()) parameter.set_requires_grad(false);
+  const auto copy = std::dynamic_pointer_cast<NaglHeadImpl>(head->clone());
+  ASSERT_NE(copy, nullptr);
+  EXPECT_EQ(copy->options(), options);
+  EXPECT_FALSE(copy->is_training());
+  ASSERT_EQ(copy->named_parameters().size(), original.size());
+  for (const auto& item : copy->named_parameters()) {
+    const auto& of = original[item.key()];
+    EXPECT_TRUE(item.value().equal(of)) << item.key();
+    EXPECT_NE(item.value().data_ptr(), of.data_ptr()) << item.key();
+    EXPECT_FALSE(item.value().requires_grad()) << item.key();
+  }
+  // What the clone computes with are its own weights.
+  const torch::NoGradGuard no_grad;
+  const auto tokens = [] { return torch::randn({1, 6, 12}); };
+  const DefectPatches references{tokens(), tokens(), tokens(), at::ones({1, 6}, at::kBool)};
+  const auto before = head->mine(references);
+  EXPECT_TRUE(copy->mine(references).equal(before));
+  copy->named_parameters()["learnable_proxies.weight"].mul_(2);
+  EXPECT_FALSE(copy->mine(references).equal(before));
+  EXPECT_TRUE(head->mine(references).equal(before));
+}
+
 }  // namespace
 }  // namespace nagl

@@ -58,6 +58,47 @@ TEST(VisionTransformer, PicturesOfABatchDoNotMix) {
   }
 }
 
+TEST(VisionTransformer, OnePassGivesSeveralLayersBitForBit) {
+  const torch::NoGradGuard no_grad;
+  auto options = small();
+  options.depth = 4;
+  auto plain = random_network(options), frozen = random_network(options);
+  frozen->prepare_for_inference(at::kCPU, at::kFloat);
+  auto half = random_network(options);
+  half->prepare_for_inference(at::kCPU, at::kBFloat16);
+  const auto images = torch::randn({2, 3, 42, 28});
+  for (auto& network : {plain, frozen, half}) {
+    const auto input = images.to(network->parameters().front().scalar_type());
+    const std::vector<std::int64_t> layers = {2, 0, 3, 2};
+    const auto features = network->forward_layers(input, layers);
+    ASSERT_EQ(features.size(), layers.size());
+    for (std::size_t k = 0; k < layers.size(); ++k) {
+      EXPECT_TRUE(features[k].patches.equal(network->forward(input, layers[k]))) << k;
+      EXPECT_EQ(features[k].class_token.sizes(), at::IntArrayRef({2, 64}));
+      EXPECT_EQ(features[k].class_token.scalar_type(), at::kFloat);
+    }
+    EXPECT_TRUE(features[0].class_token.equal(features[3].class_token));
+    EXPECT_FALSE(features[0].class_token.equal(features[1].class_token));
+  }
+  EXPECT_TRUE(plain->forward_layers(images, {}).empty());
+}
+
+// A network without blocks' influence: LayerScales of 0 leave the embedded tokens as they are.
+TEST(VisionTransformer, TheClassTokenIsTheFirst) {
+  const torch::NoGradGuard no_grad;
+  auto network = random_network(small());
+  for (auto& item : network->named_parameters()) {
+    if (item.key().ends_with("gamma")) item.value().zero_();
+  }
+  const auto parameters = network->named_parameters();
+  const auto images = torch::randn({2, 3, 28, 42});
+  const auto expected = at::layer_norm(network->embed(images), {64}, parameters["norm.weight"],
+                                       parameters["norm.bias"], 1e-6);
+  const auto features = network->forward_layers(images, {1}).front();
+  EXPECT_LT(max_difference(features.class_token, expected.select(1, 0)), 1e-6);
+  EXPECT_LT(max_difference(features.patches, expected.slice(1, 1)), 1e-6);
+}
+
 TEST(VisionTransformer, StoredPositionsAreUsedAsTheyAre) {
   auto network = random_network(small());
   EXPECT_TRUE(network->position_embedding(4, 4).equal(network->named_parameters()["pos_embed"]));
@@ -69,6 +110,11 @@ TEST(VisionTransformer, RefusesWhatDoesNotFit) {
   EXPECT_THROW(network->forward(torch::zeros({1, 3, 28, 27}), 0), std::invalid_argument);
   EXPECT_THROW(network->forward(torch::zeros({1, 3, 28, 28}), 2), std::invalid_argument);
   EXPECT_THROW(network->forward(torch::zeros({1, 3, 28, 28}), -1), std::invalid_argument);
+  EXPECT_THROW(network->forward_layers(torch::zeros({1, 3, 28, 28}), {0, 2}),
+               std::invalid_argument);
+  EXPECT_THROW(network->forward_layers(torch::zeros({1, 3, 28, 28}), {-1, 0}),
+               std::invalid_argument);
+  EXPECT_THROW(network->forward_layers(torch::zeros({1, 3, 27, 28}), {0}), std::invalid_argument);
 }
 
 at::Tensor golden_input(const WeightsFile& golden, const std::string& picture) {
@@ -141,6 +187,23 @@ TEST(Backbone, goldenFeaturesWithFoldedLayerScale) {
     expect_golden(Backbone(weights, options).encode(golden_input(golden, picture))[0],
                   golden.read(tensor));
   }
+}
+
+TEST(Backbone, goldenFeaturesOfSeveralLayersInOnePass) {
+  NAGL_NEEDS_TEST_DATA(data);
+  NAGL_NEEDS_BACKBONE(weights);
+  NAGL_NEEDS_STAND_IN(weights);
+  const WeightsFile golden(data / "golden/backbone.safetensors");
+  const WeightsFile file(weights);
+  const std::string picture = "hazelnut_colour_05";
+  const auto features =
+      Backbone(weights, {}).encode_layers(golden_input(golden, picture), {11, 0, 7});
+  expect_golden(features[0].patches[0], golden.read(picture + ".features"));
+  expect_golden(features[2].patches[0], golden.read(picture + ".features_layer7"));
+  const auto first = at::layer_norm(golden.read(picture + ".after_block0"), {384},
+                                    file.read("norm.weight"), file.read("norm.bias"), 1e-6);
+  expect_golden(features[1].patches[0], first.slice(0, 1));
+  expect_golden(features[1].class_token[0], first[0]);
 }
 
 /// The input of scripts/timm_reference.py, as its JSON describes it.

@@ -7,14 +7,18 @@
 #include <optional>
 #include <string>
 
+#include "nagl/core/enum_names.h"
+
 namespace nagl {
 
 /// Numeric type of the backbone's weights and activations. Features and scores are always float32.
 enum class Precision { kFloat32, kBFloat16, kFloat16 };
-
-/// `float32`, `bfloat16`, `float16`. Throws ConfigError on anything else.
-Precision parse_precision(const std::string& name);
-std::string to_string(Precision precision);
+constexpr auto names_of(Precision) {
+  return EnumNames<Precision, 3>{"precision",
+                                 {{{Precision::kFloat32, "float32"},
+                                   {Precision::kBFloat16, "bfloat16"},
+                                   {Precision::kFloat16, "float16"}}}};
+}
 c10::ScalarType scalar_type(Precision precision);
 
 /// `auto` (CUDA where there is a usable GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/enum_names.h"
 #include "nagl/dataset/pictures.h"
 
 namespace nagl {
@@ -44,11 +45,16 @@ enum class DatasetFormat {
   kFolders,  ///< a folder `good` beside one folder a defect type, masks in `masks/` or `TYPE_mask/`
   kManifest,  ///< a JSON or CSV file that lists pictures
 };
-
-/// `auto`, `mvtec`, `visa`, `bmad`, `real_iad`, `folders`, `manifest`. Throws ConfigError on
-/// anything else.
-void parse(const std::string& name, DatasetFormat& format);
-std::string to_string(DatasetFormat format);
+constexpr auto names_of(DatasetFormat) {
+  return EnumNames<DatasetFormat, 7>{"data set format",
+                                     {{{DatasetFormat::kAuto, "auto"},
+                                       {DatasetFormat::kMvtec, "mvtec"},
+                                       {DatasetFormat::kVisa, "visa"},
+                                       {DatasetFormat::kBmad, "bmad"},
+                                       {DatasetFormat::kRealIad, "real_iad"},
+                                       {DatasetFormat::kFolders, "folders"},
+                                       {DatasetFormat::kManifest, "manifest"}}}};
+}
 
 /// A domain: one or more categories, sorted by name.
 struct Dataset {

@@ -5,6 +5,7 @@
 #include <opencv2/core/mat.hpp>
 #include <string>
 
+#include "nagl/core/enum_names.h"
 #include "nagl/core/image_size.h"
 
 namespace nagl {
@@ -38,10 +39,11 @@ enum class MaskAlignment {
   kAligned,    ///< over the patch itself
   kPublished,  ///< one pixel up and left, zero outside, as the published code has it
 };
-
-/// `aligned`, `published`. Throws ConfigError on anything else.
-void parse(const std::string& name, MaskAlignment& alignment);
-std::string to_string(MaskAlignment alignment);
+constexpr auto names_of(MaskAlignment) {
+  return EnumNames<MaskAlignment, 2>{
+      "mask alignment",
+      {{{MaskAlignment::kAligned, "aligned"}, {MaskAlignment::kPublished, "published"}}}};
+}
 
 /// Resizes a mask to the network's size by nearest neighbour: pixel i shows floor(i x scale), as
 /// the published code has it.

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nagl/core/adaptive_batch.h"
 #include "nagl/core/device.h"
@@ -47,6 +48,13 @@ class Backbone {
   /// @param images [B, 3, H, W] float32, preprocessed, on any device
   /// @return patch features [B, H/patch * W/patch, C] float32 on the backbone's device
   at::Tensor encode(const at::Tensor& images) const;
+  /// Features of several layers, and class tokens, from one pass; batches are halved as `encode`'s.
+  /// These passes are not recorded as graphs.
+  /// @param layers block indices in any order, whatever `layer()` is
+  /// @return one a layer, in the order of `layers`; `patches` of `layer()` are what `encode` gives
+  /// @throws ConfigError if the network has no such layer
+  std::vector<LayerFeatures> encode_layers(const at::Tensor& images,
+                                           const std::vector<std::int64_t>& layers) const;
 
   /// Number of parameters of all that is computed: blocks after the layer are not.
   std::int64_t used_parameters() const { return used_parameters_; }
@@ -61,7 +69,8 @@ class Backbone {
   const std::filesystem::path& path() const { return path_; }
   /// The file's metadata: architecture, source, source_sha256, recommended_layer.
   const std::map<std::string, std::string>& provenance() const { return provenance_; }
-  /// The file's `WeightsFile::checksum`: which weights these are. Reads the file, the first time.
+  /// The file's `WeightsFile::checksum`: which weights these are, also where another file stands at
+  /// its path by now. Empty for random ones. Reads the file, the first time.
   std::string checksum() const;
   /// Architecture and where it came from: `dinov2_vits14 from ...`.
   std::string name() const;
@@ -75,8 +84,11 @@ class Backbone {
   struct Graphs;
 
   void prepare(const BackboneOptions& options);
+  /// On the device, in the type of the weights.
+  at::Tensor as_input(const at::Tensor& images) const;
   at::Tensor encode_at_once(const at::Tensor& images) const;
 
+  std::optional<WeightsFile> file_;  ///< that the weights came from
   std::filesystem::path path_;
   std::map<std::string, std::string> provenance_;
   std::int64_t layer_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nagl/core/device.h"
+#include "nagl/core/enum_names.h"
 #include "nagl/nn/nagl_head.h"
 #include "nagl/nn/nearest_neighbor.h"
 
@@ -19,11 +20,14 @@ enum class Method {
   kBothNn,      ///< both: (2 + c_a - c_n) / 4
   kNagl,        ///< both, with c_a the mean cosine to the anomaly proxies of RM and AFL
 };
+constexpr auto names_of(Method) {
+  return EnumNames<Method, 4>{"method",
+                              {{{Method::kNormalNn, "normal_nn"},
+                                {Method::kAbnormalNn, "abnormal_nn"},
+                                {Method::kBothNn, "both_nn"},
+                                {Method::kNagl, "nagl"}}}};
+}
 
-/// `normal_nn`, `abnormal_nn`, `both_nn`, `nagl`. Throws ConfigError on anything else.
-void parse(const std::string& name, Method& method);
-Method parse_method(const std::string& name);
-std::string to_string(Method method);
 /// Whether a method looks at normal, or at abnormal, references.
 bool uses_normal(Method method);
 bool uses_abnormal(Method method);

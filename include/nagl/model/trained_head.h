@@ -29,6 +29,13 @@ struct TrainedHead {
   HeadOrigin origin;
   std::filesystem::path path;
   std::map<std::string, std::string> metadata;  ///< as in the file: options, provenance
+  /// SHA-256 of its tensors as `WeightsFile::checksum` gives it for a file of them alone, wherever
+  /// it was read from; empty for a head that was not.
+  std::string checksum = {};
+
+  /// The head on a device: itself where it is there already, else a copy. This one stays where it
+  /// is.
+  TrainedHead on(at::Device device) const;
 };
 
 /// The metadata that every file with a head's weights carries.

@@ -5,14 +5,17 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace nagl {
 
 /// A safetensors file: its directory is read and checked when it is opened, a tensor's bytes when
-/// it is asked for. Every fault is a ModelError that names the file and, where there is one, the
-/// tensor.
+/// it is asked for. It is opened once, and stays open as long as this object or a copy of it is
+/// there: what is read is that file, also where another has taken its place meanwhile. Every fault
+/// is a ModelError that names the file and, where there is one, the tensor. Safe to use from
+/// several threads.
 class WeightsFile {
  public:
   /// What the header says of one tensor.
@@ -51,9 +54,14 @@ class WeightsFile {
 
  private:
   [[noreturn]] void fail(const std::string& why) const;
-  void read_header(int descriptor, std::uint64_t file_size);
+  void read_header(std::uint64_t file_size);
+  /// Reads exactly `size` bytes at `offset`; false where the file ends before, or on an error.
+  bool read_at(void* data, std::uint64_t size, std::uint64_t offset) const;
+
+  struct Descriptor;
 
   std::filesystem::path path_;
+  std::shared_ptr<const Descriptor> file_;
   std::map<std::string, Entry> entries_;
   std::map<std::string, std::string> metadata_;
 };

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "nagl/core/enum_names.h"
 #include "nagl/nn/nagl_head.h"
 
 namespace nagl {
@@ -16,10 +17,10 @@ enum class LossForm {
   /// As the paper writes it: s and the fused map are probabilities.
   kPaper,
 };
-
-/// `published`, `paper`. Throws ConfigError on anything else.
-void parse(const std::string& name, LossForm& form);
-std::string to_string(LossForm form);
+constexpr auto names_of(LossForm) {
+  return EnumNames<LossForm, 2>{
+      "loss form", {{{LossForm::kPublished, "published"}, {LossForm::kPaper, "paper"}}}};
+}
 
 /// The terms of DESIGN 3.9, each [B] float: one value an episode. A batch's loss is their mean.
 struct EpisodeLosses {

@@ -3,6 +3,8 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 
 #include "nagl/nn/anomaly_feature_learning.h"
 #include "nagl/nn/nearest_neighbor.h"
@@ -63,6 +65,10 @@ class NaglHeadImpl : public torch::nn::Module {
 
   /// Sets all weights to their initial values, a pure function of `seed` (DESIGN section 3).
   void initialize(std::uint64_t seed);
+
+  /// A head of its own with the same weights, on `device` or where this one is.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<at::Device>& device = std::nullopt) const override;
 
   const NaglHeadOptions& options() const { return options_; }
 

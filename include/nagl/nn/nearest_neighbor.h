@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "nagl/core/enum_names.h"
+
 namespace nagl {
 
 /// What a residual's neighbour is nearest by (DESIGN 3.3). They differ when norms differ.
@@ -12,10 +14,10 @@ enum class ResidualMetric {
   kDot,     ///< largest plain dot product, as the published code has it
   kCosine,  ///< largest cosine, as the paper writes
 };
-
-/// `dot`, `cosine`. Throws ConfigError on anything else.
-void parse(const std::string& name, ResidualMetric& metric);
-std::string to_string(ResidualMetric metric);
+constexpr auto names_of(ResidualMetric) {
+  return EnumNames<ResidualMetric, 2>{
+      "residual metric", {{{ResidualMetric::kDot, "dot"}, {ResidualMetric::kCosine, "cosine"}}}};
+}
 
 /// Reference rows with the inverse of their norms, so that one product with them gives the plain
 /// dot product and the cosine.

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "nagl/nn/frozen_linear.h"
 
@@ -21,6 +22,13 @@ struct VisionTransformerOptions {
   std::int64_t head_width = 64;  ///< channels of one attention head
 
   std::int64_t heads() const { return width / head_width; }
+};
+
+/// What a Vision Transformer makes of a batch of pictures up to one of its blocks, after the final
+/// LayerNorm.
+struct LayerFeatures {
+  at::Tensor patches;      ///< [B, H/patch * W/patch, C] float32
+  at::Tensor class_token;  ///< [B, C] float32, which stands for the whole picture
 };
 
 /// One pre-norm block of DINOv2: x + ls1(attn(norm1(x))), then x + ls2(mlp(norm2(x))).
@@ -68,6 +76,14 @@ class VisionTransformerImpl : public torch::nn::Module {
   /// @throws std::invalid_argument on a layer or an image size out of range
   at::Tensor forward(const at::Tensor& images, std::int64_t layer);
 
+  /// The features of several blocks from one pass, which ends with the last of them. `patches` are
+  /// what `forward` gives for that layer, bit for bit.
+  /// @param layers block indices in any order; none: no pass
+  /// @return one a layer, in the order of `layers`
+  /// @throws std::invalid_argument as `forward`
+  std::vector<LayerFeatures> forward_layers(const at::Tensor& images,
+                                            const std::vector<std::int64_t>& layers);
+
   /// Patch tokens and class token with their positions: [B, 1 + N, C], class first.
   at::Tensor embed(const at::Tensor& images);
 
@@ -84,6 +100,8 @@ class VisionTransformerImpl : public torch::nn::Module {
 
  private:
   at::Tensor interpolated(std::int64_t rows, std::int64_t columns) const;
+  void check_layer(std::int64_t layer) const;
+  at::Tensor run_block(std::int64_t layer, const at::Tensor& tokens);
 
   VisionTransformerOptions options_;
   at::Tensor cls_token_, pos_embed_;

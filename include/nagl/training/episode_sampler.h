@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/enum_names.h"
 #include "nagl/training/source.h"
 
 namespace nagl {
@@ -13,10 +14,10 @@ enum class QueryDefect {
   kSame,         ///< that of the abnormal references, as published
   kIndependent,  ///< any of the category
 };
-
-/// `same`, `independent`. Throws ConfigError on anything else.
-void parse(const std::string& name, QueryDefect& query_defect);
-std::string to_string(QueryDefect query_defect);
+constexpr auto names_of(QueryDefect) {
+  return EnumNames<QueryDefect, 2>{
+      "query defect", {{{QueryDefect::kSame, "same"}, {QueryDefect::kIndependent, "independent"}}}};
+}
 
 /// What an episode is made of (DESIGN 3.10).
 struct EpisodeOptions {

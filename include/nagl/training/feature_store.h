@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/enum_names.h"
 #include "nagl/core/json.h"
 #include "nagl/model/weights.h"
 #include "nagl/nn/position_encoding.h"
@@ -17,10 +18,10 @@ namespace nagl {
 
 /// Type of stored features.
 enum class StoreType { kFloat16, kFloat32 };
-
-/// `float16`, `float32`. Throws ConfigError on anything else.
-void parse(const std::string& name, StoreType& type);
-std::string to_string(StoreType type);
+constexpr auto names_of(StoreType) {
+  return EnumNames<StoreType, 2>{
+      "store type", {{{StoreType::kFloat16, "float16"}, {StoreType::kFloat32, "float32"}}}};
+}
 
 /// How features are stored.
 struct FeatureStoreOptions {

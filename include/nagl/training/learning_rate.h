@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/enum_names.h"
+
 namespace nagl {
 
 /// How the learning rate falls.
@@ -11,10 +13,10 @@ enum class Schedule {
   kStep,    ///< times a factor at given epochs, as published
   kCosine,  ///< linear warm-up over the first epoch, then half a cosine to 0
 };
-
-/// `step`, `cosine`. Throws ConfigError on anything else.
-void parse(const std::string& name, Schedule& schedule);
-std::string to_string(Schedule schedule);
+constexpr auto names_of(Schedule) {
+  return EnumNames<Schedule, 2>{"schedule",
+                                {{{Schedule::kStep, "step"}, {Schedule::kCosine, "cosine"}}}};
+}
 
 /// All that the learning rate depends on.
 struct LearningRateOptions {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/enum_names.h"
+
 namespace nagl {
 
 /// One picture of the domain that is trained on.
@@ -40,10 +42,13 @@ enum class HoldOut {
   kPictures,  ///< a third of the good pictures and of those of each defect type
   kNone,      ///< nothing: there is no validation, and the last epoch is the result
 };
-
-/// `auto`, `category`, `pictures`, `none`. Throws ConfigError on anything else.
-void parse(const std::string& name, HoldOut& hold_out);
-std::string to_string(HoldOut hold_out);
+constexpr auto names_of(HoldOut) {
+  return EnumNames<HoldOut, 4>{"hold-out",
+                               {{{HoldOut::kAuto, "auto"},
+                                 {HoldOut::kCategory, "category"},
+                                 {HoldOut::kPictures, "pictures"},
+                                 {HoldOut::kNone, "none"}}}};
+}
 
 /// Where pictures of the source go.
 struct SourceSplit {
