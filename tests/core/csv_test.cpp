@@ -1,5 +1,7 @@
 #include "nagl/core/csv.h"
 
+#include <fmt/format.h>
+
 #include "nagl/core/error.h"
 #include "support.h"
 
@@ -53,11 +55,13 @@ TEST(Csv, BadFilesAreNamed) {
     spill(folder / "bad.csv", text);
     return message_of<DataError>([&] { read_csv(folder / "bad.csv", {"name"}); });
   };
-  const std::string file = "'" + (folder / "bad.csv").string() + "'";
-  EXPECT_EQ(message("a,b\n"), file + " has no column 'name' in its first line");
-  EXPECT_EQ(message(""), file + " has no column 'name' in its first line");
-  EXPECT_EQ(message("name,b\n1,2\n3\n"), file + ", line 3: 1 fields, where the first line has 2");
-  EXPECT_EQ(message("name\na\n\"b\nc\n"), file + ", line 3: a quotation mark is not closed");
+  const std::string file = (folder / "bad.csv").string();
+  const auto expected = [&](const char* rest) { return fmt::format("'{}'{}", file, rest); };
+  EXPECT_EQ(message("a,b\n"), expected(" has no column 'name' in its first line"));
+  EXPECT_EQ(message(""), expected(" has no column 'name' in its first line"));
+  EXPECT_EQ(message("name,b\n1,2\n3\n"),
+            expected(", line 3: 1 fields, where the first line has 2"));
+  EXPECT_EQ(message("name\na\n\"b\nc\n"), expected(", line 3: a quotation mark is not closed"));
   EXPECT_NE(message_of<DataError>([&] { read_csv(folder / "none.csv", {}); }).find("none.csv"),
             std::string::npos);
 }

@@ -67,7 +67,7 @@ TEST(VisionTransformer, OnePassGivesSeveralLayersBitForBit) {
   auto half = random_network(options);
   half->prepare_for_inference(at::kCPU, at::kBFloat16);
   const auto images = torch::randn({2, 3, 42, 28});
-  for (auto& network : {plain, frozen, half}) {
+  for (auto network : {plain, frozen, half}) {
     const auto input = images.to(network->parameters().front().scalar_type());
     const std::vector<std::int64_t> layers = {2, 0, 3, 2};
     const auto features = network->forward_layers(input, layers);
