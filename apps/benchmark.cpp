@@ -90,8 +90,7 @@ void run_benchmark(BenchmarkFlags& flags, const jobs::BenchmarkParts& more) {
   if (flags.image_size) flags.options.image_size = *flags.image_size;
   if (flags.precision) flags.options.precision = *flags.precision;
   Console console;
-  const jobs::BenchmarkResult result =
-      jobs::benchmark(flags.options, more, console.observer());
+  const jobs::BenchmarkResult result = jobs::benchmark(flags.options, more, console.observer());
   console.clear();
   if (flags.json) {
     fmt::print(std::cout, "{}\n", dump_json(result.all, 2));

@@ -44,8 +44,7 @@ void add_calibrate(CLI::App& app, int&) {
                    "Good pictures, in the bank or not (default: the bank's own, from where they "
                    "were enrolled); may be repeated")
       ->allow_extra_args(false);
-  command
-      ->add_option("--abnormal", options->abnormal, "Pictures of known defects; may be repeated")
+  command->add_option("--abnormal", options->abnormal, "Pictures of known defects; may be repeated")
       ->allow_extra_args(false);
   auto* rate = command
                    ->add_option("--false-alarm-rate", options->calibration.false_alarm_rate,

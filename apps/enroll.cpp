@@ -21,8 +21,8 @@ void run_enroll(const jobs::EnrollOptions& options) {
   if (made.abnormal > 0) fmt::print(std::cout, ", {} of defects", made.abnormal);
   fmt::print(std::cout, ", {} patches, {:.1f} MB, method {} ({:.1f} s)\n", made.patches,
              made.megabytes, to_string(made.method), made.seconds);
-  fmt::print(std::cout, "next: nagl score --bank {0} PICTURES, or first nagl calibrate --bank {0}\n",
-             file);
+  fmt::print(std::cout,
+             "next: nagl score --bank {0} PICTURES, or first nagl calibrate --bank {0}\n", file);
 }
 
 }  // namespace

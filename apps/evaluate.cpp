@@ -1,5 +1,3 @@
-#include "nagl/jobs/evaluate_on.h"
-
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
@@ -10,6 +8,7 @@
 #include "nagl/core/error.h"
 #include "nagl/core/text.h"
 #include "nagl/evaluation/report.h"
+#include "nagl/jobs/evaluate_on.h"
 #include "picture_flags.h"
 
 namespace nagl::apps {

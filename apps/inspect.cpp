@@ -107,9 +107,8 @@ int run_inspect(const InspectFlags& flags) {
     return kSuccess;
   }
   Console console;
-  const auto found =
-      jobs::inspect_dataset(flags.path, flags.format.value_or(DatasetFormat::kAuto), flags.decode,
-                            console.observer());
+  const auto found = jobs::inspect_dataset(flags.path, flags.format.value_or(DatasetFormat::kAuto),
+                                           flags.decode, console.observer());
   console.clear();
   if (flags.json) {
     fmt::print(std::cout, "{}\n", dump_json(found.json(flags.path), 2));

@@ -83,10 +83,9 @@ void add_tiling_flags(CLI::App& command, jobs::EncodingRequest& encoding) {
 
 void add_bank_flags(CLI::App& command, jobs::BankRequest& request) {
   add_enrolling_flags(command, request.turns, request.coreset);
-  add_parsed_option(
-      command, "--method", request.method,
-      "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: "
-      "both; nagl: both, with a model that nagl train made")
+  add_parsed_option(command, "--method", request.method,
+                    "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: "
+                    "both; nagl: both, with a model that nagl train made")
       ->default_str("normal_nn")
       ->group(kScoring);
   command

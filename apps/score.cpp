@@ -116,7 +116,7 @@ int run_score(ScoreFlags& flags) {
   };
   observer.scored = [&](const jobs::ScoreRecord& record) { printer.print(record); };
   const jobs::ScoreResult result =
-      flags.lists() ? jobs::score_listed(options, STDIN_FILENO, observer)
+      flags.lists()     ? jobs::score_listed(options, STDIN_FILENO, observer)
       : flags.streams() ? jobs::watch_folder(options, flags.watch, observer)
                         : jobs::score_folder(options, flags.queries, observer);
   console.clear();

@@ -37,8 +37,7 @@ void add_synth(CLI::App& app, int&) {
   command->add_option("--seed", options->seed, "Seed of the pictures")->capture_default_str();
   command->add_option("--size", options->size, "Height and width of a picture in pixels")
       ->capture_default_str();
-  command
-      ->add_option("--train-good", options->train_good, "Good pictures a category to learn from")
+  command->add_option("--train-good", options->train_good, "Good pictures a category to learn from")
       ->capture_default_str();
   command->add_option("--test-good", options->test_good, "Good pictures a category to test on")
       ->capture_default_str();

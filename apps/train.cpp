@@ -1,5 +1,3 @@
-#include "nagl/jobs/train_on.h"
-
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 #include <spdlog/spdlog.h>
@@ -9,6 +7,7 @@
 #include "commands.h"
 #include "console.h"
 #include "nagl/core/duration.h"
+#include "nagl/jobs/train_on.h"
 #include "picture_flags.h"
 
 namespace nagl::apps {

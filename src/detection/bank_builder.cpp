@@ -33,7 +33,7 @@ Bank begun(const Backbone& backbone, const BankOptions& options, std::optional<T
 
 /// What belongs to a view that waits to be encoded.
 struct WaitingView {
-  std::int64_t normal = -1;     ///< index of its good picture; -1: it shows a defect
+  std::int64_t normal = -1;  ///< index of its good picture; -1: it shows a defect
   bool turned = false;
   std::size_t tile = 0, tiles = 1;
   at::Tensor patch_mask = {};  ///< [N] bool, of one that shows a defect
@@ -120,11 +120,11 @@ void BankBuilder::add_normal(const Image& image) {
                              first && uses_normal(state.bank.options.method));
   const std::int64_t index = state.assembler.begin_normal();
   const std::size_t tiles = state.encoder.tiles_of(image.rgb).count();
-  for_each_view(state.encoder, image.rgb, state.bank.options.turns,
-                [&](const ReferenceView& view, const cv::Mat& rgb) {
-                  state.waiting.add(state.encoder.pixels(rgb),
-                                    {index, view.turn > 0, view.tile, tiles});
-                });
+  for_each_view(
+      state.encoder, image.rgb, state.bank.options.turns,
+      [&](const ReferenceView& view, const cv::Mat& rgb) {
+        state.waiting.add(state.encoder.pixels(rgb), {index, view.turn > 0, view.tile, tiles});
+      });
 }
 
 void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
@@ -209,8 +209,8 @@ void add_pictures(BankBuilder& builder, const BankPictures& pictures,
 }
 
 Bank make_bank(const std::shared_ptr<const Backbone>& backbone, const BankPictures& pictures,
-               const BankOptions& options, std::optional<TrainedHead> head,
-               std::int64_t batch_size, const BankObserver& observer) {
+               const BankOptions& options, std::optional<TrainedHead> head, std::int64_t batch_size,
+               const BankObserver& observer) {
   BankBuilder builder(backbone, options, std::move(head), batch_size);
   add_pictures(builder, pictures, observer);
   return builder.finish();

@@ -38,8 +38,8 @@ Detection Detector::detect(const Query& query) const {
 
 std::vector<Detection> Detector::detect(std::span<const Query> queries) const {
   std::vector<Detection> detections;
-  DetectionStream stream(
-      *this, [&](Detection detection) { detections.push_back(std::move(detection)); });
+  DetectionStream stream(*this,
+                         [&](Detection detection) { detections.push_back(std::move(detection)); });
   for (const auto& query : queries) stream.add(query);
   stream.finish();
   return detections;

@@ -12,8 +12,8 @@
 
 namespace nagl {
 
-/// Keeps what `Bank::probe_scores` is made of while references come: what good pictures look like to
-/// the others.
+/// Keeps what `Bank::probe_scores` is made of while references come: what good pictures look like
+/// to the others.
 class ProbeCollector {
  public:
   /// @param thinned whether the bank's rows are no whole pictures, so that features must be kept
@@ -40,9 +40,9 @@ class ProbeCollector {
   std::vector<Probe> chosen(const PictureEncoder& encoder, const Bank& bank) const;
 
   bool thinned_;
-  std::vector<Probe> kept_;                  ///< of a thinned bank
-  std::int64_t seen_ = 0, stride_ = 1;       ///< every so many of those seen are kept
-  std::vector<at::Tensor> mirrored_;         ///< tiles of the first picture, while it is alone
+  std::vector<Probe> kept_;             ///< of a thinned bank
+  std::int64_t seen_ = 0, stride_ = 1;  ///< every so many of those seen are kept
+  std::vector<at::Tensor> mirrored_;    ///< tiles of the first picture, while it is alone
 };
 
 }  // namespace nagl

@@ -38,8 +38,7 @@ QueryTiles::QueryTiles(const PictureEncoder& encoder, const Query& query)
              query.roi.cols > size_.width ? cv::INTER_AREA : cv::INTER_NEAREST);
   for (std::size_t i = 0; i < tiles_.count(); ++i) {
     // Of a whole picture the ROI counts as it is: a resized one may have lost thin lines.
-    inside_.push_back(
-        patches_inside(encoder, tiles_.count() > 1 ? roi_(tiles_.at(i)) : query.roi));
+    inside_.push_back(patches_inside(encoder, tiles_.count() > 1 ? roi_(tiles_.at(i)) : query.roi));
     if (inside_.back().any().item<bool>()) wanted_.push_back(i);
   }
   if (wanted_.empty()) {
@@ -73,8 +72,8 @@ PictureScores QueryTiles::scores(const std::vector<at::Tensor>& scores) const {
     shown[tile] = at::full({grid_.size()}, picture.lowest_, at::kFloat);
   }
   const auto together = [&](const std::vector<at::Tensor>& tiles) {
-    const at::Tensor all =
-        at::stack(tiles).reshape({static_cast<std::int64_t>(tiles.size()), grid_.rows, grid_.columns});
+    const at::Tensor all = at::stack(tiles).reshape(
+        {static_cast<std::int64_t>(tiles.size()), grid_.rows, grid_.columns});
     return all.size(0) == 1 ? all[0] : all;
   };
   picture.patch_scores = together(kept);

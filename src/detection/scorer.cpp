@@ -68,7 +68,7 @@ void Scorer::score(const at::Tensor& features, const std::vector<WaitingTile>& t
   // Each target once, with all tiles that ask for it.
   struct Asked {
     const ScoringTarget* target;
-    std::vector<std::int64_t> rows;                 ///< of `features`
+    std::vector<std::int64_t> rows;                           ///< of `features`
     std::vector<std::pair<std::size_t, std::size_t>> places;  ///< tile, and first row of its scores
   };
   std::vector<Asked> all;

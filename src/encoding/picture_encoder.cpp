@@ -12,10 +12,10 @@ PictureEncoder::PictureEncoder(std::shared_ptr<const Backbone> backbone, Encodin
   options_.check();
   backbone_->check_image_size(options_.image_size.height, options_.image_size.width);
   if (options_.layer && *options_.layer != backbone_->layer()) {
-    throw ConfigError(fmt::format("features of layer {} are asked for, but the backbone '{}' gives "
-                                  "those of layer {}; load it for that layer",
-                                  *options_.layer, backbone_->path().string(),
-                                  backbone_->layer()));
+    throw ConfigError(
+        fmt::format("features of layer {} are asked for, but the backbone '{}' gives "
+                    "those of layer {}; load it for that layer",
+                    *options_.layer, backbone_->path().string(), backbone_->layer()));
   }
   options_.layer = backbone_->layer();
   options_.precision = backbone_->precision();

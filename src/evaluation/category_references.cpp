@@ -97,9 +97,9 @@ std::shared_ptr<const ReferenceBank> CategoryReferences::bank(const Paths& norma
     features.patch_mask = defects.patch_mask;
     features.abnormal_views = defects.abnormal_views;
   }
-  bank = std::make_shared<const ReferenceBank>(
-      std::move(features), head_ != nullptr ? head_->head : NaglHead(nullptr), encoder_.grid(),
-      encoder_.backbone().precision());
+  bank = std::make_shared<const ReferenceBank>(std::move(features),
+                                               head_ != nullptr ? head_->head : NaglHead(nullptr),
+                                               encoder_.grid(), encoder_.backbone().precision());
   return bank;
 }
 

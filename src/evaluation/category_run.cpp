@@ -75,9 +75,8 @@ std::optional<CategoryResult> CategoryRun::run(const RecordedDraws* replay, cons
 
 void CategoryRun::choose_references(const RecordedDraws* replay) {
   const Timing timing(timing_.encode);
-  const auto draws = draw_all(category_, options_, replay, [&](const Sample& sample) {
-    return references_.is_usable(sample);
-  });
+  const auto draws = draw_all(category_, options_, replay,
+                              [&](const Sample& sample) { return references_.is_usable(sample); });
   for (const auto& draw : draws) warn_of_few(draw);
   references_.encode(draws);
   timing_.pictures += static_cast<std::int64_t>(references_.paths().size());
@@ -170,9 +169,9 @@ void CategoryRun::score_query(Scorer& scorer, std::size_t index,
     first_unmasked_ = query->sample->path.string();
   }
   const auto known = references_.features_by_tile(query->sample->path);
-  const bool encoded = !known.empty() && std::all_of(known.begin(), known.end(), [](const auto& tile) {
-    return tile.defined();
-  });
+  const bool encoded =
+      !known.empty() &&
+      std::all_of(known.begin(), known.end(), [](const auto& tile) { return tile.defined(); });
   if (!encoded) ++timing_.pictures;
   const Query picture = query->query;
   query->query.image.rgb.release();  // what waits for its scores needs no pixels

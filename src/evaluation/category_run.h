@@ -35,10 +35,10 @@ class CategoryRun {
   struct Setting {
     ReferenceDraw draw;
     std::map<std::string, std::shared_ptr<const ReferenceBank>> banks;  ///< by PlannedQuery::type
-    std::vector<std::string> types;  ///< by test picture: the type it is shown
-    std::vector<bool> asked;         ///< by test picture: whether it is a query
-    std::vector<Method> methods;     ///< that can be scored with these references
-    std::vector<Method> unscored;    ///< that cannot, as `draw.lacking` says
+    std::vector<std::string> types;               ///< by test picture: the type it is shown
+    std::vector<bool> asked;                      ///< by test picture: whether it is a query
+    std::vector<Method> methods;                  ///< that can be scored with these references
+    std::vector<Method> unscored;                 ///< that cannot, as `draw.lacking` says
     std::vector<std::unique_ptr<Tally>> tallies;  ///< by method
   };
 

@@ -200,8 +200,8 @@ std::string describe(Protocol protocol) {
 }
 
 ReferenceDraw draw_references(const Category& category, Protocol protocol, std::uint64_t seed,
-                           std::int64_t normal_shots, std::int64_t abnormal_shots,
-                           const std::function<bool(const Sample&)>& usable) {
+                              std::int64_t normal_shots, std::int64_t abnormal_shots,
+                              const std::function<bool(const Sample&)>& usable) {
   ReferenceDraw references;
   references.category = category.name;
   references.seed = seed;
@@ -263,7 +263,7 @@ RecordedDraws::RecordedDraws(const fs::path& file) : file_(file) {
 }
 
 ReferenceDraw RecordedDraws::find(const Category& category, std::uint64_t seed,
-                               std::int64_t normal_shots, std::int64_t abnormal_shots) const {
+                                  std::int64_t normal_shots, std::int64_t abnormal_shots) const {
   const auto path_of = [&](const Json& text, bool anomalous) {
     const fs::path path = (category.folder / text.get<std::string>()).lexically_normal();
     try {

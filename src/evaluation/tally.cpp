@@ -46,9 +46,9 @@ void Tally::measure(EvaluationRow& row, double pro_limit) {
   row.image_roc = thin_curve(roc_curve(scores, labels), kCurvePoints);
   if (image_f1) row.image_threshold = image_f1->threshold;
 
-  const std::string no_pixels = row.anomalous == 0       ? "no anomalous query"
+  const std::string no_pixels = row.anomalous == 0      ? "no anomalous query"
                                 : masked_pictures_ == 0 ? "no query has a mask"
-                                                         : "no normal pixel";
+                                                        : "no normal pixel";
   const auto pixel_f1 = pixels_.best_f1();
   set(row, Metric::kPixelAuroc, pixels_.auroc(), no_pixels);
   set(row, Metric::kPixelAp, pixels_.average_precision(), no_pixels);

@@ -156,8 +156,7 @@ DerivedMaskPlan plan_derived_masks(const PictureSelection& selection, const Bank
 void add_to_bank(BankBuilder& builder, const BankPictures& pictures,
                  const DerivedMaskPlan& derived_masks, LowValueWarning& low_values,
                  const JobObserver& observer) {
-  const auto total =
-      static_cast<std::int64_t>(pictures.normal.size() + pictures.abnormal.size());
+  const auto total = static_cast<std::int64_t>(pictures.normal.size() + pictures.abnormal.size());
   const auto progress = [&](std::int64_t done) {
     observer.advance("encoding references", done, total);
   };

@@ -1,5 +1,3 @@
-#include "nagl/jobs/benchmark.h"
-
 #include <unistd.h>
 
 #include <filesystem>
@@ -11,6 +9,7 @@
 #include "nagl/image/anomaly_map.h"
 #include "nagl/image/overlay.h"
 #include "nagl/image/preprocess.h"
+#include "nagl/jobs/benchmark.h"
 
 namespace nagl::jobs {
 namespace {

@@ -25,8 +25,8 @@ Loaded load(const SourcePicture& picture, const PictureEncoder& encoder) {
   const EncodingOptions& options = encoder.options();
   loaded.masks.network =
       resize_mask(read_masks_for(loaded.image, picture.masks), options.image_size);
-  loaded.masks.patches = mask_to_patches(loaded.masks.network, encoder.backbone().patch(),
-                                         options.mask_alignment);
+  loaded.masks.patches =
+      mask_to_patches(loaded.masks.network, encoder.backbone().patch(), options.mask_alignment);
   return loaded;
 }
 
@@ -71,8 +71,7 @@ FeatureFormat store_format(const PictureEncoder& encoder, const FeatureStoreOpti
 
 std::vector<std::string> encode_source(FeatureStore& store,
                                        const std::vector<SourcePicture>& pictures,
-                                       const PictureEncoder& encoder,
-                                       const JobObserver& observer) {
+                                       const PictureEncoder& encoder, const JobObserver& observer) {
   constexpr const char *kChecking = "looking through the feature store", *kEncoding = "encoding";
   const auto total = static_cast<std::int64_t>(pictures.size());
   std::vector<std::string> keys;

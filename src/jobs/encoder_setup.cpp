@@ -15,8 +15,8 @@ PictureEncoder make_encoder(const RuntimeOptions& runtime, const EncodingOptions
   options.check();
   configure_numerics();
   cv::setNumThreads(set_threads(runtime));
-  auto backbone = load_backbone(
-      runtime, {.layer = options.layer, .precision = options.precision}, observer);
+  auto backbone =
+      load_backbone(runtime, {.layer = options.layer, .precision = options.precision}, observer);
   const std::int64_t batch_size = batch_size_for(runtime, *backbone);
   PictureEncoder encoder(std::move(backbone), options, batch_size);
   observer.info("backbone " + encoder.backbone().describe());

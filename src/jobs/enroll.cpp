@@ -98,8 +98,7 @@ void check_out(const EnrollOptions& options) {
     throw ConfigError(fmt::format("'{}' exists; give --add to add to it, --overwrite to replace it",
                                   options.out.string()));
   }
-  if (options.add && options.pictures.normal.empty() &&
-      options.pictures.abnormal.empty()) {
+  if (options.add && options.pictures.normal.empty() && options.pictures.abnormal.empty()) {
     throw ConfigError("--add: nothing to add; give --normal or --abnormal");
   }
 }

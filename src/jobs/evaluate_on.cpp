@@ -193,8 +193,7 @@ class EvaluateRun {
       described["references_checksum"] = sha256_of_file(target.references);
     }
     if (head) {
-      Json model = {{"path", head->path.string()},
-                    {"checksum", head->checksum}};
+      Json model = {{"path", head->path.string()}, {"checksum", head->checksum}};
       for (const auto& [key, text] : head->metadata) model["metadata"][key] = text;
       described["model"] = model;
     }
@@ -342,8 +341,8 @@ class EvaluateRun {
     result.report = file("report.html");
     result.tables = file("table.md");
     result.numbers = file("results.json");
-    result.backbone = fmt::format(
-        "{}, checksum {}", encoder.backbone().describe(), encoder.backbone().checksum().substr(0, 12));
+    result.backbone = fmt::format("{}, checksum {}", encoder.backbone().describe(),
+                                  encoder.backbone().checksum().substr(0, 12));
     if (!leak_.empty()) result.all["warnings"] = {leak_};
     const Json numbers = results_json(result.categories);
     for (const auto& [key, value] : numbers.items()) result.all[key] = value;

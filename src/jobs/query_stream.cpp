@@ -1,7 +1,7 @@
 #include "nagl/jobs/query_stream.h"
 
-#include <poll.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -79,7 +79,7 @@ void check_verdicts(const ScoreOptions& options, const Bank& bank) {
 OutputPlan plan_of(const ScoreOptions& options, const Source& source) {
   OutputPlan plan;
   plan.out = options.out;
-  plan.map_extension = "." + to_string(options.map_format);
+  plan.map_extension = fmt::format(".{}", to_string(options.map_format));
   plan.overlays = options.overlays;
   plan.report = options.report && !source.streams();
   plan.sort = options.sorted;
@@ -148,8 +148,8 @@ void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& d
   write_file(plan.html(), score_report_html(report));
 }
 
-void score_stream(const Source& source, const OutputPlan& plan, const RoiFinder& roi,
-                  ScoreRun& run, const ScoreObserver& observer) {
+void score_stream(const Source& source, const OutputPlan& plan, const RoiFinder& roi, ScoreRun& run,
+                  const ScoreObserver& observer) {
   MvtecLocator locator;
   const auto plan_query = [&](const PictureFile& file) {
     QueryFile query{file, locator.find(file.path), roi.find(file), {}, {}, {}, {}};

@@ -122,8 +122,8 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
                                       owner->first.string()));
         }
         if (fresh && watch == nullptr && !options_.overwrite && exists(item.file.map)) {
-          throw DataError(fmt::format("'{}' exists; give --overwrite to replace it",
-                                      item.file.map->string()));
+          throw DataError(
+              fmt::format("'{}' exists; give --overwrite to replace it", item.file.map->string()));
         }
       }
       item = load(item.file);

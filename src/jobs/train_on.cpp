@@ -222,8 +222,7 @@ class TrainRun {
       return;
     }
     const auto& state = trainer.state();
-    observer_.info(
-        fmt::format("going on with epoch {}, step {}", state.epoch + 1, state.step + 1));
+    observer_.info(fmt::format("going on with epoch {}, step {}", state.epoch + 1, state.step + 1));
     if (*threads != at::get_num_threads()) {
       observer_.warn(fmt::format(
           "the checkpoint was written with {} threads, this run has {}: weights will differ from "
@@ -295,8 +294,7 @@ TrainResult train_on(const TrainRequest& request, const TrainObserver& observer)
   if (begun) {
     earlier = read_run(run_file);
   } else if (request.resume) {
-    observer.info(
-        fmt::format("'{}' holds no training yet: starting one", request.out.string()));
+    observer.info(fmt::format("'{}' holds no training yet: starting one", request.out.string()));
   }
   return TrainRun(request, resolve_options(request, earlier), earlier, observer).run();
 }

@@ -299,6 +299,26 @@ TEST_F(ScoreTest, MemoryDoesNotGrowWithTheNumberOfPictures) {
   EXPECT_LT(many.peak_kib - few.peak_kib, 40 * 1024);
 }
 
+TEST_F(ScoreTest, TiledPicturesTakeMemoryForFewOfThemWhateverTheBatch) {
+  cv::Mat large;
+  cv::resize(part(3, true), large, cv::Size(3200, 2400));
+  write_png(folder / "large/0.png", large);
+  for (int i = 1; i < 8; ++i) {
+    std::filesystem::create_hard_link(folder / "large/0.png",
+                                      folder / ("large/" + std::to_string(i) + ".png"));
+  }
+  // 24 tiles a picture, so that a batch seldom ends with one.
+  const std::string arguments = "--tile 600 --coreset 0.1 --normal-shots 1 ";
+  const auto alone = score(arguments + "--batch-size 1 " + path("large"));
+  const auto batches = score(arguments + "--batch-size 16 " + path("large"));
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  ASSERT_EQ(batches.exit_code, 0) << batches.err;
+  std::printf("largest resident set: batch 1 %ld MiB, batch 16 %ld MiB\n", alone.peak_kib / 1024,
+              batches.peak_kib / 1024);
+  // Eight maps of 31 MB and their pictures of 23 MB would be 430 MiB.
+  EXPECT_LT(batches.peak_kib - alone.peak_kib, 100 * 1024);
+}
+
 TEST_F(ScoreTest, AnInterruptionKeepsWhatWasScored) {
   for (int i = 0; i < 200; ++i)
     write_png(folder / ("many/" + std::to_string(i) + ".png"), part(9, false));

@@ -5,7 +5,7 @@
 int main(int, char** argv) {
   auto backbone =
       std::make_shared<nagl::Backbone>(nagl::find_backbone(argv[1]), nagl::BackboneOptions());
-  nagl::ReferencePaths references{{argv[2], argv[3]}, {}};
+  nagl::BankPictures references{{argv[2], argv[3]}, {}};
   nagl::Detector detector(backbone, nagl::make_bank(backbone, references, {}));
   nagl::Detection seen = detector.detect(nagl::read_image(argv[4]));
   nagl::write_map_png(argv[5], seen.map);

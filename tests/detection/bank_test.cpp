@@ -20,6 +20,7 @@ class BankTest : public testing::PartsTest {
   static Image image(std::uint64_t seed, bool defect) { return {part(seed, defect), {}, false}; }
   Bank load() const { return load_bank(folder / "bank.safetensors", at::kCPU); }
   void save(const Bank& bank) const { save_bank(folder / "bank.safetensors", bank, *backbone); }
+  PictureEncoder encoder() const { return PictureEncoder(backbone, options.encoding); }
   void expect_same_answers(const Bank& a, const Bank& b) const {
     const Detector first(backbone, a), second(backbone, b);
     for (const bool defect : {false, true}) {
@@ -43,7 +44,8 @@ TEST_F(BankTest, AFileGivesTheSameAnswers) {
                   method == Method::kNagl ? std::optional(untrained_head()) : std::nullopt);
     save(bank);
     const Bank loaded = load();
-    EXPECT_EQ(option_to_json(loaded.options), option_to_json(options));
+    EXPECT_EQ(option_to_json(loaded.options), option_to_json(bank.options));
+    EXPECT_TRUE(loaded.options.encoding == encoder().options());
     EXPECT_EQ(loaded.origin.backbone_checksum, backbone->checksum());
     EXPECT_EQ(loaded.normal.size(), 3U);
     EXPECT_EQ(loaded.normal[1].path, references.normal[1].string());
@@ -58,10 +60,10 @@ TEST_F(BankTest, AddingGivesWhatMakingAtOnceGives) {
         SCOPED_TRACE(::testing::Message() << coreset << " " << turns << " " << tile);
         options = {};
         options.method = Method::kNagl;
-        options.image_size = {56, 56};
+        options.encoding.image_size = {56, 56};
         options.coreset = coreset;
         options.turns = turns;
-        options.tiling.tile = tile;
+        options.encoding.tiling.tile = tile;
         BankBuilder at_once(backbone, options, untrained_head());
         for (std::uint64_t i = 0; i < 3; ++i) at_once.add_normal(image(i, false));
         at_once.add_abnormal(image(7, true), defect_mask());
@@ -93,28 +95,28 @@ TEST_F(BankTest, AddingGivesWhatMakingAtOnceGives) {
 }
 
 TEST_F(BankTest, HoldsAsManyRowsAsWasToldBefore) {
-  options.image_size = {56, 56};
+  options.encoding.image_size = {56, 56};
   for (const double coreset : {1.0, 0.1}) {
     for (const std::int64_t tile : {0, 80}) {
       options.coreset = coreset;
-      options.tiling.tile = tile;
+      options.encoding.tiling.tile = tile;
       options.turns = 4;
       BankBuilder builder(backbone, options);
       builder.add_normal(image(1, false));
       EXPECT_EQ(builder.finish().features.normal.size(0),
-                expected_rows({160, 120}, options, backbone->patch()));
+                expected_rows({160, 120}, encoder(), options.turns, coreset));
     }
   }
-  options.tiling.tile = 80;
+  options.encoding.tiling.tile = 80;
   options.coreset = 0.1;
   // Four angles, 3 x 2 tiles of 16 patches, of which a tenth is 2 (rounded up).
-  EXPECT_EQ(expected_rows({160, 120}, options, 14), 4 * 6 * 2);
+  EXPECT_EQ(expected_rows({160, 120}, encoder(), 4, 0.1), 4 * 6 * 2);
 }
 
 TEST_F(BankTest, EveryTileOfADefectIsAReference) {
   options.method = Method::kBothNn;
-  options.image_size = {56, 56};
-  options.tiling = {80, 0.25};
+  options.encoding.image_size = {56, 56};
+  options.encoding.tiling = {80, 0.25};
   BankBuilder builder(backbone, options);
   builder.add_normal(image(0, false));
   builder.add_abnormal(image(7, true), defect_mask());
@@ -129,7 +131,7 @@ TEST_F(BankTest, TurnedPartsAreNothingNewAfterTurnedReferences) {
   for (int x = 0; x < 112; x += 8) striped.colRange(x, x + 3).setTo(cv::Scalar(20, 200, 40));
   cv::Mat turned;
   cv::rotate(striped, turned, cv::ROTATE_90_CLOCKWISE);
-  options.image_size = {112, 112};
+  options.encoding.image_size = {112, 112};
   std::vector<double> scores;
   for (const std::int64_t turns : {1, 4, 8}) {
     options.turns = turns;
@@ -209,7 +211,7 @@ TEST_F(BankTest, PicturesOfAnotherKindAreRefused) {
 
 TEST_F(BankTest, AddingADefectKeepsTheScaleOfALonePicture) {
   options.method = Method::kBothNn;
-  options.image_size = {56, 56};
+  options.encoding.image_size = {56, 56};
   BankBuilder first(backbone, options);
   first.add_normal(image(0, false));
   first.add_abnormal(image(7, true), defect_mask());
@@ -225,12 +227,12 @@ TEST_F(BankTest, DefectsWithoutMasksGetDerivedOnes) {
   options.method = Method::kBothNn;
   references.abnormal[0].masks.clear();
   cv::Mat mask, map;
-  ReferenceListener listener;
-  listener.derived = [&](const Image&, const DerivedMask& derived) {
+  BankObserver observer;
+  observer.derived = [&](const Image&, const DerivedMask& derived) {
     mask = derived.mask;
     map = derived.map;
   };
-  const Bank bank = make_bank(backbone, references, options, {}, 1, listener);
+  const Bank bank = make_bank(backbone, references, options, {}, 1, observer);
   ASSERT_EQ(mask.size(), cv::Size(160, 120));
   EXPECT_EQ(map.size(), mask.size());
   cv::Mat common = mask & defect_mask();

@@ -1,8 +1,7 @@
-#include "nagl/detection/calibration.h"
-
 #include <cmath>
 
 #include "nagl/core/error.h"
+#include "nagl/detection/calibrator.h"
 #include "parts.h"
 
 namespace nagl {
@@ -80,7 +79,7 @@ TEST_F(CalibrationTest, ScoresReferencesWithThemselvesLeftOut) {
   // The same by hand: each reference against the two others.
   std::vector<double> scores;
   for (std::size_t i = 0; i < 3; ++i) {
-    ReferencePaths others = references;
+    BankPictures others = references;
     others.normal.erase(others.normal.begin() + static_cast<std::ptrdiff_t>(i));
     const Detector detector(backbone, make_bank(backbone, others, options));
     scores.push_back(detector.detect(read_image(references.normal[i])).image_score);

@@ -84,9 +84,9 @@ TEST_F(DetectorTest, BrokenReferencesAreNamed) {
   references.abnormal.clear();
   options.method = Method::kBothNn;
   EXPECT_THROW(detector(), ConfigError);
-  options.image_size = {100, 140};
+  options.encoding.image_size = {100, 140};
   EXPECT_THROW(detector(), ConfigError);
-  options.image_size = {112, 140};
+  options.encoding.image_size = {112, 140};
   references.normal.push_back(folder / "absent.png");
   EXPECT_NE(message_of<DataError>([&] { detector(); }).find("absent.png"), std::string::npos);
 }
@@ -138,9 +138,9 @@ TEST_F(DetectorTest, TilesFindASmallDefectWhereItIs) {
     if (defect) cv::rectangle(picture, cv::Rect(500, 301, 6, 6), cv::Scalar(230, 220, 60), -1);
     return Image{picture, {}, false};
   };
-  DetectorOptions own;
-  own.image_size = {112, 112};
-  own.tiling.tile = 112;
+  BankOptions own;
+  own.encoding.image_size = {112, 112};
+  own.encoding.tiling.tile = 112;
   BankBuilder builder(backbone, own);
   for (std::uint64_t i = 0; i < 2; ++i) builder.add_normal(large(i, false));
   const Detector tiled(backbone, builder.finish(), 4);
@@ -162,8 +162,8 @@ TEST_F(DetectorTest, TilesFindASmallDefectWhereItIs) {
 }
 
 TEST_F(DetectorTest, TilesOutsideTheRegionOfInterestAreNotScored) {
-  options.image_size = {56, 56};
-  options.tiling.tile = 56;
+  options.encoding.image_size = {56, 56};
+  options.encoding.tiling.tile = 56;
   references.abnormal.clear();
   const auto own = detector();
   auto limited = query(21, true);
@@ -179,7 +179,7 @@ TEST_F(DetectorTest, TilesOutsideTheRegionOfInterestAreNotScored) {
 
 TEST_F(DetectorTest, SeveralThreadsGiveWhatOneGives) {
   options.method = Method::kNagl;
-  options.image_size = {56, 70};
+  options.encoding.image_size = {56, 70};
   const Detector own(backbone, make_bank(backbone, references, options, untrained_head(), 2));
   std::vector<Detection> alone;
   for (std::uint64_t i = 0; i < 4; ++i) alone.push_back(own.detect(query(30 + i, i % 2 == 0)));

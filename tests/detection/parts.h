@@ -30,7 +30,7 @@ class PartsTest : public ::testing::Test {
   void SetUp() override {
     NAGL_NEEDS_BACKBONE(weights);
     backbone = std::make_shared<Backbone>(weights, BackboneOptions());
-    options.image_size = {112, 140};
+    options.encoding.image_size = {112, 140};
     for (std::uint64_t i = 0; i < 3; ++i) {
       references.normal.push_back(folder / (std::to_string(i) + ".png"));
       write_png(references.normal.back(), part(i, false));
@@ -58,8 +58,8 @@ class PartsTest : public ::testing::Test {
 
   TemporaryFolder folder;
   std::shared_ptr<const Backbone> backbone;
-  DetectorOptions options;
-  ReferencePaths references;
+  BankOptions options;
+  BankPictures references;
 };
 
 }  // namespace nagl::testing

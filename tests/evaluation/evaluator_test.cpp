@@ -37,7 +37,7 @@ class EvaluatorTest : public ::testing::Test {
     synthetic.test_defect = 2;
     write_synthetic_dataset(folder.path(), synthetic);
     category = read_dataset(folder / "products/board").categories.at(0);
-    detection.image_size = {112, 112};
+    detection.encoding.image_size = {112, 112};
     options.seeds = 1;
     options.methods = {Method::kNormalNn, Method::kAbnormalNn, Method::kBothNn};
   }
@@ -49,60 +49,93 @@ class EvaluatorTest : public ::testing::Test {
     head.origin = origin_of(*backbone);
     return head;
   }
-  CategoryResult evaluate(std::optional<TrainedHead> head = {}) const {
-    return *Evaluator(backbone, std::move(head), detection, options, 1)
+  CategoryResult evaluate(std::optional<TrainedHead> head = {}, const fs::path& roi = {}) const {
+    return *Evaluator(backbone, std::move(head), detection, options, 1, roi)
                 .evaluate(category, nullptr, {});
+  }
+
+  /// Expects the figures of detectors whose banks are made of the same references.
+  void expect_what_detectors_give(const CategoryResult& result, const cv::Mat& roi = {}) const {
+    ASSERT_EQ(result.rows.size(), 3U);
+    const ReferenceDraw& references = result.references.at(0);
+    BankPictures paths;
+    paths.normal = references.normal;
+    for (const auto& [type, abnormal] : references.abnormal) {
+      for (const auto& path : abnormal) {
+        paths.abnormal.push_back({path, sample_at(category, path).masks});
+      }
+    }
+    for (const auto& row : result.rows) {
+      BankOptions own = detection;
+      own.method = row.method;
+      const Detector detector(backbone, make_bank(backbone, paths, own));
+      std::vector<double> scores;
+      std::vector<std::uint8_t> labels;
+      PixelMetrics pixels;
+      for (const auto& query : row.queries) {
+        const Sample& sample = sample_at(category, category.folder / query.path);
+        const Image image = read_image(sample.path);
+        const Detection seen = detector.detect(Query(image, roi));
+        EXPECT_NEAR(query.score, seen.image_score, 1e-5);
+        scores.push_back(seen.image_score);
+        labels.push_back(sample.anomalous());
+        const cv::Mat mask = sample.anomalous() ? read_masks_for(image, sample.masks)
+                                                : cv::Mat::zeros(image.rgb.size(), CV_8U);
+        pixels.add({seen.map.ptr<float>(), seen.map.total()},
+                   {mask.ptr<std::uint8_t>(), mask.total()}, mask.rows, mask.cols);
+      }
+      EXPECT_EQ(row.queries.size(), category.test.size() - 1) << to_string(row.method);
+      EXPECT_NEAR(*value(row, Metric::kImageAuroc).value, *auroc(scores, labels), 1e-9);
+      EXPECT_NEAR(*value(row, Metric::kImageAp).value, *average_precision(scores, labels), 1e-9);
+      EXPECT_NEAR(*value(row, Metric::kImageF1Max).value, best_f1(scores, labels)->f1, 1e-9);
+      EXPECT_NEAR(*value(row, Metric::kPixelAuroc).value, *pixels.auroc(), 1e-4);
+      EXPECT_NEAR(*value(row, Metric::kPixelAp).value, *pixels.average_precision(), 1e-4);
+      EXPECT_NEAR(*value(row, Metric::kPixelF1Max).value, pixels.best_f1()->f1, 1e-4);
+      EXPECT_NEAR(*value(row, Metric::kPro).value, *pixels.pro(), 1e-4);
+    }
+    // All references were encoded once, and every query once.
+    EXPECT_EQ(result.timing.pictures, 2 + 1 + static_cast<std::int64_t>(category.test.size()) - 1);
   }
 
   TemporaryFolder folder;
   std::shared_ptr<const Backbone> backbone;
   Category category;
-  DetectorOptions detection;
+  BankOptions detection;
   EvaluationOptions options;
 };
 
 TEST_F(EvaluatorTest, GivesWhatScoringOneByOneGives) {
   options.normal_shots = {2};
-  const CategoryResult result = evaluate();
-  ASSERT_EQ(result.rows.size(), 3U);
-  const ReferenceDraw& references = result.references.at(0);
-  ReferencePaths paths;
-  paths.normal = references.normal;
-  for (const auto& [type, abnormal] : references.abnormal) {
-    for (const auto& path : abnormal) {
-      paths.abnormal.push_back({path, sample_at(category, path).masks});
+  expect_what_detectors_give(evaluate());
+}
+
+TEST_F(EvaluatorTest, TilesTurnsCoresetAndRegionsOfInterestCountAsInScoring) {
+  options.normal_shots = {2};
+  detection.encoding.image_size = {56, 56};
+  detection.encoding.tiling = {48, 0.25};
+  detection.turns = 4;
+  detection.coreset = 0.5;
+  cv::Mat roi = cv::Mat::zeros(80, 80, CV_8U);
+  roi.rowRange(10, 70).setTo(255);
+  write_png(folder / "roi.png", roi);
+  expect_what_detectors_give(evaluate({}, folder / "roi.png"), roi);
+}
+
+TEST_F(EvaluatorTest, BatchesChangeNothingButTheLastDigits) {
+  options.normal_shots = {1, 2};
+  options.seeds = 2;
+  const CategoryResult alone = evaluate();
+  const CategoryResult together =
+      *Evaluator(backbone, {}, detection, options, 4).evaluate(category, nullptr, {});
+  ASSERT_EQ(alone.rows.size(), together.rows.size());
+  for (std::size_t i = 0; i < alone.rows.size(); ++i) {
+    ASSERT_EQ(alone.rows[i].queries.size(), together.rows[i].queries.size());
+    for (std::size_t q = 0; q < alone.rows[i].queries.size(); ++q) {
+      EXPECT_EQ(alone.rows[i].queries[q].path, together.rows[i].queries[q].path);
+      EXPECT_NEAR(alone.rows[i].queries[q].score, together.rows[i].queries[q].score, 1e-6);
     }
   }
-  for (const auto& row : result.rows) {
-    DetectorOptions own = detection;
-    own.method = row.method;
-    const Detector detector(backbone, make_bank(backbone, paths, own));
-    std::vector<double> scores;
-    std::vector<std::uint8_t> labels;
-    PixelMetrics pixels;
-    for (const auto& query : row.queries) {
-      const Sample& sample = sample_at(category, category.folder / query.path);
-      const Image image = read_image(sample.path);
-      const Detection detection = detector.detect(image);
-      EXPECT_NEAR(query.score, detection.image_score, 1e-5);
-      scores.push_back(detection.image_score);
-      labels.push_back(sample.anomalous());
-      const cv::Mat mask = sample.anomalous() ? read_masks_for(image, sample.masks)
-                                              : cv::Mat::zeros(image.rgb.size(), CV_8U);
-      pixels.add({detection.map.ptr<float>(), detection.map.total()},
-                 {mask.ptr<std::uint8_t>(), mask.total()}, mask.rows, mask.cols);
-    }
-    EXPECT_EQ(row.queries.size(), category.test.size() - 1) << to_string(row.method);
-    EXPECT_NEAR(*value(row, Metric::kImageAuroc).value, *auroc(scores, labels), 1e-9);
-    EXPECT_NEAR(*value(row, Metric::kImageAp).value, *average_precision(scores, labels), 1e-9);
-    EXPECT_NEAR(*value(row, Metric::kImageF1Max).value, best_f1(scores, labels)->f1, 1e-9);
-    EXPECT_NEAR(*value(row, Metric::kPixelAuroc).value, *pixels.auroc(), 1e-4);
-    EXPECT_NEAR(*value(row, Metric::kPixelAp).value, *pixels.average_precision(), 1e-4);
-    EXPECT_NEAR(*value(row, Metric::kPixelF1Max).value, pixels.best_f1()->f1, 1e-4);
-    EXPECT_NEAR(*value(row, Metric::kPro).value, *pixels.pro(), 1e-4);
-  }
-  // All references were encoded once, and every query once.
-  EXPECT_EQ(result.timing.pictures, 2 + 1 + static_cast<std::int64_t>(category.test.size()) - 1);
+  EXPECT_EQ(alone.timing.pictures, together.timing.pictures);
 }
 
 TEST_F(EvaluatorTest, AllShotsAndSeedsShareOneEncodingOfEachPicture) {

@@ -39,7 +39,7 @@ Category category_with_types() {
 bool all_usable(const Sample&) { return true; }
 
 ReferenceDraw draw(const Category& category, Protocol protocol, std::uint64_t seed,
-                std::int64_t normal_shots, std::int64_t abnormal_shots) {
+                   std::int64_t normal_shots, std::int64_t abnormal_shots) {
   return draw_references(category, protocol, seed, normal_shots, abnormal_shots, all_usable);
 }
 

@@ -15,7 +15,7 @@ TEST(Preprocess, KeepsAPictureOfTheRightSizeAndNormalises) {
   const auto resized = resize_like_pillow(image.rgb, {2, 3});
   EXPECT_TRUE(resized[0].eq(255).all().item<bool>());
   EXPECT_TRUE(resized[2].eq(51).all().item<bool>());
-  const auto tensor = preprocess(image, {2, 3});
+  const auto tensor = preprocess(image.rgb, {2, 3});
   EXPECT_EQ(tensor.sizes(), at::IntArrayRef({3, 2, 3}));
   EXPECT_NEAR(tensor[0][1][2].item<float>(), (1 - 0.485) / 0.229, 1e-5);
   EXPECT_NEAR(tensor[1][0][0].item<float>(), (0 - 0.456) / 0.224, 1e-5);

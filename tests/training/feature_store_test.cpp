@@ -29,13 +29,13 @@ at::Tensor random_features(std::int64_t patches, std::int64_t width, std::uint64
   return torch::randn({patches, width}, at::make_generator<at::CPUGeneratorImpl>(seed));
 }
 
-NetworkInput input_with_mask(const FeatureFormat& format, std::uint64_t seed = 2) {
+PictureMasks random_masks(const FeatureFormat& format, std::uint64_t seed = 2) {
   const auto random = at::make_generator<at::CPUGeneratorImpl>(seed);
-  NetworkInput input;
-  input.network_mask =
+  PictureMasks masks;
+  masks.network =
       torch::rand({format.height(), format.image_width()}, random).lt(0.5).to(at::kByte);
-  input.patch_mask = torch::rand({format.grid.size()}, random).lt(0.5);
-  return input;
+  masks.patches = torch::rand({format.grid.size()}, random).lt(0.5);
+  return masks;
 }
 
 const SourcePicture kGood{"screw", "", "good.png", {}};
@@ -49,9 +49,9 @@ TEST(FeatureStore, GivesBackWhatWasPut) {
       format.grid = grid;
       FeatureStore store(folder.path(), format);
       const auto features = random_features(grid.size(), 8);
-      const auto input = input_with_mask(format);
+      const auto masks = random_masks(format);
       store.put("good", kGood, features, {});
-      store.put("crack", kCrack, features.to(at::kDouble) * 2, input);
+      store.put("crack", kCrack, features.to(at::kDouble) * 2, masks);
 
       FeatureStore again(folder.path(), format);
       ASSERT_TRUE(again.check("good") && again.check("crack"));
@@ -66,8 +66,8 @@ TEST(FeatureStore, GivesBackWhatWasPut) {
             at::zeros({format.height(), format.image_width()}, at::kByte)));
         const auto crack = reader->get("crack");
         EXPECT_TRUE(crack.features.equal((features * 2).to(stored)));
-        EXPECT_TRUE(crack.patch_mask.equal(input.patch_mask));
-        EXPECT_TRUE(reader->network_mask(crack).equal(input.network_mask));
+        EXPECT_TRUE(crack.patch_mask.equal(masks.patches));
+        EXPECT_TRUE(reader->network_mask(crack).equal(masks.network));
       }
       EXPECT_LE(std::filesystem::file_size(store.path_of("crack")), store.entry_bytes());
     }
@@ -150,8 +150,8 @@ TEST(FeatureStore, FindsEveryDamage) {
   const auto format = odd_format();
   FeatureStore store(folder.path(), format);
   const auto features = random_features(3, 8).to(at::kHalf);
-  const auto input = input_with_mask(format);
-  store.put("key", kCrack, features, input);
+  const auto masks = random_masks(format);
+  store.put("key", kCrack, features, masks);
   const auto path = store.path_of("key");
   const auto whole = slurp(path);
   // What is found undamaged must give what was put: a byte of the header may say nothing of it.
@@ -168,8 +168,8 @@ TEST(FeatureStore, FindsEveryDamage) {
     const auto picture = fresh.get("key");
     EXPECT_TRUE(picture.features.equal(features)) << i;
     ASSERT_TRUE(picture.patch_mask.defined()) << i;
-    EXPECT_TRUE(picture.patch_mask.equal(input.patch_mask)) << i;
-    EXPECT_TRUE(fresh.network_mask(picture).equal(input.network_mask)) << i;
+    EXPECT_TRUE(picture.patch_mask.equal(masks.patches)) << i;
+    EXPECT_TRUE(fresh.network_mask(picture).equal(masks.network)) << i;
   }
   const std::size_t data = 3 * 8 * 2 + 3 + 4;  // features, patch mask, 27 bits
   EXPECT_GT(found, data + 64 + 200);           // the checksum, and most of the header
@@ -268,7 +268,7 @@ TEST(FeatureStore, MemoryDoesNotGrowWithTheStore) {
   FeatureStore writer(folder.path(), format);
   EXPECT_LT(growth_of([&](int i) { ASSERT_FALSE(writer.check(key(i))); }), kLimit);
   EXPECT_LT(
-      growth_of([&](int i) { writer.put(key(i), kCrack, features + i, input_with_mask(format)); }),
+      growth_of([&](int i) { writer.put(key(i), kCrack, features + i, random_masks(format)); }),
       kLimit);
   FeatureStore reader(folder.path(), format);
   EXPECT_LT(growth_of([&](int i) { ASSERT_TRUE(reader.check(key(i))); }), kLimit);
@@ -303,179 +303,6 @@ TEST(FeatureStore, LargeEntriesLeaveNoHolesInTheHeap) {
     std::filesystem::resize_file(store.path_of(name), 0);  // frees the disk
   };
   EXPECT_LT(growth_of(put, 50, 450), 3e7);
-}
-
-/// A backbone of random weights: width 64, patches of 4 pixels, one block.
-Backbone tiny_backbone(const std::filesystem::path& folder, double scale = 0.1) {
-  VisionTransformerOptions options;
-  options.width = 64;
-  options.depth = 1;
-  options.hidden = 64;
-  options.grid = 2;
-  options.patch = 4;
-  VisionTransformer network(options);
-  const torch::NoGradGuard no_grad;
-  const auto random = at::make_generator<at::CPUGeneratorImpl>(7);
-  for (auto& parameter : network->parameters()) parameter.normal_(0, scale, random);
-  write_weights(folder / "backbone.safetensors", state_of(*network), {});
-  return {folder / "backbone.safetensors", {}};
-}
-
-/// Ten pictures, of which every third has a defect, and a store for their features.
-class BuildTest : public ::testing::Test {
- protected:
-  BuildTest() : backbone_(tiny_backbone(folder_.path())) {
-    for (int i = 0; i < 10; ++i) {
-      const auto name = std::to_string(i);
-      spill(folder_ / (name + ".png"), "picture " + name);
-      SourcePicture picture{"part", "", folder_ / (name + ".png"), {}};
-      if (i % 3 == 2) {
-        spill(folder_ / (name + "_mask.png"), "mask " + name);
-        picture.defect = "crack";
-        picture.masks = {folder_ / (name + "_mask.png")};
-      }
-      pictures_.push_back(picture);
-    }
-  }
-
-  FeatureStore store() const { return {folder_ / "features", format_}; }
-
-  /// What the network takes of a picture: a pure function of its file.
-  NetworkInput input_of(const SourcePicture& picture) const {
-    const auto seed = static_cast<std::uint64_t>(std::hash<std::string>{}(slurp(picture.path)));
-    NetworkInput input;
-    if (!picture.masks.empty()) input = input_with_mask(format_, seed);
-    input.pixels = torch::randn({3, format_.height(), format_.image_width()},
-                                at::make_generator<at::CPUGeneratorImpl>(seed));
-    return input;
-  }
-
-  std::vector<std::string> build(FeatureStore& store, const StoreBuildObserver& observer = {}) {
-    loaded_.clear();
-    return build_feature_store(
-        store, pictures_, backbone_, 3,
-        [this](const SourcePicture& picture) {
-          loaded_.push_back(picture.path.stem().string());
-          return input_of(picture);
-        },
-        observer);
-  }
-
-  const TemporaryFolder folder_;
-  const FeatureFormat format_{{2, 3}, 64, 4, StoreType::kFloat32, Json{{"layer", 0}}};
-  const Backbone backbone_;
-  std::vector<SourcePicture> pictures_;
-  std::vector<std::string> loaded_;
-};
-
-TEST_F(BuildTest, EncodesEveryPictureOnce) {
-  auto first = store();
-  std::int64_t missing = -1;
-  std::uint64_t bytes = 0;
-  std::vector<std::int64_t> encoded;
-  StoreBuildObserver observer;
-  observer.forecast = [&](std::int64_t count, std::uint64_t size) {
-    missing = count;
-    bytes = size;
-  };
-  observer.encoded = [&](std::int64_t done, std::int64_t total) {
-    EXPECT_EQ(total, 10);
-    encoded.push_back(done);
-  };
-  const auto keys = build(first, observer);
-  EXPECT_EQ(missing, 10);
-  EXPECT_EQ(bytes, 10 * first.entry_bytes());
-  EXPECT_EQ(encoded, (std::vector<std::int64_t>{3, 6, 9, 10}));
-  EXPECT_EQ(loaded_.size(), 10U);
-  ASSERT_EQ(keys.size(), 10U);
-  for (std::size_t i = 0; i < 10; ++i) {
-    EXPECT_EQ(keys[i], first.key_of(pictures_[i]));
-    const auto input = input_of(pictures_[i]);
-    const auto stored = first.get(keys[i]);
-    EXPECT_LT(max_difference(stored.features, backbone_.encode(input.pixels.unsqueeze(0))[0]),
-              1e-5);
-    ASSERT_EQ(stored.patch_mask.defined(), pictures_[i].anomalous());
-    if (!pictures_[i].anomalous()) continue;
-    EXPECT_TRUE(stored.patch_mask.equal(input.patch_mask));
-    EXPECT_TRUE(first.network_mask(stored).equal(input.network_mask));
-  }
-  auto second = store();
-  EXPECT_EQ(build(second, observer), keys);
-  EXPECT_EQ(missing, 0);
-  EXPECT_TRUE(loaded_.empty());
-  EXPECT_TRUE(second.get(keys[2]).features.equal(first.get(keys[2]).features));
-}
-
-TEST_F(BuildTest, MakesDamagedEntriesAnew) {
-  auto first = store();
-  const auto keys = build(first);
-  const auto path = first.path_of(keys[4]);
-  const auto whole = slurp(path);
-  auto flipped = whole;
-  flipped.back() = static_cast<char>(flipped.back() ^ 1);
-  for (const auto& damaged : {flipped, whole.substr(0, whole.size() / 2), std::string(),
-                              std::string("this is no entry at all")}) {
-    spill(path, damaged);
-    auto next = store();
-    EXPECT_EQ(build(next), keys);
-    EXPECT_EQ(loaded_, std::vector<std::string>{"4"});
-    EXPECT_TRUE(next.check(keys[4]));
-    EXPECT_LT(max_difference(next.get(keys[4]).features,
-                             backbone_.encode(input_of(pictures_[4]).pixels.unsqueeze(0))[0]),
-              1e-5);
-  }
-}
-
-TEST_F(BuildTest, GoesOnWhereItWasStopped) {
-  StoreBuildObserver observer;
-  std::int64_t done = 0;
-  observer.encoded = [&](std::int64_t count, std::int64_t) { done = count; };
-  observer.stop = [&] { return done >= 6; };
-  auto first = store();
-  EXPECT_TRUE(build(first, observer).empty());
-  EXPECT_EQ(loaded_.size(), 6U);
-  auto second = store();
-  EXPECT_EQ(build(second).size(), 10U);
-  EXPECT_EQ(loaded_, (std::vector<std::string>{"6", "7", "8", "9"}));
-
-  // It can be stopped while it looks at what is there, too.
-  observer = {};
-  std::int64_t looked_at = 0;
-  observer.checked = [&](std::int64_t count, std::int64_t) { looked_at = count; };
-  observer.stop = [&] { return looked_at >= 2; };
-  auto third = store();
-  EXPECT_TRUE(build(third, observer).empty());
-  EXPECT_EQ(looked_at, 2);
-}
-
-TEST_F(BuildTest, KeepsWhatWasEncodedBeforeABadPicture) {
-  auto first = store();
-  const auto load = [&](const SourcePicture& picture) {
-    if (picture.path.stem() == "7") throw DataError("7.png is broken");
-    return input_of(picture);
-  };
-  EXPECT_EQ(
-      message_of<DataError>([&] { build_feature_store(first, pictures_, backbone_, 3, load); }),
-      "7.png is broken");
-  auto second = store();
-  EXPECT_EQ(build(second).size(), 10U);
-  EXPECT_EQ(loaded_, (std::vector<std::string>{"6", "7", "8", "9"}));
-}
-
-TEST_F(BuildTest, RefusesADiskWithTooLittleRoom) {
-  // A grid whose features would take 10^18 bytes; nothing of that size is ever made.
-  FeatureFormat huge = format_;
-  huge.grid = {std::int64_t{1} << 30, std::int64_t{1} << 22};
-  FeatureStore large(folder_ / "large", huge);
-  std::uint64_t bytes = 0;
-  StoreBuildObserver observer;
-  observer.forecast = [&](std::int64_t, std::uint64_t size) { bytes = size; };
-  pictures_.resize(1);
-  const auto message = message_of<DataError>([&] { build(large, observer); });
-  EXPECT_NE(message.find("features of 1 pictures need"), std::string::npos) << message;
-  EXPECT_NE(message.find((folder_ / "large").string()), std::string::npos) << message;
-  EXPECT_TRUE(loaded_.empty());
-  EXPECT_GT(bytes, std::uint64_t{1'000'000'000'000'000'000});
 }
 
 TEST(StoreType, IsReadByName) {

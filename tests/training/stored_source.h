@@ -20,7 +20,7 @@ class StoredSource {
   static constexpr PatchGrid kGrid{4, 4};
 
   explicit StoredSource(StoreType type = StoreType::kFloat32)
-      : store_(folder_ / "features", {kGrid, kWidth, kPatch, type, {}}) {}
+      : store_(folder_ / "features", {kGrid, kWidth, kPatch, type, {}, {}}) {}
 
   /// @param defect empty: a good picture
   /// @param features [16, 8]
@@ -30,15 +30,15 @@ class StoredSource {
     const std::string number = std::to_string(pictures_.size());
     pictures_.push_back({category, defect, category + "/" + number + ".png", {}});
     keys_.push_back("key" + number);
-    NetworkInput input;
+    PictureMasks masks;
     if (patch_mask.defined()) {
-      input.patch_mask = patch_mask;
-      input.network_mask = patch_mask.reshape({kGrid.rows, kGrid.columns})
-                               .repeat_interleave(kPatch, 0)
-                               .repeat_interleave(kPatch, 1)
-                               .to(at::kByte);
+      masks.patches = patch_mask;
+      masks.network = patch_mask.reshape({kGrid.rows, kGrid.columns})
+                          .repeat_interleave(kPatch, 0)
+                          .repeat_interleave(kPatch, 1)
+                          .to(at::kByte);
     }
-    store_.put(keys_.back(), pictures_.back(), features, input);
+    store_.put(keys_.back(), pictures_.back(), features, masks);
   }
 
   /// `categories` of 6 good pictures and of 4 of each of the defect types `crack` and `stain`.

@@ -16,8 +16,8 @@ struct CsvRow {
   std::string get(const std::string& name) const;
 };
 
-/// A text as a field of a CSV file: in double quotes, with its own doubled, where it holds a comma, a
-/// quote or an end of line; else as it is.
+/// A text as a field of a CSV file: in double quotes, with its own doubled, where it holds a comma,
+/// a quote or an end of line; else as it is.
 std::string csv_field(const std::string& text);
 
 /// Reads a CSV file (RFC 4180: commas, fields in double quotes may hold commas, quotes and ends of

@@ -42,7 +42,7 @@ class PictureScores {
   friend class QueryTiles;
 
   std::shared_ptr<const class QueryTiles> tiles_;
-  at::Tensor shown_;   ///< as `patch_scores`, outside the lowest score inside
+  at::Tensor shown_;  ///< as `patch_scores`, outside the lowest score inside
   double lowest_ = 0;
 };
 

@@ -16,9 +16,9 @@ namespace nagl {
 struct EncodingOptions {
   std::optional<std::int64_t> layer;  ///< block whose features are taken; null: the backbone's word
   Precision precision = Precision::kFloat32;  ///< of the backbone's weights and activations
-  ImageSize image_size;   ///< pictures (or tiles) are resized to this, whatever their proportions
-  DecodeOptions decode;   ///< how samples of a file become bytes
-  TilingOptions tiling;   ///< how large pictures are cut
+  ImageSize image_size;  ///< pictures (or tiles) are resized to this, whatever their proportions
+  DecodeOptions decode;  ///< how samples of a file become bytes
+  TilingOptions tiling;  ///< how large pictures are cut
   MaskAlignment mask_alignment = MaskAlignment::kAligned;  ///< how a mask marks patches
 
   /// Throws ConfigError on a value out of range.

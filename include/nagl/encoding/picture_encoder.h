@@ -39,12 +39,14 @@ class PictureEncoder {
   /// @throws DataError naming the file, as `read_image`
   Image read(const std::filesystem::path& path) const { return read_image(path, options_.decode); }
 
-  /// Reads items beside the computing where a processor is free for it, else when they are asked
-  /// for.
+  /// Reads pictures, and what belongs to them, beside the computing where a processor is free for
+  /// it, else when they are asked for. As many as a batch takes, of tiled ones, which are large, no
+  /// more than two.
   /// @param read makes item 0, 1, ..., `count` - 1, in any thread, several at once
   template <typename Item>
   ReadAhead<Item> read_ahead(std::size_t count, std::function<Item(std::size_t)> read) const {
-    return ReadAhead<Item>(count, std::move(read), items_ahead(batch_size_, backbone_->device()));
+    const std::int64_t batch = options_.tiling.tile > 0 ? 1 : batch_size_;
+    return ReadAhead<Item>(count, std::move(read), items_ahead(batch, backbone_->device()));
   }
 
   /// The tiles that a picture is cut into; one without tiling.

@@ -62,8 +62,8 @@ struct ReferenceDraw {
 ///        anything at the network's size; `strict` and `unseen` draw another one instead
 /// @throws DataError naming the category if there are too few pictures
 ReferenceDraw draw_references(const Category& category, Protocol protocol, std::uint64_t seed,
-                           std::int64_t normal_shots, std::int64_t abnormal_shots,
-                           const std::function<bool(const Sample&)>& usable);
+                              std::int64_t normal_shots, std::int64_t abnormal_shots,
+                              const std::function<bool(const Sample&)>& usable);
 
 /// A picture to score, and which abnormal references it is shown.
 struct PlannedQuery {
@@ -88,7 +88,7 @@ class RecordedDraws {
   /// @throws DataError naming the file if it has none for these, or names a picture that the
   ///         category does not have
   ReferenceDraw find(const Category& category, std::uint64_t seed, std::int64_t normal_shots,
-                  std::int64_t abnormal_shots) const;
+                     std::int64_t abnormal_shots) const;
 
  private:
   std::filesystem::path file_;

@@ -30,8 +30,8 @@ BankPictures find_pictures(const PictureSelection& selection, Method method);
 /// Says what comes of a method without pictures of defects. @throws ConfigError if it needs some
 void check_pictures(const BankPictures& pictures, Method method, const JobObserver& observer);
 
-/// An empty bank, with the model that its method needs. @throws ConfigError if it needs one and none
-/// is named, or the other way round
+/// An empty bank, with the model that its method needs. @throws ConfigError if it needs one and
+/// none is named, or the other way round
 BankBuilder start_bank(const BankRequest& request, const RuntimeOptions& runtime,
                        const JobObserver& observer);
 

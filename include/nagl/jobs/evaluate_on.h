@@ -37,7 +37,7 @@ struct EvaluateRequest {
 /// What came of it.
 struct EvaluateResult {
   std::vector<CategoryResult> categories;
-  Json all;             ///< as in results.json
+  Json all;  ///< as in results.json
   Protocol protocol = Protocol::kStrict;
   std::int64_t seeds = 0;
   std::string backbone;  ///< in words

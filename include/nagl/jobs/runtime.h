@@ -12,7 +12,8 @@
 
 namespace nagl::jobs {
 
-/// Where a job computes, and by which backbone; results do not depend on it but for the last digits.
+/// Where a job computes, and by which backbone; results do not depend on it but for the last
+/// digits.
 struct RuntimeOptions {
   std::filesystem::path backbone;  ///< file; empty: where `find_backbone` finds it
   std::string device = "auto";     ///< as `parse_device` takes it
@@ -35,7 +36,8 @@ struct BackboneRequest {
 };
 
 /// Finds the device and the backbone file, and loads it.
-/// @throws DeviceError, ModelError, ConfigError as `parse_device`, `find_backbone` and `Backbone` do
+/// @throws DeviceError, ModelError, ConfigError as `parse_device`, `find_backbone` and `Backbone`
+/// do
 std::shared_ptr<const Backbone> load_backbone(const RuntimeOptions& options,
                                               const BackboneRequest& request,
                                               const JobObserver& observer);

@@ -46,8 +46,8 @@ struct ScoreOptions {
   OverlayScale scale = OverlayScale::kReferences;
   bool overlays = true;
   bool report = true;
-  bool sorted = false;        ///< copy pictures by their verdict
-  bool overwrite = false;     ///< replace files that exist
+  bool sorted = false;         ///< copy pictures by their verdict
+  bool overwrite = false;      ///< replace files that exist
   bool needs_verdict = false;  ///< a bank that is not calibrated is refused
   RuntimeOptions runtime;
 };

@@ -1,24 +1,18 @@
-#include "benchmark.h"
+#include "nagl/jobs/benchmark.h"
 
 #include <fmt/format.h>
-#include <fmt/ostream.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <iostream>
 #include <map>
+#include <optional>
 #include <set>
 
-#include "engine_runtime.h"
-#include "exit_code.h"
-#include "interrupt.h"
 #include "nagl/core/device.h"
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 #include "nagl/core/memory.h"
-#include "nagl/core/progress.h"
 #include "nagl/core/version.h"
 #include "nagl/nn/frozen_linear.h"
 #include "nagl/nn/nearest_neighbor.h"
@@ -146,7 +140,8 @@ std::vector<BenchmarkPart> engine_parts(const BenchmarkSubject& subject,
   parts.push_back({"query_normal_nn", "the same, method normal_nn",
                    [=] { whole(backbone, Method::kNormalNn); }, passed + compared});
   if (device.is_cuda()) {
-    const auto eager = load_backbone(options.runtime, backbone_of(options, /*graphs=*/false), observer);
+    const auto eager =
+        load_backbone(options.runtime, backbone_of(options, /*graphs=*/false), observer);
     parts.push_back({"backbone_no_graph", "each kernel launched by itself",
                      [=] { eager->encode(picture); }, passed});
     parts.push_back({"query_no_graph", "each kernel launched by itself",
@@ -206,7 +201,8 @@ class Benchmark {
   }
 
   void check_stop() const {
-    if (observer_.stopped()) throw Error("interrupted; a measurement that is not whole is not shown");
+    if (observer_.stopped())
+      throw Error("interrupted; a measurement that is not whole is not shown");
   }
 
   void time_parts() {
@@ -222,7 +218,7 @@ class Benchmark {
     }
     const auto fitting = static_cast<std::size_t>(options_.seconds / round_seconds);
     const std::size_t rounds = options_.rounds > 0 ? static_cast<std::size_t>(options_.rounds)
-                                                     : std::max(kLeastRounds, fitting);
+                                                   : std::max(kLeastRounds, fitting);
     observer_.advance("measuring, round", 0, static_cast<std::int64_t>(rounds));
     for (std::size_t round = 0; round < rounds; ++round) {
       for (const auto& part : parts_) {

@@ -1,10 +1,9 @@
-#include "nagl/jobs/benchmark.h"
-
 #include <fmt/format.h>
 
 #include <filesystem>
 
 #include "nagl/core/error.h"
+#include "nagl/jobs/benchmark.h"
 #include "nagl/training/trainer.h"
 
 namespace nagl::jobs {
@@ -53,12 +52,11 @@ double training_rate(const BenchmarkSubject& subject, std::int64_t normal_shots)
     if (i >= kGood) {
       masks.patches = at::zeros({patches}, at::kBool);
       const std::int64_t marked = std::max<std::int64_t>(1, patches / 20);
-      masks.patches.slice(0, i % (patches - marked), i % (patches - marked) + marked)
-          .fill_(true);
+      masks.patches.slice(0, i % (patches - marked), i % (patches - marked) + marked).fill_(true);
       masks.network = masks.patches.reshape({subject.grid.rows, subject.grid.columns})
-                               .repeat_interleave(patch, 0)
-                               .repeat_interleave(patch, 1)
-                               .to(at::kByte);
+                          .repeat_interleave(patch, 0)
+                          .repeat_interleave(patch, 1)
+                          .to(at::kByte);
     }
     pictures.push_back({"made up", i < kGood ? "" : "defect", fmt::format("{:03}", i), {}});
     keys.push_back(fmt::format("{:03}", i));

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "nagl/model/backbone.h"
+#include "nagl/model/weights.h"
+
+namespace nagl::testing {
+
+/// A backbone of random weights: width 64, patches of 4 pixels.
+inline std::shared_ptr<const Backbone> tiny_backbone(const std::filesystem::path& folder,
+                                                     std::int64_t depth = 1) {
+  VisionTransformerOptions options;
+  options.width = 64;
+  options.depth = depth;
+  options.hidden = 64;
+  options.grid = 2;
+  options.patch = 4;
+  VisionTransformer network(options);
+  const torch::NoGradGuard no_grad;
+  const auto random = at::make_generator<at::CPUGeneratorImpl>(7);
+  for (auto& parameter : network->parameters()) parameter.normal_(0, 0.1, random);
+  write_weights(folder / "backbone.safetensors", state_of(*network), {});
+  return std::make_shared<const Backbone>(folder / "backbone.safetensors", BackboneOptions());
+}
+
+}  // namespace nagl::testing
