@@ -24,7 +24,8 @@ endif()
 target_precompile_headers(nagl_torch_pch PRIVATE <torch/torch.h>)
 
 function(nagl_common_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Winvalid-pch)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Winvalid-pch
+                                           $<$<BOOL:${NAGL_WERROR}>:-Werror>)
   target_precompile_headers(${target} REUSE_FROM nagl_torch_pch)
 endfunction()
 
