@@ -1,6 +1,9 @@
 # Finds LibTorch and makes the imported target Torch::Torch. Works with the `torch` wheel of a
 # virtual environment and with an unpacked libtorch alike, and needs no CUDA toolkit.
 #
+# An older Torch than the minimum is refused: it lacks products of float16 with float32 results
+# (`mm.dtype`), and wheels before 2.7 are of another ABI of the C++ library than the compiler's.
+#
 # NAGL_TORCH_DIR (cache or environment): the folder that holds include/ and lib/. Without it the
 #                project's own .venv is searched.
 # NAGL_CUDA:     also link libtorch_cuda and libc10_cuda.
@@ -47,10 +50,25 @@ if(NAGL_CUDA)
   list(APPEND torch_required TORCH_CUDA_INCLUDE_DIR)
 endif()
 
+set(torch_minimum 2.8.0)
+set(torch_tested 2.11.0)
+if(NOT Torch_FIND_VERSION OR Torch_FIND_VERSION VERSION_LESS torch_minimum)
+  set(Torch_FIND_VERSION ${torch_minimum})
+endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(
   Torch REQUIRED_VARS ${torch_required} TORCH_INCLUDE_DIR VERSION_VAR Torch_VERSION
   REASON_FAILURE_MESSAGE "run scripts/setup.sh, or set NAGL_TORCH_DIR to a Torch folder")
+
+if(Torch_FOUND AND NOT Torch_FIND_QUIETLY)
+  if(Torch_VERSION VERSION_EQUAL torch_tested)
+    message(STATUS "Torch ${Torch_VERSION} (tested)")
+  elseif(Torch_VERSION VERSION_GREATER torch_tested)
+    message(STATUS "Torch ${Torch_VERSION} (newer than the tested ${torch_tested})")
+  else()
+    message(STATUS "Torch ${Torch_VERSION} (older than the tested ${torch_tested})")
+  endif()
+endif()
 
 if(TORCH_CUDA_INCLUDE_DIR AND NOT TARGET Torch::CudaHeaders)
   add_library(Torch::CudaHeaders INTERFACE IMPORTED)

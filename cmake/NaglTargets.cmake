@@ -24,7 +24,8 @@ endif()
 target_precompile_headers(nagl_torch_pch PRIVATE <torch/torch.h>)
 
 function(nagl_common_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Winvalid-pch)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Winvalid-pch
+                                           $<$<BOOL:${NAGL_WERROR}>:-Werror>)
   target_precompile_headers(${target} REUSE_FROM nagl_torch_pch)
 endfunction()
 
@@ -50,23 +51,61 @@ function(nagl_library name)
   nagl_common_options(${target})
 endfunction()
 
-# nagl_test(ROOM/UNIT_test.cpp LINK target...): the test executable ROOM_UNIT_test.
+# Tests in sources of tests/, ROOM/UNIT_test.cpp. What a TEST's name begins with says what it needs:
+# `golden` reference data, `slow` minutes, `SeveralThreads` processors. The others run on one.
+set(nagl_kinds golden slow SeveralThreads)
+
+# nagl_ctest(NAME TARGET FILTER LABEL...): the TESTs of FILTER as one test of CTest, in one process.
+function(nagl_ctest name target filter)
+  add_test(NAME ${name} COMMAND ${target} --gtest_filter=${filter})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARGN}" SKIP_RETURN_CODE 77 TIMEOUT 900)
+endfunction()
+
+# nagl_test(ROOM/UNIT_test.cpp LABEL label LINK target...): the test executable ROOM_UNIT_test, and the tests
+# ROOM/UNIT with the label (unit, app), ROOM/UNIT.golden, ROOM/UNIT.slow and ROOM/UNIT.SeveralThreads.
 function(nagl_test source)
-  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(arg "" "LABEL" "LINK" ${ARGN})
   cmake_path(GET source STEM unit)
   cmake_path(GET source PARENT_PATH room)
   set(target ${room}_${unit})
   add_executable(${target} ${source})
-  target_link_libraries(${target} PRIVATE ${arg_LINK} GTest::gtest_main)
-  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(${target} PRIVATE ${arg_LINK} nagl_test_main)
+  # Internal headers, as `nn/linear_kernel.h`.
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
   target_compile_definitions(${target} PRIVATE NAGL_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-                                               NAGL_EXECUTABLE="$<TARGET_FILE:nagl>")
+                                               NAGL_EXECUTABLE="$<$<TARGET_EXISTS:nagl>:$<TARGET_FILE:nagl>>")
   nagl_common_options(${target})
-  gtest_discover_tests(${target} TEST_PREFIX ${room}/ DISCOVERY_MODE PRE_TEST
-                       DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 900 PROCESSORS 2)
+
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+  file(STRINGS ${source} tests REGEX "^TEST(_F|_P)?\\(")
+  string(REGEX REPLACE "_test$" "" name ${room}/${unit})
+  set(plain ${tests})
+  set(filter "-")
+  foreach(kind IN LISTS nagl_kinds)
+    list(FILTER plain EXCLUDE REGEX ", *${kind}")
+    string(APPEND filter "*.${kind}*:")
+    if(tests MATCHES ", *${kind}")
+      string(REPLACE SeveralThreads "${arg_LABEL};threads" label ${kind})
+      nagl_ctest(${name}.${kind} ${target} "*.${kind}*" ${label})
+      set_tests_properties(${name}.${kind} PROPERTIES PROCESSORS 2)
+    endif()
+  endforeach()
+  if(plain AND arg_LABEL STREQUAL app)
+    gtest_discover_tests(
+      ${target} TEST_PREFIX ${room}/ TEST_FILTER "${filter}" DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+      PROPERTIES LABELS app TIMEOUT 900 ENVIRONMENT OMP_NUM_THREADS=1)
+  elseif(plain)
+    set(labels ${arg_LABEL})
+    if(name IN_LIST NAGL_SMALL_TESTS)
+      add_dependencies(readers_and_kernels ${target})
+      list(APPEND labels small)
+    endif()
+    nagl_ctest(${name} ${target} "${filter}" ${labels})
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT OMP_NUM_THREADS=1)
+  endif()
 endfunction()
 
-# nagl_tests(ROOM LINK target...): a test executable for each tests/ROOM/*_test.cpp.
+# nagl_tests(ROOM LABEL label LINK target...): `nagl_test` for each tests/ROOM/*_test.cpp.
 function(nagl_tests room)
   file(GLOB sources RELATIVE ${PROJECT_SOURCE_DIR}/tests CONFIGURE_DEPENDS
        ${PROJECT_SOURCE_DIR}/tests/${room}/*_test.cpp)

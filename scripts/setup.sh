@@ -10,7 +10,7 @@ usage: scripts/setup.sh [--cuda | --cpu] [--preset NAME] [--target NAME] [--no-b
 
   --cuda         install and link the CUDA part of Torch (default: only where an NVIDIA driver is)
   --cpu          leave the CUDA part out even where a driver is
-  --preset NAME  CMake preset to build: release (default), debug or sanitize
+  --preset NAME  CMake preset to build: release (default), debug, sanitize, ...
   --target NAME  build only this target (default: nagl, the executable; "all" adds the tests)
   --no-build     packages, Torch and the backbone file only
 TEXT

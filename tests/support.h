@@ -85,17 +85,26 @@ std::string message_of(Call&& call) {
 
 }  // namespace nagl::testing
 
+/// Ends the test because of what is missing: skipped; with NAGL_REQUIRE_DATA=1 in the environment,
+/// failed.
+#define NAGL_MISSING(text)                                                              \
+  do {                                                                                  \
+    if (::nagl::testing::environment("NAGL_REQUIRE_DATA") == "1") GTEST_FAIL() << text; \
+    GTEST_SKIP() << text;                                                               \
+  } while (false)
+
 /// Skips the test unless the reference data is there; else defines `folder`.
-#define NAGL_NEEDS_TEST_DATA(folder)                                                          \
-  const auto folder##_found = ::nagl::testing::test_data();                                   \
-  if (!folder##_found) {                                                                      \
-    GTEST_SKIP() << "reference data not found: set NAGL_TEST_DATA, or put a folder `shared` " \
-                    "beside the repository";                                                  \
-  }                                                                                           \
+#define NAGL_NEEDS_TEST_DATA(folder)                                              \
+  const auto folder##_found = ::nagl::testing::test_data();                       \
+  if (!folder##_found) {                                                          \
+    NAGL_MISSING(                                                                 \
+        "reference data not found: set NAGL_TEST_DATA, or put a folder `shared` " \
+        "beside the repository");                                                 \
+  }                                                                               \
   const std::filesystem::path folder = *folder##_found
 
 /// Skips the test unless the backbone file is there; else defines `file`.
-#define NAGL_NEEDS_BACKBONE(file)                                                              \
-  const auto file##_found = ::nagl::testing::backbone_file();                                  \
-  if (!file##_found) GTEST_SKIP() << "backbone file not found: run scripts/fetch_backbone.py"; \
+#define NAGL_NEEDS_BACKBONE(file)                                                            \
+  const auto file##_found = ::nagl::testing::backbone_file();                                \
+  if (!file##_found) NAGL_MISSING("backbone file not found: run scripts/fetch_backbone.py"); \
   const std::filesystem::path file = *file##_found

@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "embedded/evaluation_report.css.h"
+#include "embedded/evaluation_report.html.h"
 #include "html.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/evaluation/report.h"
@@ -14,41 +16,6 @@ namespace {
 constexpr std::size_t kLargestOverlay = std::size_t{1} << 26;
 constexpr double kSide = 188, kMargin = 38;  // of a chart, in pixels
 constexpr int kBins = 32;
-
-constexpr const char* kStyle = R"css(
-:root { color-scheme: light; --ink: #1b1f24; --soft: #5c6773; --line: #dfe4ea; --back: #f6f8fa; }
-* { box-sizing: border-box; }
-body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); }
-main { max-width: 1180px; margin: 0 auto; padding: 28px 20px 60px; }
-h1 { font-size: 26px; margin: 0 0 14px; }
-h2 { font-size: 19px; margin: 34px 0 10px; }
-h3 { font-size: 15px; margin: 18px 0 6px; }
-section, details { background: #fff; border: 1px solid var(--line); border-radius: 10px;
-  padding: 14px 18px; margin: 0 0 14px; overflow-x: auto; }
-summary { cursor: pointer; font-weight: 600; font-size: 16px; }
-summary span { font-weight: 400; color: var(--soft); margin-left: 10px; font-size: 14px; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 5px 9px; border-bottom: 1px solid var(--line);
-  white-space: nowrap; }
-th { font-weight: 600; color: var(--soft); font-size: 13px; }
-th:first-child, td:first-child { text-align: left; }
-td small { color: var(--soft); }
-td.best { font-weight: 700; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 3px 18px; margin: 0; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-.charts { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 8px; }
-.charts svg { flex: none; }
-.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(350px, 1fr)); gap: 12px;
-  align-items: start; }
-figure { margin: 0; border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
-figure img { width: 100%; display: block; }
-figcaption { padding: 6px 10px; font-size: 13px; overflow-wrap: anywhere; }
-.kind { display: inline-block; border-radius: 9px; padding: 0 8px; margin-right: 6px; color: #fff; }
-.found { background: #2f855a; } .missed { background: #c53030; } .false-alarm { background: #b7791f; }
-.good { background: #718096; }
-.warning { background: #fff8e1; border-left: 4px solid #f0b429; padding: 6px 12px; margin: 8px 0; }
-.note { color: var(--soft); font-size: 13px; margin: 6px 0 0; }
-)css";
 
 const char* colour_of(Method method) {
   switch (method) {
@@ -282,9 +249,7 @@ std::string efficiency(const std::vector<CategoryResult>& results, const ReportC
       "<td>{}</td></tr></table>",
       sum.pictures, sum.total > 0 ? pictures / sum.total : 0.0, each(sum.encode), each(sum.score),
       each(sum.measure), each(sum.wait), maps);
-  return html +
-         "<p class='note'>Times a picture, for all methods, shots and seeds together; files: "
-         "waiting for them to be read. Parameters: of what is computed, up to the layer.</p>\n";
+  return html;
 }
 
 std::string headline(const std::vector<SummaryRow>& summary, const std::string& category) {
@@ -298,52 +263,52 @@ std::string headline(const std::vector<SummaryRow>& summary, const std::string& 
                      to_string(best->method), best->normal_shots, shots_text(best->abnormal_shots));
 }
 
+/// A category's part of the page, unfolded where there are few.
+std::string details_of(const CategoryResult& result, const std::vector<SummaryRow>& summary,
+                       std::size_t categories, const ReportContext& context,
+                       const std::filesystem::path& folder) {
+  std::string html = fmt::format(
+      "<details{}><summary>{}<span>{} good, {} anomalous &middot; {}</span></summary>\n",
+      categories <= 3 ? " open" : "", escaped(result.name), result.good, result.anomalous,
+      headline(summary, result.name));
+  for (const auto& warning : result.warnings) {
+    html += fmt::format("<div class='warning'>{}</div>", escaped(warning));
+  }
+  if (categories > 1) html += metric_table(summary, result.name);
+  std::vector<std::string> reasons;
+  for (const auto& row : result.rows) {
+    for (const auto& metric : row.metrics) {
+      if (!metric.value &&
+          std::find(reasons.begin(), reasons.end(), metric.reason) == reasons.end()) {
+        reasons.push_back(metric.reason);
+      }
+    }
+  }
+  if (!reasons.empty()) {
+    html += fmt::format("<p class='note'>Absent values: {}.</p>",
+                        escaped(fmt::format("{}", fmt::join(reasons, "; "))));
+  }
+  return html + charts_of(result, context.pro_limit) + examples_of(result, folder) + "</details>\n";
+}
+
 }  // namespace
 
 std::string html_report(const std::vector<CategoryResult>& results, const ReportContext& context,
                         const std::filesystem::path& folder) {
   const auto summary = summarize(results);
-  std::string html = fmt::format(
-      "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
-      "content='width=device-width'><title>{0}</title><style>{1}</style></head><body><main>"
-      "<h1>{0}</h1>\n<section><dl>",
-      escaped(context.title), kStyle);
+  std::string facts, categories;
   for (const auto& [name, value] : context.facts) {
-    html += fmt::format("<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(value));
+    facts += fmt::format("<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(value));
   }
-  html += fmt::format(
-      "</dl></section>\n<h2>{}</h2><section>{}<p class='note'>"
-      "Percent, mean ± standard deviation over seeds. K1: normal references, K2: "
-      "abnormal references. PRO up to a false-positive rate of {}. Bold: the best "
-      "with the same references.</p></section>\n",
-      mean_title(results.size()), metric_table(summary, ""), context.pro_limit);
-  html += "<h2>Efficiency</h2><section>" + efficiency(results, context) + "</section>\n";
-  html += "<h2>Categories</h2>\n";
   for (const auto& result : results) {
-    html += fmt::format(
-        "<details{}><summary>{}<span>{} good, {} anomalous &middot; {}</span></summary>\n",
-        results.size() <= 3 ? " open" : "", escaped(result.name), result.good, result.anomalous,
-        headline(summary, result.name));
-    for (const auto& warning : result.warnings) {
-      html += fmt::format("<div class='warning'>{}</div>", escaped(warning));
-    }
-    if (results.size() > 1) html += metric_table(summary, result.name);
-    std::vector<std::string> reasons;
-    for (const auto& row : result.rows) {
-      for (const auto& metric : row.metrics) {
-        if (!metric.value &&
-            std::find(reasons.begin(), reasons.end(), metric.reason) == reasons.end()) {
-          reasons.push_back(metric.reason);
-        }
-      }
-    }
-    if (!reasons.empty()) {
-      html += fmt::format("<p class='note'>Absent values: {}.</p>",
-                          escaped(fmt::format("{}", fmt::join(reasons, "; "))));
-    }
-    html += charts_of(result, context.pro_limit) + examples_of(result, folder) + "</details>\n";
+    categories += details_of(result, summary, results.size(), context, folder);
   }
-  return html + "</main></body></html>\n";
+  return fmt::format(
+      fmt::runtime(embedded::kEvaluationReportHtml), fmt::arg("title", escaped(context.title)),
+      fmt::arg("style", embedded::kEvaluationReportCss), fmt::arg("facts", facts),
+      fmt::arg("mean_title", mean_title(results.size())),
+      fmt::arg("mean", metric_table(summary, "")), fmt::arg("pro_limit", context.pro_limit),
+      fmt::arg("efficiency", efficiency(results, context)), fmt::arg("categories", categories));
 }
 
 }  // namespace nagl

@@ -8,6 +8,9 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
+#include "embedded/score_report.css.h"
+#include "embedded/score_report.html.h"
+#include "embedded/score_report.js.h"
 #include "html.h"
 
 namespace nagl {
@@ -15,75 +18,6 @@ namespace {
 
 constexpr int kThumbnailSide = 150;
 constexpr std::size_t kOverlays = 100;
-
-constexpr const char* kStyle = R"css(
-:root { color-scheme: light; --ink: #1b1f24; --soft: #5c6773; --line: #dfe4ea; --back: #f6f8fa;
-  --bad: #c53030; --good: #2f855a; }
-* { box-sizing: border-box; }
-body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); }
-main { max-width: 1240px; margin: 0 auto; padding: 24px 20px 60px; }
-h1 { font-size: 24px; margin: 0 0 12px; }
-section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 12px 18px;
-  margin: 0 0 14px; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 18px; margin: 0; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-#bar { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: 6px 18px;
-  align-items: center; }
-#bar input { flex: 1 1 300px; }
-#bar output { font-variant-numeric: tabular-nums; }
-#histogram { width: 100%; height: 60px; display: block; margin-bottom: 14px; }
-#grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: 10px; }
-figure { margin: 0; background: #fff; border: 1px solid var(--line); border-top: 4px solid var(--good);
-  border-radius: 8px; overflow: hidden; cursor: pointer; }
-figure.anomalous { border-top-color: var(--bad); }
-figure.skipped { border-top-color: var(--line); cursor: default; opacity: .8; }
-figure img { width: 100%; height: 130px; object-fit: contain; background: #18181c; display: block; }
-figcaption { padding: 4px 8px 6px; font-size: 12px; overflow-wrap: anywhere; }
-figcaption b { font-size: 14px; font-variant-numeric: tabular-nums; }
-.note { color: var(--soft); font-size: 13px; margin: 6px 0 0; }
-dialog { border: 0; border-radius: 10px; padding: 12px; max-width: 96vw; background: #18181c;
-  color: #eee; }
-dialog img { max-width: 92vw; max-height: 80vh; display: block; }
-dialog::backdrop { background: rgba(0, 0, 0, .6); }
-dialog button { margin-top: 8px; }
-)css";
-
-constexpr const char* kScript = R"js(
-const figures = [...document.querySelectorAll('figure[data-score]')];
-const scores = figures.map(f => +f.dataset.score);
-const slider = document.getElementById('threshold');
-const said = document.getElementById('said');
-function update() {
-  const t = +slider.value;
-  let anomalous = 0, missed = 0, false_alarms = 0, labelled = 0;
-  figures.forEach((f, i) => {
-    const above = scores[i] > t;
-    f.classList.toggle('anomalous', above);
-    anomalous += above;
-    if (f.dataset.bad !== undefined) {
-      labelled++;
-      missed += f.dataset.bad === '1' && !above;
-      false_alarms += f.dataset.bad === '0' && above;
-    }
-  });
-  said.textContent = `${t.toFixed(4)}: ${anomalous} anomalous, ${scores.length - anomalous} normal` +
-    (labelled ? `; by their labels ${missed} missed, ${false_alarms} false alarms` : '');
-  const mark = document.getElementById('mark');
-  const x = 1000 * (t - slider.min) / (slider.max - slider.min);
-  mark.setAttribute('x1', x);
-  mark.setAttribute('x2', x);
-}
-slider.addEventListener('input', update);
-const dialog = document.querySelector('dialog');
-figures.forEach(f => f.addEventListener('click', () => {
-  if (!f.dataset.shown) return;
-  dialog.querySelector('img').src = f.dataset.shown;
-  dialog.querySelector('p').textContent = f.title;
-  dialog.showModal();
-}));
-dialog.addEventListener('click', () => dialog.close());
-update();
-)js";
 
 std::string to_jpeg(const cv::Mat& rgb, int quality) {
   cv::Mat bgr;
@@ -211,43 +145,35 @@ std::string score_report_html(ScoreReport report) {
   low -= margin;
   high += margin;
 
-  std::string html = fmt::format(
-      "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
-      "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-      "<title>nagl: {} pictures</title><style>{}</style></head><body><main>\n"
-      "<h1>{} pictures, the most anomalous first</h1>\n<section><dl>",
-      scored, kStyle, scored);
+  std::string facts, trust, figures;
   for (const auto& [name, value] : report.facts) {
-    html += fmt::format("<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(value));
+    facts += fmt::format("<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(value));
   }
-  html += "</dl>";
   for (const auto& sentence : report.trust) {
-    html += fmt::format("<p class='note'>{}</p>", escaped(sentence));
+    trust += fmt::format("<p class='note'>{}</p>", escaped(sentence));
   }
-  html += fmt::format(
-      "</section>\n<section id='bar'><label for='threshold'>threshold</label><input id='threshold' "
-      "type='range' min='{:.6f}' max='{:.6f}' step='any' value='{:.6f}'>"
-      "<output id='said' for='threshold'></output>{}</section>\n",
-      low, high, report.threshold.value_or((low + high) / 2),
-      report.threshold ? "" : "<span class='note'>not calibrated: a middle to start from</span>");
-  html += histogram(pictures, low, high);
   bool shown = false, linked = false;
   for (const auto& picture : pictures) {
     shown = shown || !picture.shown.empty();
     linked = linked || (picture.shown.empty() && !picture.overlay.empty());
+    figures += figure_of(picture);
   }
-  html += "<div id='grid'>\n";
-  for (const auto& picture : pictures) html += figure_of(picture);
-  html += fmt::format(
-      "</div>\n<p class='note'>{}</p>"
-      "<dialog><img alt='overlay'><p></p><button>close</button></dialog>\n"
-      "<script>{}</script></main></body></html>\n",
+  const char* click =
       !shown    ? ""
       : !linked ? "A click shows the picture beside its heat map."
                 : "A click shows the picture beside its heat map; those of lower scores are read "
-                  "from overlays/, beside this file.",
-      kScript);
-  return html;
+                  "from overlays/, beside this file.";
+  return fmt::format(
+      fmt::runtime(embedded::kScoreReportHtml), fmt::arg("scored", scored),
+      fmt::arg("style", embedded::kScoreReportCss), fmt::arg("script", embedded::kScoreReportJs),
+      fmt::arg("facts", facts), fmt::arg("trust", trust), fmt::arg("low", low),
+      fmt::arg("high", high), fmt::arg("threshold", report.threshold.value_or((low + high) / 2)),
+      fmt::arg("uncalibrated",
+               report.threshold
+                   ? ""
+                   : "<span class='note'>not calibrated: a middle to start from</span>"),
+      fmt::arg("histogram", histogram(pictures, low, high)), fmt::arg("figures", figures),
+      fmt::arg("click", click));
 }
 
 }  // namespace nagl

@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "block_product.h"
+#include "kernel_check.h"
 #include "simd.h"
 
 namespace nagl {
@@ -54,6 +55,10 @@ NAGL_SIMD float powers(float* logits, std::int64_t count, float scale) {
 }  // namespace
 
 at::Tensor block_attention(const at::Tensor& qkv) {
+  check_kernel(is_cpu_float(qkv, 5) && qkv.is_contiguous() && qkv.size(2) == 3, "block attention",
+               "not [B, T, 3, heads, d] float32 contiguous on the CPU");
+  check_kernel(qkv.size(1) > 0 && qkv.size(3) > 0 && qkv.size(4) > 0, "block attention",
+               "no tokens, heads or channels");
   if (!has_block_product()) return {};
   const std::int64_t batch = qkv.size(0), tokens = qkv.size(1), heads = qkv.size(3),
                      depth = qkv.size(4), width = heads * depth, row = 3 * width;

@@ -9,6 +9,7 @@ namespace nagl {
 /// their rescaling: a row of logits fits).
 /// @param qkv [B, T, 3, heads, d] float32 contiguous on the CPU
 /// @return [B, T, heads * d] float32; undefined where the processor has no block product
+/// @throws std::invalid_argument of another `qkv`
 at::Tensor block_attention(const at::Tensor& qkv);
 
 }  // namespace nagl

@@ -1,10 +1,13 @@
 #include "nagl/nn/frozen_linear.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <spdlog/spdlog.h>
 
+#include <mutex>
 #include <optional>
 #include <string_view>
 
+#include "block_product.h"
 #include "linear_kernel.h"
 
 namespace nagl {
@@ -27,14 +30,18 @@ struct PackedOperators {
   c10::TypedOperatorHandle<Binary> binary;
 };
 
-/// Empty where Torch was built without oneDNN.
+/// Empty where Torch was built without oneDNN, or the processor has no bfloat16 that it uses.
 const std::optional<PackedOperators>& packed_operators() {
   static const std::optional<PackedOperators> operators = []() -> std::optional<PackedOperators> {
     auto& dispatcher = c10::Dispatcher::singleton();
     const auto pack = dispatcher.findSchema({"mkldnn::_reorder_linear_weight", ""});
     const auto unary = dispatcher.findSchema({"mkldnn::_linear_pointwise", ""});
     const auto binary = dispatcher.findSchema({"mkldnn::_linear_pointwise", "binary"});
-    if (!at::globalContext().userEnabledMkldnn() || !pack || !unary || !binary) return {};
+    const auto has_bfloat16 = dispatcher.findSchema({"mkldnn::_is_mkldnn_bf16_supported", ""});
+    if (!at::globalContext().userEnabledMkldnn() || !pack || !unary || !binary || !has_bfloat16 ||
+        !has_bfloat16->typed<bool()>().call()) {
+      return {};
+    }
     return PackedOperators{pack->typed<PackedOperators::Pack>(),
                            unary->typed<PackedOperators::Unary>(),
                            binary->typed<PackedOperators::Binary>()};
@@ -42,13 +49,27 @@ const std::optional<PackedOperators>& packed_operators() {
   return operators;
 }
 
-/// @return the weights packed; undefined where oneDNN does not take them
+/// @return the weights packed; undefined where there is no oneDNN for them
 at::Tensor packed(const at::Tensor& weight) {
   if (!packed_operators()) return {};
-  try {
-    return packed_operators()->pack.call(weight, c10::SymInt(kUsualRows));
-  } catch (const c10::Error&) {  // bfloat16 on a processor without it
-    return {};
+  return packed_operators()->pack.call(weight, c10::SymInt(kUsualRows));
+}
+
+/// Slow is said once a process, of each type.
+void warn_of_slow(at::ScalarType type) {
+  static std::once_flag float32, bfloat16;
+  if (type == at::kFloat && !has_block_product()) {
+    std::call_once(float32, [] {
+      spdlog::warn(
+          "float32 products in blocks are not available on this processor or in this Torch: the "
+          "backbone runs on slower ones");
+    });
+  } else if (type == at::kBFloat16 && !packed_operators()) {
+    std::call_once(bfloat16, [] {
+      spdlog::warn(
+          "bfloat16 products are not available on this processor or in this Torch: the backbone "
+          "runs on slower ones, likely slower than float32");
+    });
   }
 }
 
@@ -69,6 +90,7 @@ FrozenLinear::FrozenLinear(torch::nn::Linear layer) {
     weight_ = std::move(ordered);
     form_ = form;
   };
+  if (weight_.is_cpu()) warn_of_slow(weight_.scalar_type());
   if (weight_.is_cpu() && weight_.scalar_type() == at::kFloat) {
     take(pack_for_blocks(weight_), Form::kBlocks);
   } else if (weight_.is_cpu() && weight_.scalar_type() == at::kBFloat16) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "block_product.h"
+#include "kernel_check.h"
 #include "simd.h"
 
 namespace nagl {
@@ -33,6 +34,8 @@ NAGL_SIMD void add_rows(float* block, std::int64_t rows, std::int64_t columns, s
 }  // namespace
 
 at::Tensor pack_for_blocks(const at::Tensor& weight) {
+  check_kernel(is_cpu_float(weight, 2) && weight.numel() > 0, "weights of a block linear layer",
+               "not [out, in] float32 on the CPU");
   const std::int64_t outputs = weight.size(0), inputs = weight.size(1);
   const std::int64_t columns = inputs > kWideInput ? 64 : 128;
   if (!has_block_product() || outputs % columns != 0) return {};
@@ -41,11 +44,22 @@ at::Tensor pack_for_blocks(const at::Tensor& weight) {
 
 at::Tensor block_linear(const at::Tensor& input, const at::Tensor& packed, const at::Tensor& bias,
                         const at::Tensor& other) {
+  constexpr const char* kName = "block linear layer";
+  check_kernel(is_cpu_float(packed, 3) && packed.is_contiguous() && packed.numel() > 0, kName,
+               "weights that pack_for_blocks did not pack");
   const std::int64_t panels = packed.size(0), inputs = packed.size(1), columns = packed.size(2);
   const std::int64_t outputs = panels * columns;
+  check_kernel(input.dim() > 0 && is_cpu_float(input, input.dim()), kName,
+               "an input that is not float32 on the CPU");
+  check_kernel(input.size(-1) == inputs, kName, "an input of another width than the weights");
+  check_kernel(is_cpu_float(bias, 1) && bias.is_contiguous() && bias.size(0) == outputs, kName,
+               "a bias that is not [out] float32 contiguous on the CPU");
   auto sizes = input.sizes().vec();
   sizes.back() = outputs;
   at::Tensor output = at::empty(sizes, input.options());
+  check_kernel(
+      !other.defined() || (is_cpu_float(other, input.dim()) && other.sizes().equals(sizes)), kName,
+      "what is to be added is not of the output's sizes, float32 on the CPU");
   const at::Tensor from = input.contiguous();
   const at::Tensor added = other.defined() ? other.contiguous() : other;
   const std::int64_t rows = from.numel() / inputs, blocks = (rows + kRows - 1) / kRows;

@@ -87,6 +87,13 @@ void check_shapes(const at::Tensor& maps, const at::Tensor& masks, LossForm form
   if (!fits) throw std::invalid_argument("pixel losses: maps and masks do not fit together");
 }
 
+/// What the fused kernel reads through plain pointers.
+void check_masks(const at::Tensor& masks) {
+  if (!masks.is_cpu() || masks.scalar_type() != at::kByte) {
+    throw std::invalid_argument("pixel losses: masks that are not uint8 on the CPU, as the maps");
+  }
+}
+
 }  // namespace
 
 EpisodeLosses episode_losses(const PatchScores& scores, PatchGrid grid, const at::Tensor& labels,
@@ -107,6 +114,7 @@ PixelLosses pixel_losses(const at::Tensor& maps, const at::Tensor& masks, LossFo
   if (!maps.is_cpu() || maps.scalar_type() != at::kFloat) {
     return pixel_losses_by_operators(maps, masks, form);
   }
+  check_masks(masks);
   const auto losses = FusedPixelLosses::apply(maps, masks, form);
   return {losses[0], losses[1]};
 }

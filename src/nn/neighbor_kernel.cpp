@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "block_product.h"
+#include "kernel_check.h"
 #include "simd.h"
 
 namespace nagl {
@@ -58,9 +59,21 @@ NAGL_SIMD void largest_product(const float* products, const float* inverse_norms
 
 bool block_neighbors(const at::Tensor& queries, const NeighborRows& references,
                      ResidualMetric metric, bool with_index, NearestNeighbors& found) {
-  const std::int64_t count = queries.size(0), width = queries.size(1), total = references.size();
+  constexpr const char* kName = "nearest neighbours in blocks";
+  const std::int64_t total = references.size();
+  check_kernel(queries.is_cpu() && queries.dim() == 2, kName, "queries not [Q, C] on the CPU");
+  check_kernel(total > 0 && references.rows.is_cpu() && references.rows.dim() == 2 &&
+                   references.rows.size(1) == queries.size(1) &&
+                   references.rows.scalar_type() == queries.scalar_type(),
+               kName, "references not [R, C] as the queries");
+  check_kernel(references.inverse_norm.sizes() == at::IntArrayRef{total} &&
+                   references.inverse_norm.is_cpu() &&
+                   references.inverse_norm.scalar_type() == queries.scalar_type(),
+               kName, "not one norm a reference");
+  const std::int64_t count = queries.size(0), width = queries.size(1);
   if (queries.scalar_type() != at::kFloat || references.halves.defined() || !has_block_product() ||
-      total > std::numeric_limits<std::int32_t>::max()) {
+      total > std::numeric_limits<std::int32_t>::max() ||
+      !references.inverse_norm.gt(0).all().item<bool>()) {
     return false;
   }
   const at::Tensor query_rows = queries.contiguous(), rows = references.rows.contiguous(),

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <initializer_list>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
 #include "simd.h"
@@ -184,7 +186,7 @@ NAGL_SIMD void paper_row(RowOf fused, float weight, const std::uint8_t* mask, Ro
     const float m = mask[x], sign = 2 * m - 1;
     const float p = fused.low[x] + weight * (fused.high[x] - fused.low[x]);
     const float right = (1 - m) + sign * p;  // the probability given to the truth
-    const float kept = right > kSmallestProbability ? right : kSmallestProbability;
+    const float kept = right < kSmallestProbability ? kSmallestProbability : right;  // NaN stays
     const float w = (1 - kAlpha) + m * (2 * kAlpha - 1), miss = 1 - kept;
     const float cross_entropy = -log_positive(kept);
     to.focal[x] += w * miss * miss * cross_entropy;
@@ -247,6 +249,16 @@ Sums for_each_row(const PixelLossShape& shape, const Upsampler& upsampler, WideG
   return Sums(sums);
 }
 
+void check(const PixelLossShape& shape, std::initializer_list<const void*> pointers) {
+  if (shape.rows < 1 || shape.columns < 1 || shape.height < 1 || shape.width < 1) {
+    throw std::invalid_argument("pixel loss: an empty map or mask");
+  }
+  for (const void* pointer : pointers) {
+    if (pointer == nullptr)
+      throw std::invalid_argument("pixel loss: a map, mask or gradient is missing");
+  }
+}
+
 void finish(const PixelLossShape& shape, const Upsampler& upsampler, const WideGradients& wide,
             double focal_count, double by_probability, double by_overlap, PixelLossTerms& terms) {
   upsampler.shrink(wide.focal, static_cast<float>(1 / focal_count), terms.focal_gradient);
@@ -260,6 +272,7 @@ void finish(const PixelLossShape& shape, const Upsampler& upsampler, const WideG
 
 void published_pixel_loss(const PixelLossShape& shape, const float* normal, const float* abnormal,
                           const std::uint8_t* mask, PixelLossTerms& terms) {
+  check(shape, {normal, abnormal, mask, terms.focal_gradient, terms.dice_gradient});
   const Upsampler upsampler(shape);
   const auto wide_normal = upsampler.stretch(normal), wide_abnormal = upsampler.stretch(abnormal);
   WideGradients wide(shape);
@@ -282,6 +295,7 @@ void published_pixel_loss(const PixelLossShape& shape, const float* normal, cons
 
 void paper_pixel_loss(const PixelLossShape& shape, const float* fused, const std::uint8_t* mask,
                       PixelLossTerms& terms) {
+  check(shape, {fused, mask, terms.focal_gradient, terms.dice_gradient});
   const Upsampler upsampler(shape);
   const auto wide_fused = upsampler.stretch(fused);
   WideGradients wide(shape);

@@ -15,12 +15,13 @@
 
 namespace nagl {
 
-/// e^x for x <= 0, relative error 2e-7: 2^n times a polynomial in what is left of x.
+/// e^x for x <= 0, relative error 2e-7: 2^n times a polynomial in what is left of x. Like the one
+/// below, NaN of NaN, which is why comparisons stand as they do.
 NAGL_INLINE float exp_negative(float x) {
   constexpr float kLog2e = 1.44269504F, kLn2High = 0.693359375F, kLn2Low = -2.12194440e-4F;
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
-  x = x > -87.0F ? x : -87.0F;
-  const float n = (x * kLog2e + kRound) - kRound;
+  x = x < -87.0F ? -87.0F : x;
+  const float shifted = x * kLog2e + kRound, n = shifted - kRound;
   const float r = (x - n * kLn2High) - n * kLn2Low;
   float p = 1.0F / 720;
   p = p * r + 1.0F / 120;
@@ -29,13 +30,13 @@ NAGL_INLINE float exp_negative(float x) {
   p = p * r + 0.5F;
   p = p * r + 1.0F;
   p = p * r + 1.0F;
-  return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
+  return p * std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) + 127U) << 23);
 }
 
 /// 2^x for x <= 0, relative error 2e-7.
 NAGL_INLINE float exp2_negative(float x) {
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
-  x = x > -126.0F ? x : -126.0F;
+  x = x < -126.0F ? -126.0F : x;
   const float shifted = x + kRound, r = x - (shifted - kRound);
   float p = 1.32647258e-3F;  // minimax over [-1/2, 1/2]
   p = p * r + 9.67151274e-3F;
@@ -43,8 +44,8 @@ NAGL_INLINE float exp2_negative(float x) {
   p = p * r + 2.40222421e-1F;
   p = p * r + 6.93146978e-1F;
   p = p * r + 1.0F;
-  return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) +
-                              (std::bit_cast<std::int32_t>(shifted) << 23));
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) +
+                              (std::bit_cast<std::uint32_t>(shifted) << 23));
 }
 
 }  // namespace nagl

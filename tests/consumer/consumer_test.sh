@@ -8,7 +8,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-[ -f "$backbone" ] || { echo "SKIPPED: backbone file not found: run scripts/fetch_backbone.py"; exit 77; }
+if [ ! -f "$backbone" ]; then
+  echo "backbone file not found: run scripts/fetch_backbone.py"
+  [ "${NAGL_REQUIRE_DATA:-}" = 1 ] && exit 1
+  exit 77
+fi
 cmake --install "$build" --prefix "$work/prefix" >/dev/null
 env -u NAGL_TORCH_DIR cmake -S "$here" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
   -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null

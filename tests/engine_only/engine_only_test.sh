@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder=$1/engine_only torch=$2 python=$3
 "$python" scripts/gpu_bundle.py --headers-only --out "$folder/bundle"
-cmake -S . -B "$folder/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DNAGL_ENGINE_ONLY=ON \
+cmake -S . -B "$folder/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DNAGL_ENGINE_ONLY=ON -DNAGL_WERROR=ON \
   -DNAGL_HEADERS="$folder/bundle/headers" -DNAGL_TORCH_DIR="$torch" >/dev/null
 cmake --build "$folder/build" --target nagl core_threads_test >/dev/null
 "$folder/build/tests/core_threads_test" >/dev/null

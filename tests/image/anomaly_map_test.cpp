@@ -4,7 +4,6 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
-#include "nagl/image/overlay.h"
 #include "tensors.h"
 
 namespace nagl {
@@ -137,69 +136,6 @@ TEST(AnomalyMap, HottestRegionIsTheOneAroundThePeak) {
   EXPECT_EQ(cv::countNonZero(region), 16);
   EXPECT_EQ(cv::countNonZero(region(cv::Rect(10, 10, 4, 4))), 16);
   EXPECT_EQ(cv::countNonZero(hottest_region(cv::Mat(5, 5, CV_32F, cv::Scalar(0.3)))), 0);
-}
-
-OverlayContent content_of(const cv::Size& size) {
-  OverlayContent content;
-  content.rgb = cv::Mat(size, CV_8UC3, cv::Scalar(90, 90, 90));
-  content.map = cv::Mat(size, CV_32F, cv::Scalar(0.0));
-  content.map(cv::Rect(0, 0, (size.width + 1) / 2, size.height)).setTo(1.0);
-  content.caption = "score 0.5";
-  return content;
-}
-
-TEST(Overlay, ShowsHotRedAndColdGrey) {
-  const cv::Mat overlay = draw_overlay(content_of({200, 200}));
-  // Two panels of 448 beside each other with gaps of 8: the hot half of the second, then the cold.
-  const auto hot = overlay.at<cv::Vec3b>(200, 8 + 448 + 8 + 60);
-  const auto cold = overlay.at<cv::Vec3b>(200, 8 + 448 + 8 + 400);
-  EXPECT_GT(hot[0], hot[2] + 60);
-  EXPECT_EQ(cold, cv::Vec3b(90, 90, 90));
-  EXPECT_EQ(overlay.at<cv::Vec3b>(200, 200), cv::Vec3b(90, 90, 90));  // the query itself
-}
-
-TEST(Overlay, OutlinesTheHottestRegionOrAllAboveAThreshold) {
-  OverlayContent content;
-  content.rgb = cv::Mat(448, 448, CV_8UC3, cv::Scalar::all(60));
-  content.map = cv::Mat::zeros(448, 448, CV_32F);
-  content.map(cv::Rect(50, 50, 40, 40)).setTo(0.9F);
-  content.map(cv::Rect(300, 300, 40, 40)).setTo(0.4F);
-  content.scale = {0, 1, 0.1};
-  const auto outlined = [&](int corner) {  // white pixels around one of the squares
-    const cv::Mat panel = draw_overlay(content)(cv::Rect(8 + 448 + 8, 8, 448, 448));
-    cv::Mat white;
-    cv::inRange(panel(cv::Rect(corner - 5, corner - 5, 50, 50)), cv::Scalar::all(150),
-                cv::Scalar::all(255), white);
-    return cv::countNonZero(white) > 50;
-  };
-  EXPECT_TRUE(outlined(50));
-  EXPECT_FALSE(outlined(300));  // less than half as hot
-  content.threshold = 0.3;
-  EXPECT_TRUE(outlined(50));
-  EXPECT_TRUE(outlined(300));
-  content.threshold = 0.5;
-  EXPECT_FALSE(outlined(300));
-  content.threshold = 0.95;
-  EXPECT_FALSE(outlined(50));
-}
-
-TEST(Overlay, TruthAddsAPanelAndExtremeShapesAreDrawn) {
-  auto content = content_of({200, 200});
-  const int without = draw_overlay(content).cols;
-  content.truth = cv::Mat::zeros(200, 200, CV_8U);
-  content.truth(cv::Rect(50, 50, 2, 2)).setTo(255);
-  EXPECT_EQ(draw_overlay(content).cols, without + 456);
-  for (const cv::Size size : {cv::Size(1, 1), cv::Size(20000, 100), cv::Size(3, 5000)}) {
-    const cv::Mat overlay = draw_overlay(content_of(size));
-    EXPECT_GT(overlay.total(), 0U);
-    EXPECT_LT(std::max(overlay.cols, overlay.rows), 1600) << size;
-  }
-}
-
-TEST(Overlay, ScaleOfAMap) {
-  const cv::Mat map = (cv::Mat_<float>(1, 3) << 0.25F, 0.5F, 0.125F);
-  EXPECT_DOUBLE_EQ(scale_of(map).low, 0.125);
-  EXPECT_DOUBLE_EQ(scale_of(map).high, 0.5);
 }
 
 }  // namespace
