@@ -34,7 +34,7 @@ NESTED = ("state_dict", "model_state_dict", "model")  # where some checkpoints k
 
 
 def expected_shapes(proxies: int, width: int) -> dict[str, tuple[int, ...]]:
-    """The tensors of a head, as the published code names them (DESIGN, names)."""
+    """The tensors of a head, as the published code names them (docs/design.md, names)."""
     shapes: dict[str, tuple[int, ...]] = {PROXIES: (proxies, width)}
     for part in ("rm", "afl"):
         for block, attention in (("ca", "multihead_attn"), ("sa", "self_attn")):

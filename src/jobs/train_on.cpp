@@ -80,7 +80,7 @@ void check_checkpoint(const RunFolder& folder, const HeadOrigin& origin) {
   read_origin(WeightsFile(folder.checkpoint())).check_equals(origin, folder.checkpoint());
 }
 
-/// The pictures that episodes are made of: the test split (DESIGN 3.10).
+/// The pictures that episodes are made of: the test split (docs/design.md, 3.10).
 std::vector<SourcePicture> list_source(const TrainOptions& options, const JobObserver& observer) {
   std::vector<SourcePicture> pictures;
   const Dataset dataset = read_dataset(options.data, options.format);

@@ -25,13 +25,13 @@ struct PixelLossTerms {
   float* dice_gradient = nullptr;   ///< [rows, columns]
 };
 
-/// DESIGN 3.9 in the published form; the gradient is that with respect to `abnormal`.
+/// docs/design.md, 3.9 in the published form; the gradient is that with respect to `abnormal`.
 /// @param normal, abnormal [rows, columns] @param mask [height, width], 0 or 1
 /// @throws std::invalid_argument of an empty shape or a null pointer
 void published_pixel_loss(const PixelLossShape& shape, const float* normal, const float* abnormal,
                           const std::uint8_t* mask, PixelLossTerms& terms);
 
-/// DESIGN 3.9 in the paper's form. @param fused [rows, columns]
+/// docs/design.md, 3.9 in the paper's form. @param fused [rows, columns]
 /// @throws std::invalid_argument of an empty shape or a null pointer
 void paper_pixel_loss(const PixelLossShape& shape, const float* fused, const std::uint8_t* mask,
                       PixelLossTerms& terms);

@@ -10,8 +10,8 @@
 
 namespace nagl {
 
-/// The map of DESIGN 3.8: patch scores, bilinear to the picture's size, then a Gaussian of sigma 4
-/// and radius 16 with a mirrored border.
+/// The map of docs/design.md, 3.8: patch scores, bilinear to the picture's size, then a Gaussian of
+/// sigma 4 and radius 16 with a mirrored border.
 /// @param patch_scores [h, w] float32 on the CPU
 /// @return float32 [size.height, size.width]
 cv::Mat make_anomaly_map(const at::Tensor& patch_scores, cv::Size size);

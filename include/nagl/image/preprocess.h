@@ -27,7 +27,8 @@ at::Tensor resize_like_pillow(const cv::Mat& rgb, ImageSize size);
 /// @param pixels [3, H, W] uint8 @return [3, size.height, size.width] float32 on their device
 at::Tensor resize_in_floats(const at::Tensor& pixels, ImageSize size);
 
-/// What the backbone takes (DESIGN 3.2): resized, scaled to [0, 1], ImageNet mean and deviation.
+/// What the backbone takes (docs/design.md, 3.2): resized, scaled to [0, 1], ImageNet mean and
+/// deviation.
 /// @param rgb uint8 [H, W, 3]
 /// @param device where that is done
 /// @return [3, size.height, size.width] float32 there.
@@ -51,7 +52,7 @@ constexpr auto names_of(MaskAlignment) {
 /// @return [size.height, size.width] uint8, 0 or 1.
 at::Tensor resize_mask(const cv::Mat& mask, ImageSize size);
 
-/// The patch mask of DESIGN 3.4: a patch is set when any pixel of its window is above 0.
+/// The patch mask of docs/design.md, 3.4: a patch is set when any pixel of its window is above 0.
 /// @param network_mask [height, width] as `resize_mask` gives it; sides are multiples of `patch`
 /// @return [height/patch * width/patch] bool, row by row.
 at::Tensor mask_to_patches(const at::Tensor& network_mask, std::int64_t patch,

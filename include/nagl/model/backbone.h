@@ -23,7 +23,8 @@ struct BackboneOptions {
   std::optional<std::int64_t>
       layer;  ///< block whose features are taken; unset: the file's own word
   at::Device device = at::kCPU;
-  Precision precision = Precision::kFloat32;  ///< of weights and activations, DESIGN section 4
+  Precision precision =
+      Precision::kFloat32;  ///< of weights and activations, docs/design.md, section 4
   bool graphs = true;  ///< on CUDA, record the passes of shapes that come back, and replay them
   /// Is told the new largest batch when the device's memory was too small; may be empty.
   std::function<void(std::int64_t)> batch_shrunk = {};
@@ -102,7 +103,8 @@ class Backbone {
   mutable std::string checksum_;
 };
 
-/// Where the backbone file is (DESIGN section 4): `given` if not empty, else `$NAGL_BACKBONE`, else
+/// Where the backbone file is (docs/design.md, section 4): `given` if not empty, else
+/// `$NAGL_BACKBONE`, else
 /// `<executable>/../../weights/dinov2_vits14.safetensors`, else `<executable>/../share/nagl/`.
 /// @throws ModelError saying how to get one if it is in none of these places.
 std::filesystem::path find_backbone(const std::filesystem::path& given);

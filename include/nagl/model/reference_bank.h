@@ -13,7 +13,7 @@
 
 namespace nagl {
 
-/// How patches are scored (the paper's ablation; DESIGN section 3).
+/// How patches are scored (the paper's ablation; docs/design.md, 3.7).
 enum class Method {
   kNormalNn,    ///< distance to the nearest normal patch: (1 - c_n) / 2
   kAbnormalNn,  ///< similarity to the nearest known defect patch: (1 + c_a) / 2
@@ -120,7 +120,8 @@ class ReferenceBank {
   at::Tensor residual_proxies_;    ///< [1, M, C]
 };
 
-/// The image score (DESIGN 3.8): the mean of the top 1 % of patch scores (floor, at least one).
+/// The image score (docs/design.md, 3.8): the mean of the top 1 % of patch scores (floor, at least
+/// one).
 /// @param patch_scores [N] float32
 double image_score(const at::Tensor& patch_scores);
 

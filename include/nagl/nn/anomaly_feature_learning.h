@@ -8,9 +8,9 @@
 
 namespace nagl {
 
-/// Anomaly Feature Learning (the paper's section 3.3; DESIGN 3.6): the residual proxies attend to
-/// all patches of the query, key = residual + position, value = feature, and then to each other.
-/// Parameter names: afl_ca.*, afl_sa.*.
+/// Anomaly Feature Learning (the paper's section 3.3; docs/design.md, 3.6): the residual proxies
+/// attend to all patches of the query, key = residual + position, value = feature, and then to each
+/// other. Parameter names: afl_ca.*, afl_sa.*.
 class AnomalyFeatureLearningImpl : public torch::nn::Module {
  public:
   AnomalyFeatureLearningImpl(std::int64_t width, std::int64_t heads);

@@ -72,7 +72,8 @@ class SelfAttentionImpl : public torch::nn::Module {
 };
 TORCH_MODULE(SelfAttention);
 
-/// What is added to attention logits (DESIGN 3.4): 0 where `allowed` is set, -1e9 elsewhere.
+/// What is added to attention logits (docs/design.md, 3.4): 0 where `allowed` is set, -1e9
+/// elsewhere.
 /// @param allowed [B, R] bool
 /// @return [B, R] of type `type`
 at::Tensor attention_mask(const at::Tensor& allowed, at::ScalarType type);

@@ -10,7 +10,8 @@ namespace nagl {
 /// @param scores [B, N] @return [B]
 at::Tensor mean_of_top(const at::Tensor& scores, std::int64_t count);
 
-/// The image scores of DESIGN 3.8: the mean of the top 1 % of patch scores (floor, at least one).
+/// The image scores of docs/design.md, 3.8: the mean of the top 1 % of patch scores (floor, at
+/// least one).
 /// @param patch_scores [B, N] @return [B]
 at::Tensor image_scores(const at::Tensor& patch_scores);
 

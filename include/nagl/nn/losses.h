@@ -10,7 +10,7 @@
 
 namespace nagl {
 
-/// The two readings of the training loss (DESIGN 3.9).
+/// The two readings of the training loss (docs/design.md, 3.9).
 enum class LossForm {
   /// As the published code has it: the pair [1 - s, s] and the similarities are taken as logits.
   kPublished,
@@ -22,7 +22,8 @@ constexpr auto names_of(LossForm) {
       "loss form", {{{LossForm::kPublished, "published"}, {LossForm::kPaper, "paper"}}}};
 }
 
-/// The terms of DESIGN 3.9, each [B] float: one value an episode. A batch's loss is their mean.
+/// The terms of docs/design.md, 3.9, each [B] float: one value an episode. A batch's loss is their
+/// mean.
 struct EpisodeLosses {
   at::Tensor classification;  ///< cross-entropy of the image score
   at::Tensor focal;

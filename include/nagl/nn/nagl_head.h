@@ -18,7 +18,7 @@ struct NaglHeadOptions {
   std::int64_t width = 384;   ///< channels C of a patch feature; follows from the backbone
   std::int64_t proxies = 25;  ///< learnable proxies M (the paper's section 4.1)
   std::int64_t heads = 4;     ///< attention heads; must divide the width
-  /// What the residual's neighbour is nearest by (DESIGN 3.3).
+  /// What the residual's neighbour is nearest by (docs/design.md, 3.3).
   ResidualMetric residual_metric = ResidualMetric::kDot;
 
   /// Throws ConfigError on a value out of range.
@@ -42,7 +42,7 @@ struct QueryPatches {
   at::Tensor positions;      ///< [N, C] float32, `position_encoding` of that grid
 };
 
-/// Patch scores in the form of DESIGN 3.7, all float32 in [0, 1].
+/// Patch scores in the form of docs/design.md, 3.7, all float32 in [0, 1].
 struct PatchScores {
   at::Tensor normal_similarity;    ///< sim_n [B, N] = (1 + max cos with a normal patch) / 2
   at::Tensor abnormal_similarity;  ///< sim_a [B, N] = (1 + mean cos with the anomaly proxies) / 2
@@ -63,7 +63,7 @@ class NaglHeadImpl : public torch::nn::Module {
   /// RM, AFL and the scores.
   PatchScores forward(const DefectPatches& references, const QueryPatches& queries);
 
-  /// Sets all weights to their initial values, a pure function of `seed` (DESIGN section 3).
+  /// Sets all weights to their initial values, a pure function of `seed` (docs/design.md, 3.10).
   void initialize(std::uint64_t seed);
 
   /// A head of its own with the same weights, on `device` or where this one is.
@@ -79,13 +79,13 @@ class NaglHeadImpl : public torch::nn::Module {
 };
 TORCH_MODULE(NaglHead);
 
-/// The mean over proxies of the cosine of each patch with each proxy (DESIGN 3.6).
+/// The mean over proxies of the cosine of each patch with each proxy (docs/design.md, 3.6).
 /// @param features [B, N, C] float32
 /// @param proxies [B, M, C] float32
 /// @return [B, N] float32 in [-1, 1]
 at::Tensor mean_cosine(const at::Tensor& features, const at::Tensor& proxies);
 
-/// DESIGN 3.7, from cosines. @param normal_cosine, abnormal_cosine [B, N] float32
+/// docs/design.md, 3.7, from cosines. @param normal_cosine, abnormal_cosine [B, N] float32
 PatchScores fuse(const at::Tensor& normal_cosine, const at::Tensor& abnormal_cosine);
 
 }  // namespace nagl

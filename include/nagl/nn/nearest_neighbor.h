@@ -9,7 +9,7 @@
 
 namespace nagl {
 
-/// What a residual's neighbour is nearest by (DESIGN 3.3). They differ when norms differ.
+/// What a residual's neighbour is nearest by (docs/design.md, 3.3). They differ when norms differ.
 enum class ResidualMetric {
   kDot,     ///< largest plain dot product, as the published code has it
   kCosine,  ///< largest cosine, as the paper writes
@@ -41,9 +41,9 @@ inline constexpr std::int64_t kNeighborBlock = 2048;
 /// Query rows taken at a time: with a block of references, 64 MB.
 inline constexpr std::int64_t kQueryBlock = 8192;
 
-/// The largest cosine of each query with any reference (DESIGN 3.3), in blocks of both, so that
-/// the matrix of all pairs never exists. On the CPU in float32 they are of a size that stays in the
-/// cache, whatever `block` says.
+/// The largest cosine of each query with any reference (docs/design.md, 3.3), in blocks of both, so
+/// that the matrix of all pairs never exists. On the CPU in float32 they are of a size that stays
+/// in the cache, whatever `block` says.
 /// @param queries [Q, C] float32
 /// @param references R >= 1 rows
 /// @return [Q] float32 in [-1, 1]
@@ -69,7 +69,7 @@ NearestNeighbors nearest_neighbors(const at::Tensor& queries, const NeighborRows
 NearestNeighbors merge(const NearestNeighbors& first, const NearestNeighbors& second,
                        std::int64_t offset);
 
-/// `Res(F, F_n)[i] = F[i] - f_n[nearest r]` (DESIGN 3.3).
+/// `Res(F, F_n)[i] = F[i] - f_n[nearest r]` (docs/design.md, 3.3).
 /// @return [Q, C] float32
 at::Tensor residuals(const at::Tensor& queries, const NeighborRows& references,
                      ResidualMetric metric = ResidualMetric::kDot);

@@ -15,9 +15,9 @@ struct PatchGrid {
   bool operator==(const PatchGrid&) const = default;
 };
 
-/// The sine position encoding of DETR (Carion et al., 2020) in the form of DESIGN section 3: half
-/// of the channels for y, half for x; a cell's y is the number of cells from the top down to and
-/// including itself, divided by that of the whole column + 1e-6, times 2 pi; x likewise.
+/// The sine position encoding of DETR (Carion et al., 2020) in the form of docs/design.md, 3.10:
+/// half of the channels for y, half for x; a cell's y is the number of cells from the top down to
+/// and including itself, divided by that of the whole column + 1e-6, times 2 pi; x likewise.
 ///
 /// @param width channels C, a multiple of 4
 /// @return [grid.size(), C] float32

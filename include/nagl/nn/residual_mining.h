@@ -27,9 +27,9 @@ struct PackedTokens {
 /// @param mask [B, R] bool; P is the largest number of marks in a row
 PackedTokens pack_masked(const at::Tensor& mask);
 
-/// Residual Mining (the paper's section 3.2; DESIGN 3.5): learnable proxies attend to the masked-in
-/// patches of the abnormal references, key = feature + position, value = residual, and then to each
-/// other. Parameter names: learnable_proxies.weight, rm_ca.*, rm_sa.*.
+/// Residual Mining (the paper's section 3.2; docs/design.md, 3.5): learnable proxies attend to the
+/// masked-in patches of the abnormal references, key = feature + position, value = residual, and
+/// then to each other. Parameter names: learnable_proxies.weight, rm_ca.*, rm_sa.*.
 class ResidualMiningImpl : public torch::nn::Module {
  public:
   ResidualMiningImpl(std::int64_t width, std::int64_t heads, std::int64_t proxies);

@@ -19,7 +19,7 @@ constexpr auto names_of(QueryDefect) {
       "query defect", {{{QueryDefect::kSame, "same"}, {QueryDefect::kIndependent, "independent"}}}};
 }
 
-/// What an episode is made of (DESIGN 3.10).
+/// What an episode is made of (docs/design.md, 3.10).
 struct EpisodeOptions {
   /// Normal references K1; with several values, each episode draws one. The published code trains
   /// one head for each of 1, 2 and 4.

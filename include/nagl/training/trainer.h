@@ -21,7 +21,7 @@
 
 namespace nagl {
 
-/// How the head learns (DESIGN 3.9 and 3.10).
+/// How the head learns (docs/design.md, 3.9 and 3.10).
 struct TrainerOptions {
   std::int64_t epochs = 20;
   std::int64_t episodes_per_epoch = 500;
