@@ -1,7 +1,7 @@
 #include "commands.h"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/version.h>
 
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/core/version.hpp>

@@ -9,7 +9,7 @@
 namespace nagl::apps {
 
 /// Shows a person what a job tells: messages on stderr, and a line of progress where that is a
-/// terminal. SIGINT and SIGTERM stop the job.
+/// terminal. SIGINT, SIGTERM and SIGHUP stop the job.
 class Console {
  public:
   /// Catches interrupts from now on.

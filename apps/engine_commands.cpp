@@ -1,5 +1,5 @@
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/version.h>
 
 #include "commands.h"
 #include "nagl/core/device.h"

@@ -17,6 +17,9 @@ void catch_interrupts() {
   action.sa_flags = SA_RESTART | SA_RESETHAND;  // a second one ends the program at once
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hang_up {};
+  sigaction(SIGHUP, nullptr, &hang_up);
+  if (hang_up.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup ignores it
 }
 
 bool interrupted() { return flag != 0; }

@@ -1,4 +1,4 @@
-# How the project's own targets are made: warnings, sanitizers, and one precompiled <torch/torch.h>
+# How the project's own targets are made: warnings, sanitizers, and one precompiled nagl/core/torch.h
 # that all of them share.
 
 # The precompiled header is position independent, so everything must be; a property a target would
@@ -21,7 +21,7 @@ target_link_libraries(nagl_torch_pch PRIVATE Torch::Torch)
 if(NAGL_HEADERS)  # Torch's headers take theirs of fmt from the same place as the project's
   target_link_libraries(nagl_torch_pch PRIVATE spdlog::spdlog_header_only)
 endif()
-target_precompile_headers(nagl_torch_pch PRIVATE <torch/torch.h>)
+target_precompile_headers(nagl_torch_pch PRIVATE ${PROJECT_SOURCE_DIR}/include/nagl/core/torch.h)
 
 function(nagl_common_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Winvalid-pch

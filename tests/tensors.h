@@ -1,7 +1,6 @@
 #pragma once
 
-#include <torch/torch.h>
-
+#include "nagl/core/torch.h"
 #include "nagl/model/weights.h"
 #include "support.h"
 

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <memory>
 
+#include "nagl/core/torch.h"
 #include "nagl/model/backbone.h"
 #include "nagl/model/weights.h"
 
@@ -20,7 +19,7 @@ inline std::shared_ptr<const Backbone> tiny_backbone(const std::filesystem::path
   options.grid = 2;
   options.patch = 4;
   VisionTransformer network(options);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto random = at::make_generator<at::CPUGeneratorImpl>(7);
   for (auto& parameter : network->parameters()) parameter.normal_(0, 0.1, random);
   write_weights(folder / "backbone.safetensors", state_of(*network), {});

@@ -1,9 +1,10 @@
 #include "nagl/core/device.h"
 
 #include <ATen/DeviceAccelerator.h>
+#include <ATen/Parallel.h>
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
 
 #include <fstream>
 #include <map>
@@ -12,6 +13,7 @@
 
 #include "nagl/core/error.h"
 #include "nagl/core/text.h"
+#include "nagl/core/torch.h"
 
 namespace nagl {
 namespace {

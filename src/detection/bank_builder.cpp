@@ -200,7 +200,8 @@ void add_pictures(BankBuilder& builder, const BankPictures& pictures,
       continue;
     }
     if (!by_good_pictures) {
-      by_good_pictures.emplace(builder.encoder().shared_backbone(), builder.normal_part());
+      by_good_pictures.emplace(builder.encoder().shared_backbone(), builder.normal_part(),
+                               builder.encoder().batch_size());
     }
     const DerivedMask derived = derive_mask(*by_good_pictures, image);
     if (observer.derived) observer.derived(image, derived);

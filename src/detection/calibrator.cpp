@@ -109,6 +109,11 @@ class Calibrator {
   }
 
   Calibration finish(const CalibrationOptions& options) {
+    if (result_.good_pictures == 0) {
+      throw ConfigError(
+          "the good pictures are copies of the bank's only reference and say nothing; give others "
+          "with --normal");
+    }
     result_.options = options;
     result_.good_scores = static_cast<std::int64_t>(good_.image.size());
     if (options.rule == ThresholdRule::kBestF1) {

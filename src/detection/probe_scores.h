@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <opencv2/core/mat.hpp>
 #include <optional>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/detection/bank.h"
 #include "nagl/encoding/picture_encoder.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "category_references.h"
+#include "encoded_references.h"
 #include "example_keeper.h"
 #include "nagl/detection/scorer.h"
 #include "nagl/evaluation/evaluator.h"
@@ -56,7 +56,7 @@ class CategoryRun {
   const EvaluationOptions& options_;
   const RoiFinder& roi_;
   const Category& category_;
-  CategoryReferences references_;
+  EncodedReferences references_;
   std::vector<Setting> settings_;
   ExampleKeeper examples_;
   std::vector<std::string> warnings_;

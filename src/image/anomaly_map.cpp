@@ -1,7 +1,6 @@
 #include "nagl/image/anomaly_map.h"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <bit>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "nagl/core/atomic_file.h"
+#include "nagl/core/torch.h"
 #include "nagl/image/image.h"
 
 namespace nagl {

@@ -21,9 +21,12 @@ fs::path mask_at(const fs::path& folder, const fs::path& place) {
 }
 
 /// The mask, and the picture beside its heat map and the mask's outline.
-void write_derived(const DerivedMaskPlan& plan, const Image& image, const DerivedMask& derived) {
+/// @param written gets the mask's path
+void write_derived(const DerivedMaskPlan& plan, const Image& image, const DerivedMask& derived,
+                   std::vector<fs::path>& written) {
   const fs::path& place = plan.places.at(image.path);
-  write_png(mask_at(plan.folder, place), derived.mask);
+  written.push_back(mask_at(plan.folder, place));
+  write_png(written.back(), derived.mask);
   OverlayContent content;
   content.rgb = image.rgb;
   content.map = derived.map;
@@ -161,6 +164,7 @@ void add_to_bank(BankBuilder& builder, const BankPictures& pictures,
     observer.advance("encoding references", done, total);
   };
   std::int64_t done = 0, derived_count = 0;
+  std::vector<fs::path> written;
   progress(0);
   BankObserver told;
   told.seen = [&](const Image& image) {
@@ -170,9 +174,15 @@ void add_to_bank(BankBuilder& builder, const BankPictures& pictures,
   };
   told.derived = [&](const Image& image, const DerivedMask& derived) {
     ++derived_count;
-    if (!derived_masks.folder.empty()) write_derived(derived_masks, image, derived);
+    if (!derived_masks.folder.empty()) write_derived(derived_masks, image, derived, written);
   };
-  add_pictures(builder, pictures, told);
+  try {
+    add_pictures(builder, pictures, told);
+  } catch (...) {
+    std::error_code ignored;  // the next run would take them for masks that somebody corrected
+    for (const auto& mask : written) fs::remove(mask, ignored);
+    throw;
+  }
   if (derived_count == 0) return;
   if (derived_masks.folder.empty()) {
     observer.warn(fmt::format(

@@ -68,10 +68,10 @@ ExperimentOptions resolve(const EvaluateRequest& request) {
   if (options.methods.empty()) options.methods = possible_methods(target);
   options.check();
   target.tiling.check();
-  for (auto& root : target.data) {
-    root = fs::absolute(root).lexically_normal();
-    if (!root.has_filename()) root = root.parent_path();  // `mvtec/`
+  if (experiment.training.encoding.tiling.tile != 0) {
+    throw ConfigError("encoding.tiling.tile is for nothing here; give evaluation.tiling.tile");
   }
+  for (auto& root : target.data) root = plain_path(root);
   if (options.protocol == Protocol::kPublished) {
     experiment.training.encoding.mask_alignment = MaskAlignment::kPublished;
   }
@@ -221,6 +221,8 @@ class EvaluateRun {
     identity["backbone"].erase("path");
     if (identity.contains("model")) identity["model"].erase("path");
     identity["options"].erase("model");
+    // A processor's name and threads change no figure beyond its last digits.
+    if (identity["device"].get<std::string>().starts_with("cpu")) identity["device"] = "cpu";
     const fs::path record = file("evaluation.json");
     std::error_code error;
     if (!fs::exists(record, error)) {

@@ -42,6 +42,11 @@ void TrainOptions::check() const {
   validation.check();
 }
 
+std::filesystem::path plain_path(const std::filesystem::path& path) {
+  const std::filesystem::path plain = std::filesystem::absolute(path).lexically_normal();
+  return plain.has_filename() ? plain : plain.parent_path();
+}
+
 void set_options(ExperimentOptions& experiment, const Json& values) {
   option_from_json(experiment, with_present_names(values));
 }

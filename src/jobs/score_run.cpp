@@ -85,7 +85,11 @@ void ScoreRun::score(const std::vector<QueryFile>& queries) {
     if (!observer_.stopped()) stream.finish();
     skip_broken(waiting);
   } catch (...) {
-    save();
+    try {
+      save();
+    } catch (const Error& error) {  // the first failure is what matters
+      observer_.error(error.what());
+    }
     throw;
   }
   complete_ = records_.size() == queries.size();
@@ -116,6 +120,10 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
       item.file = plan_query(picture->file);
       if (item.file.map) {
         const auto [owner, fresh] = owners.emplace(*item.file.map, picture->file.path);
+        std::error_code gone;  // a watched picture that was taken away leaves its name to others
+        if (watch != nullptr && !fs::exists(owner->second, gone)) {
+          owner->second = picture->file.path;
+        }
         if (owner->second != picture->file.path) {
           throw DataError(fmt::format("'{}' and '{}' would both be written to '{}'",
                                       owner->second.string(), picture->file.path.string(),

@@ -50,7 +50,7 @@ TrainOptions resolve_options(const TrainRequest& request, const std::optional<Js
   if (request.format) options.format = *request.format;
   options.encoding = request.encoding.over(options.encoding);
   apply_settings(experiment, request.settings);
-  for (auto& root : options.data) root = fs::absolute(root).lexically_normal();
+  for (auto& root : options.data) root = plain_path(root);
   options.check();
   return options;
 }
@@ -100,6 +100,11 @@ std::vector<SourcePicture> list_source(const TrainOptions& options, const JobObs
       observer.warn(fmt::format("category {}: {} pictures of {} have no mask and are left out",
                                 category.name, count, type));
     }
+  }
+  if (pictures.empty()) {
+    throw DataError(
+        "the source has no picture to train on: defects need masks, and good pictures "
+        "must stand in the test split");
   }
   return pictures;
 }

@@ -13,6 +13,7 @@
 #include "nagl/core/error.h"
 #include "nagl/core/text.h"
 #include "nagl/model/weights.h"
+#include "nagl/nn/vision_transformer.h"
 
 namespace nagl {
 namespace {
@@ -138,7 +139,7 @@ Backbone::Backbone(const fs::path& path, const BackboneOptions& options)
   const VisionTransformerOptions shapes = shapes_of(*file_);
   layer_ = layer_of(*file_, shapes, options.layer);
   provenance_ = file_->metadata();
-  network_ = VisionTransformer(shapes);
+  network_ = std::make_shared<VisionTransformerImpl>(shapes);
   file_->load_into(*network_);
   prepare(options);
 }
@@ -149,13 +150,13 @@ Backbone::Backbone(RandomWeights weights, const BackboneOptions& options)
       device_(options.device),
       precision_(options.precision),
       batches_(options.batch_shrunk) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const VisionTransformerOptions shapes;
   layer_ = options.layer.value_or(shapes.depth - 1);
   if (layer_ < 0 || layer_ >= shapes.depth) {
     throw ConfigError(no_such_layer(layer_, shapes.depth, path_));
   }
-  network_ = VisionTransformer(shapes);
+  network_ = std::make_shared<VisionTransformerImpl>(shapes);
   const auto random = at::make_generator<at::CPUGeneratorImpl>(weights.seed);
   constexpr double kDeviation = 0.02;  // as Vision Transformers begin their training
   for (auto& parameter : network_->named_parameters()) {
@@ -165,6 +166,9 @@ Backbone::Backbone(RandomWeights weights, const BackboneOptions& options)
 }
 
 Backbone::~Backbone() = default;
+
+std::int64_t Backbone::width() const { return network_->options().width; }
+std::int64_t Backbone::patch() const { return network_->options().patch; }
 
 void Backbone::prepare(const BackboneOptions& options) {
   for (const auto& parameter : network_->named_parameters()) {

@@ -226,7 +226,7 @@ std::string WeightsFile::checksum() const {
 }
 
 void WeightsFile::load_into(torch::nn::Module& module, const std::string& prefix) const {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   auto targets = module.named_parameters();
   for (const auto& buffer : module.named_buffers()) targets.insert(buffer.key(), buffer.value());
   for (const auto& [name, stored] : entries_) {

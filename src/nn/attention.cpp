@@ -26,7 +26,7 @@ MultiheadAttentionImpl::MultiheadAttentionImpl(std::int64_t width, std::int64_t 
 }
 
 void MultiheadAttentionImpl::initialize(at::Generator generator) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   xavier_uniform(in_proj_weight_, generator);
   in_proj_bias_.zero_();
   xavier_uniform(out_proj_->weight, generator);

@@ -82,7 +82,7 @@ at::Tensor apply(const at::Tensor& input, const at::Tensor& weight, const at::Te
 }  // namespace
 
 FrozenLinear::FrozenLinear(torch::nn::Linear layer) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   weight_ = layer->weight.detach().contiguous();
   bias_ = layer->bias.detach();
   const auto take = [this](at::Tensor ordered, Form form) {

@@ -1,6 +1,7 @@
 #include "nagl/nn/losses.h"
 
 #include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "nagl/nn/image_score.h"
 #include "pixel_loss_kernel.h"

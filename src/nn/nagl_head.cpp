@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include "nagl/core/error.h"
+#include "nagl/nn/anomaly_feature_learning.h"
+#include "nagl/nn/residual_mining.h"
 
 namespace nagl {
 namespace {
@@ -30,8 +32,8 @@ void NaglHeadOptions::check() const {
 
 NaglHeadImpl::NaglHeadImpl(const NaglHeadOptions& options) : options_(options) {
   options.check();
-  mining_ = ResidualMining(options.width, options.heads, options.proxies);
-  learning_ = AnomalyFeatureLearning(options.width, options.heads);
+  mining_ = std::make_shared<ResidualMiningImpl>(options.width, options.heads, options.proxies);
+  learning_ = std::make_shared<AnomalyFeatureLearningImpl>(options.width, options.heads);
   // Their parts are registered here, not they themselves: the published names have no level
   // between.
   for (const auto& child : mining_->named_children()) register_module(child.key(), child.value());
@@ -60,7 +62,7 @@ void NaglHeadImpl::initialize(std::uint64_t seed) {
 
 std::shared_ptr<torch::nn::Module> NaglHeadImpl::clone(
     const std::optional<at::Device>& device) const {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   auto copy = std::make_shared<NaglHeadImpl>(options_);
   auto targets = copy->named_parameters();
   for (const auto& parameter : named_parameters()) {

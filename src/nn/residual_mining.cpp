@@ -25,7 +25,7 @@ at::Tensor ResidualMiningImpl::forward(const DefectPatches& patches) {
 }
 
 void ResidualMiningImpl::initialize(at::Generator generator) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   proxies_->weight.normal_(0, 1, generator);
   cross_->initialize(generator);
   self_->initialize(generator);

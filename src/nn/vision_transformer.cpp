@@ -77,7 +77,7 @@ at::Tensor VisionTransformerBlockImpl::forward_frozen(const at::Tensor& tokens) 
 }
 
 void VisionTransformerBlockImpl::freeze(at::Device device, at::ScalarType precision) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   scale_output(proj_, gamma1_);
   scale_output(fc2_, gamma2_);
   to(device, precision);

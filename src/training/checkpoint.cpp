@@ -122,7 +122,7 @@ TrainerState read_checkpoint(const WeightsFile& file, NaglHead& head,
   } catch (const Json::exception& error) {
     fail(std::string("is damaged: ") + error.what());
   }
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto read = [&](const std::string& name, const at::Tensor& like) {
     const at::Tensor stored = file.read(name);
     if (stored.sizes() != like.sizes() || stored.scalar_type() != like.scalar_type()) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "nagl/core/device.h"
+#include "nagl/nn/residual_mining.h"
 
 namespace nagl {
 namespace {
@@ -50,7 +51,7 @@ void EpisodeLoader::for_each(std::span<const Episode> episodes,
   const auto count = static_cast<std::int64_t>(episodes.size());
   const std::int64_t at_a_time = device_.is_cpu() ? 1 : count;
   at::parallel_for(0, count, at_a_time, [&](std::int64_t begin, std::int64_t end) {
-    const torch::NoGradGuard no_grad;  // guards are of one thread
+    const at::NoGradGuard no_grad;  // guards are of one thread
     for (std::int64_t i = begin; i < end; ++i) load(episodes[static_cast<std::size_t>(i)], i);
   });
 }

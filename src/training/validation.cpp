@@ -78,7 +78,7 @@ Validator::Validator(EpisodeLoader& loader, std::vector<CategoryPictures> catego
 }
 
 ValidationMetrics Validator::evaluate(NaglHead& head, std::int64_t batch_size) const {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   ValidationMetrics mean;
   for (const auto& set : sets_) {
     const auto proxies = head->mine(loader_.references({set.data(), 1}));

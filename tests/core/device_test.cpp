@@ -1,5 +1,7 @@
 #include "nagl/core/device.h"
 
+#include <torch/cuda.h>
+
 #include "nagl/core/error.h"
 #include "nagl/core/json.h"
 #include "tensors.h"

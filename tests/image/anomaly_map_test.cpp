@@ -55,7 +55,7 @@ double by_definition(const at::Tensor& scores, const cv::Size& size, int y, int 
 }
 
 TEST(AnomalyMap, IsBilinearThenGaussianWithMirroredBorder) {
-  torch::manual_seed(3);
+  at::manual_seed(3);
   const auto scores = torch::rand({4, 5});
   const cv::Size size(50, 40);
   const cv::Mat map = make_anomaly_map(scores, size);
@@ -81,7 +81,7 @@ TEST(AnomalyMapStitcher, IsTheBlendOfTheTilesUnderOneGaussian) {
   // Three tiles in a row; each pixel is the mean of the tiles there, weighted by the distance from
   // the nearer edge, smoothed over the whole picture.
   const TileGrid tiles = cut_into_tiles({100, 40}, {40, 0.25});
-  torch::manual_seed(5);
+  at::manual_seed(5);
   AnomalyMapStitcher stitcher(tiles);
   cv::Mat sum = cv::Mat::zeros(40, 100, CV_64F), weights = sum.clone();
   for (std::size_t i = 0; i < tiles.count(); ++i) {

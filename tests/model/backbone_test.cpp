@@ -18,8 +18,8 @@ std::map<std::string, at::Tensor> tensors_of(std::int64_t width, std::int64_t de
   options.hidden = 4 * width;
   options.grid = 3;
   VisionTransformer network(options);
-  torch::manual_seed(5);
-  const torch::NoGradGuard no_grad;
+  at::manual_seed(5);
+  const at::NoGradGuard no_grad;
   std::map<std::string, at::Tensor> tensors;
   for (auto& parameter : network->named_parameters()) {
     tensors[parameter.key()] = parameter.value().normal_(0, 0.1).clone();

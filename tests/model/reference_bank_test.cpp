@@ -94,7 +94,7 @@ NaglHead random_head() {
   options.heads = 2;
   options.proxies = 3;
   NaglHead head(options);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto random = at::make_generator<at::CPUGeneratorImpl>(1);
   for (auto& parameter : head->parameters()) parameter.normal_(0, 0.4, random);
   return head;
@@ -126,7 +126,7 @@ TEST(ReferenceBank, NaglIsTheHeadOnAllTokens) {
     const NeighborRows rows(normal.flatten(0, 1));
     const auto mask = masks.slice(0, 0, count).reshape({1, count, kGrid.rows, kGrid.columns});
     const auto tokens = abnormal.slice(0, 0, count).flatten(0, 1);
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     for (std::int64_t i = 0; i < 4; ++i) {
       const auto nearest = nearest_neighbors(queries[i], rows);
       const auto scores =
@@ -144,7 +144,7 @@ TEST(ReferenceBank, NaglTakesTheHeadsOwnMetric) {
   auto options = random_head()->options();
   options.residual_metric = ResidualMetric::kCosine;
   NaglHead by_cosine(options);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   auto weights = random_head()->parameters(), same = by_cosine->parameters();
   for (std::size_t i = 0; i < same.size(); ++i) same[i].copy_(weights[i]);
   const ReferenceBank dot(normal, abnormal, two_masks(), random_head(), kGrid);

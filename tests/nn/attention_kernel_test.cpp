@@ -1,5 +1,7 @@
 #include "nn/attention_kernel.h"
 
+#include <ATen/Parallel.h>
+
 #include <limits>
 
 #include "nn/block_product.h"
@@ -28,7 +30,7 @@ class AttentionKernelTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!has_block_product()) GTEST_SKIP() << "no block products on this processor";
-    torch::manual_seed(8);
+    at::manual_seed(8);
   }
 };
 

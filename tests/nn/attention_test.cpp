@@ -21,7 +21,7 @@ at::Tensor one_batch(std::vector<std::vector<float>> rows) {
 /// Projections that leave everything as it is.
 MultiheadAttention identity_attention(std::int64_t width, std::int64_t heads) {
   MultiheadAttention attention(width, heads);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   for (auto& item : attention->named_parameters()) {
     if (item.value().dim() == 1) {
       item.value().zero_();
@@ -34,7 +34,7 @@ MultiheadAttention identity_attention(std::int64_t width, std::int64_t heads) {
 
 MultiheadAttention random_attention(std::int64_t width, std::int64_t heads) {
   MultiheadAttention attention(width, heads);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto random = at::make_generator<at::CPUGeneratorImpl>(6);
   for (auto& parameter : attention->parameters()) parameter.normal_(0, 0.5, random);
   attention->to(at::kDouble);
@@ -51,7 +51,7 @@ TEST(MultiheadAttention, TwoQueriesAndTwoKeysByHand) {
   EXPECT_LT(max_difference(attention->forward(query, key, value), one_batch({{6, 1}, {4, 2}})),
             1e-5);
 
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   auto parameters = attention->named_parameters();
   parameters["out_proj.weight"].mul_(2);
   parameters["out_proj.bias"].copy_(row_of({-1, 1}));
@@ -215,12 +215,12 @@ TEST(Attention, IsAddedAndNormed) {
   const auto input = one_batch({{1, 3}, {2, 2}});
   const auto expected = one_batch({{8, 23}, {10, 20}});
   const auto prepare = [](torch::nn::Module& module) {
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     for (auto& item : module.named_parameters()) item.value().zero_();
     module.named_parameters()["norm.weight"].copy_(row_of({2, 3}));
     module.named_parameters()["norm.bias"].copy_(row_of({10, 20}));
   };
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   CrossAttention cross(2, 1);
   prepare(*cross);
   const auto others = one_batch({{7, 8}, {9, -1}, {3, 3}});
@@ -237,7 +237,7 @@ TEST(Attention, IsAddedAndNormed) {
 TEST(SelfAttention, TakesTheTokensAsQueryKeyAndValue) {
   SelfAttention self(4, 2);
   CrossAttention cross(4, 2);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto random = at::make_generator<at::CPUGeneratorImpl>(3);
   auto from = self->parameters(), to = cross->parameters();
   for (std::size_t i = 0; i < from.size(); ++i) {

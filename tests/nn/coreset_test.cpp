@@ -39,7 +39,7 @@ TEST(Coreset, NoRowIsTakenTwiceEvenOfEqualOnes) {
 }
 
 TEST(Coreset, CoversBetterThanChance) {
-  torch::manual_seed(2);
+  at::manual_seed(2);
   const auto rows = torch::randn({400, 8});
   const auto unit = rows / rows.norm(2, 1, true);
   const auto worst = [&](const at::Tensor& index) {  // cosine of the row that is covered worst

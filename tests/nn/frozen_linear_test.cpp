@@ -13,8 +13,8 @@ namespace {
 using testing::relative_difference;
 
 TEST(FrozenLinear, EqualsThePlainLayer) {
-  const torch::NoGradGuard no_grad;
-  torch::manual_seed(2);
+  const at::NoGradGuard no_grad;
+  at::manual_seed(2);
   for (const auto& [inputs, outputs] : {std::pair{384, 1152}, {1536, 384}, {32, 48}, {7, 5}}) {
     for (const auto& [type, tolerance] : {std::pair{at::kFloat, 2e-6}, {at::kBFloat16, 2e-2}}) {
       torch::nn::Linear plain(inputs, outputs), layer(inputs, outputs);
@@ -38,7 +38,7 @@ TEST(FrozenLinear, EqualsThePlainLayer) {
 
 // Some kernels keep data in the stack pointer, and a signal that arrives meanwhile ruins the heap.
 TEST(FrozenLinear, SignalsWhileItComputesDoNoHarm) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto input = torch::randn({65, 384});
   const FrozenLinear frozen{torch::nn::Linear(384, 1152)};
   const auto expected = frozen.forward(input);

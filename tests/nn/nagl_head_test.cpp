@@ -60,7 +60,7 @@ class GoldenEpisodeTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenEpisodeTest, golden) {
   NAGL_NEEDS_TEST_DATA(data);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const GoldenEpisode episode(data, GetParam());
   auto head = golden_head(data);
   auto defect = episode.defect();
@@ -178,7 +178,7 @@ Batch batch_of(const std::vector<RandomEpisode>& episodes, at::ScalarType type) 
 /// All weights random, so that biases and norms have a part in everything.
 NaglHead random_head(const NaglHeadOptions& options, at::ScalarType type) {
   NaglHead head(options);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto random = at::make_generator<at::CPUGeneratorImpl>(11);
   for (auto& parameter : head->parameters()) parameter.normal_(0, 0.3, random);
   head->to(type);
@@ -247,7 +247,7 @@ TEST(NaglHead, GradientsEqualFiniteDifferences) {
   for (const auto form : kForms) {
     gradient_of(head, losses_of(head, batch, form));
     for (auto& item : head->named_parameters()) {
-      const torch::NoGradGuard no_grad;
+      const at::NoGradGuard no_grad;
       const auto values = item.value().view({-1});
       const auto expected = at::zeros_like(values);
       for (std::int64_t i = 0; i < values.numel(); ++i) {
@@ -294,7 +294,7 @@ TEST(NaglHead, NamesAndSizeAreThePublishedOnes) {
 TEST(NaglHead, InitialWeightsAreAFunctionOfTheSeed) {
   NaglHead first((NaglHeadOptions())), second((NaglHeadOptions()));
   first->initialize(1);
-  torch::manual_seed(3);  // Torch's own generator has no part in it
+  at::manual_seed(3);  // Torch's own generator has no part in it
   second->initialize(1);
   const auto state = state_of(*first);
   for (const auto& [name, tensor] : state_of(*second)) {
@@ -425,7 +425,7 @@ TEST(NaglHead, ACloneIsAHeadOfItsOwn) {
     EXPECT_FALSE(item.value().requires_grad()) << item.key();
   }
   // What the clone computes with are its own weights.
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto tokens = [] { return torch::randn({1, 6, 12}); };
   const DefectPatches references{tokens(), tokens(), tokens(), at::ones({1, 6}, at::kBool)};
   const auto before = head->mine(references);

@@ -30,7 +30,7 @@ TEST(NearestNeighbor, CosineAndDotProductChooseDifferently) {
 }
 
 TEST(NearestNeighbor, BlocksDoNotChangeTheAnswer) {
-  const auto seed = torch::make_generator<at::CPUGeneratorImpl>(3);
+  const auto seed = at::make_generator<at::CPUGeneratorImpl>(3);
   const auto queries = torch::randn({17, 8}, seed);
   const NeighborRows references(torch::randn({101, 8}, seed));
   const auto whole = nearest_neighbors(queries, references, ResidualMetric::kDot, 1000);
@@ -49,7 +49,7 @@ TEST(NearestNeighbor, BlocksDoNotChangeTheAnswer) {
 
 // float32 is looked through block by block in cache, double by whole products.
 TEST(NearestNeighbor, BothWaysAgree) {
-  const auto seed = torch::make_generator<at::CPUGeneratorImpl>(4);
+  const auto seed = at::make_generator<at::CPUGeneratorImpl>(4);
   for (const auto& [count, total] : {std::pair{1, 1}, {255, 64}, {257, 1000}, {600, 65}}) {
     const auto queries = torch::randn({count, 96}, seed);
     const NeighborRows references(torch::randn({total, 96}, seed));

@@ -1,5 +1,7 @@
 #include "nn/neighbor_kernel.h"
 
+#include <ATen/Parallel.h>
+
 #include <limits>
 
 #include "nn/block_product.h"
@@ -18,7 +20,7 @@ class NeighborKernelTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!has_block_product()) GTEST_SKIP() << "no block products on this processor";
-    torch::manual_seed(9);
+    at::manual_seed(9);
   }
 };
 

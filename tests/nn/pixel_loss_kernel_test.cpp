@@ -1,5 +1,7 @@
 #include "nn/pixel_loss_kernel.h"
 
+#include <ATen/Parallel.h>
+
 #include <cmath>
 #include <limits>
 
@@ -36,7 +38,7 @@ TEST(PixelLossKernel, OnePixelByHand) {
 TEST(PixelLossKernel, EdgeSizesOnTwoThreadsEqualOperators) {
   const int threads = at::get_num_threads();
   at::set_num_threads(2);
-  torch::manual_seed(10);
+  at::manual_seed(10);
   for (const auto form : {LossForm::kPublished, LossForm::kPaper}) {
     for (const auto& [rows, columns, height, width] :
          {std::array{1, 1, 1, 1}, {1, 7, 13, 5}, {7, 1, 1, 65}, {5, 3, 31, 63}, {4, 4, 2, 2}}) {

@@ -30,7 +30,7 @@ TEST(PackMasked, AllAndOne) {
 /// Weights that are random throughout, so that biases count.
 ResidualMining random_mining() {
   ResidualMining mining(kWidth, 2, 5);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto random = at::make_generator<at::CPUGeneratorImpl>(1);
   for (auto& parameter : mining->parameters()) parameter.normal_(0, 0.5, random);
   mining->to(at::kDouble);

@@ -36,7 +36,7 @@ class Log {
 // products does.
 TEST(SlowPath, IsSaidOnceAProcessAndGivesTheSame) {
   at::globalContext().setUserEnabledMkldnn(false);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Log log;
   for (int i = 0; i < 3; ++i) {
     for (const auto type : {at::kFloat, at::kBFloat16}) {

@@ -25,15 +25,15 @@ VisionTransformerOptions small() {
 
 VisionTransformer random_network(const VisionTransformerOptions& options) {
   VisionTransformer network(options);
-  const torch::NoGradGuard no_grad;
-  torch::manual_seed(1);
+  const at::NoGradGuard no_grad;
+  at::manual_seed(1);
   for (auto& parameter : network->parameters()) parameter.normal_(0, 0.1);
   return network;
 }
 
 // Folded LayerScale, oneDNN's linear layers and attention by blocks, from 2 to 1601 tokens.
 TEST(VisionTransformer, FreezingDoesNotChangeFeatures) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   auto network = random_network(small());
   auto frozen = random_network(small()), half = random_network(small());
   frozen->prepare_for_inference(at::kCPU, at::kFloat);
@@ -49,7 +49,7 @@ TEST(VisionTransformer, FreezingDoesNotChangeFeatures) {
 }
 
 TEST(VisionTransformer, PicturesOfABatchDoNotMix) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   auto network = random_network(small());
   const auto images = torch::randn({3, 3, 28, 28});
   const auto together = network->forward(images, 1);
@@ -59,7 +59,7 @@ TEST(VisionTransformer, PicturesOfABatchDoNotMix) {
 }
 
 TEST(VisionTransformer, OnePassGivesSeveralLayersBitForBit) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   auto options = small();
   options.depth = 4;
   auto plain = random_network(options), frozen = random_network(options);
@@ -85,7 +85,7 @@ TEST(VisionTransformer, OnePassGivesSeveralLayersBitForBit) {
 
 // A network without blocks' influence: LayerScales of 0 leave the embedded tokens as they are.
 TEST(VisionTransformer, TheClassTokenIsTheFirst) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   auto network = random_network(small());
   for (auto& item : network->named_parameters()) {
     if (item.key().ends_with("gamma")) item.value().zero_();
@@ -156,7 +156,7 @@ TEST(VisionTransformer, goldenFeaturesOfBothLayers) {
   NAGL_NEEDS_TEST_DATA(data);
   NAGL_NEEDS_BACKBONE(weights);
   NAGL_NEEDS_STAND_IN(weights);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const WeightsFile golden(data / "golden/backbone.safetensors");
   auto network = load_network(weights);
   EXPECT_LT(max_difference(network->position_embedding(32, 32)[0], golden.read("pos_embed_448")),
@@ -231,7 +231,7 @@ at::Tensor timm_input(std::int64_t height, std::int64_t width) {
 TEST(VisionTransformer, EqualsTimm) {
   NAGL_NEEDS_BACKBONE(weights);
   NAGL_NEEDS_STAND_IN(weights);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto reference = nlohmann::json::parse(
       testing::slurp(std::filesystem::path(NAGL_SOURCE_DIR) / "tests/nn/timm_features.json"));
   auto network = load_network(weights);

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/training/episode_loader.h"
 #include "nagl/training/feature_store.h"
 #include "support.h"

@@ -161,7 +161,7 @@ void expect_resumes_exactly(const TrainerOptions& options) {
       ASSERT_FALSE(first.run(stops));
     }
     // Torch's own random numbers have no part in it.
-    torch::manual_seed(static_cast<std::uint64_t>(stops));
+    at::manual_seed(static_cast<std::uint64_t>(stops));
     Sitting second(path, options, true);
     EXPECT_EQ(second->resume(), at::get_num_threads());
     EXPECT_EQ(second->state().epoch * 3 + second->state().step, stops);

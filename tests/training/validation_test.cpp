@@ -20,7 +20,7 @@ constexpr std::int64_t kWidth = StoredSource::kWidth;
 /// patch.
 NaglHead blind_head() {
   NaglHead head(small_head());
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   for (auto& item : head->named_parameters()) item.value().zero_();
   head->named_parameters()["afl_sa.norm.bias"][kWidth - 1] = 1;
   return head;

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <vector>
+
+#include "nagl/core/torch.h"
 
 namespace nagl {
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -9,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/detection/bank.h"
 #include "nagl/detection/query.h"
 #include "nagl/detection/regions.h"

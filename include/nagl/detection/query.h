@@ -1,13 +1,12 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <opencv2/core/mat.hpp>
 #include <utility>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/encoding/picture_encoder.h"
 #include "nagl/image/image.h"
 #include "nagl/image/tiling.h"

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <opencv2/core/mat.hpp>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/encoding/picture_encoder.h"
 #include "nagl/model/reference_bank.h"
 

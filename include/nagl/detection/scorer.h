@@ -1,13 +1,12 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/detection/query.h"
 #include "nagl/encoding/picture_encoder.h"
 #include "nagl/model/reference_bank.h"
@@ -25,13 +24,15 @@ struct ScoringTarget {
 /// Scores pictures against one or several banks of one encoder: each picture (or tile) is encoded
 /// once, by batches, and a batch is scored at once against all that its pictures ask for. Pictures
 /// are done in the order in which they came, each as soon as its last tile is scored, so that only
-/// those of one batch are in the making.
+/// those of one batch are in the making. After an exception it is of no more use.
 class Scorer {
  public:
   /// @param scores one a target and method: those of the first target, then of the second, ...
   using Done = std::function<void(std::vector<PictureScores> scores)>;
 
   explicit Scorer(const PictureEncoder& encoder);
+  Scorer(const Scorer&) = delete;  // what waits points into it
+  Scorer& operator=(const Scorer&) = delete;
 
   /// Calls `done`, now or when later pictures fill the batch.
   /// @param known by tile, features [N, C] that were encoded before; undefined, or empty: not

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "nagl/core/read_ahead.h"
+#include "nagl/core/torch.h"
 #include "nagl/encoding/encoding_options.h"
 #include "nagl/image/image.h"
 #include "nagl/model/backbone.h"

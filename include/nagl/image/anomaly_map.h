@@ -1,11 +1,10 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <opencv2/core/mat.hpp>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/image/tiling.h"
 
 namespace nagl {

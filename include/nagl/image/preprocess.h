@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <opencv2/core/mat.hpp>
 #include <string>
 
 #include "nagl/core/enum_names.h"
 #include "nagl/core/image_size.h"
+#include "nagl/core/torch.h"
 
 namespace nagl {
 

@@ -82,6 +82,9 @@ struct ExperimentOptions {
   }
 };
 
+/// A path that stays true in another working directory, without `.`, `..` or a slash at its end.
+std::filesystem::path plain_path(const std::filesystem::path& path);
+
 /// Sets what `values` names. Names of nagl 0.1 (`layer`, `precision`, `pictures.*`) are understood.
 /// @throws ConfigError naming an unknown key, or one whose value is of another kind
 void set_options(ExperimentOptions& experiment, const Json& values);

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -13,10 +11,13 @@
 
 #include "nagl/core/adaptive_batch.h"
 #include "nagl/core/device.h"
+#include "nagl/core/torch.h"
 #include "nagl/model/weights.h"
-#include "nagl/nn/vision_transformer.h"
+#include "nagl/nn/layer_features.h"
 
 namespace nagl {
+
+class VisionTransformerImpl;
 
 /// How a backbone file is loaded.
 struct BackboneOptions {
@@ -63,8 +64,8 @@ class Backbone {
   /// products, nothing else.
   double operations(std::int64_t height, std::int64_t width) const;
   std::int64_t layer() const { return layer_; }
-  std::int64_t width() const { return network_->options().width; }
-  std::int64_t patch() const { return network_->options().patch; }
+  std::int64_t width() const;
+  std::int64_t patch() const;
   const at::Device& device() const { return device_; }
   Precision precision() const { return precision_; }
   const std::filesystem::path& path() const { return path_; }
@@ -96,7 +97,7 @@ class Backbone {
   std::int64_t used_parameters_ = 0;
   at::Device device_;
   Precision precision_;
-  mutable VisionTransformer network_{nullptr};
+  std::shared_ptr<VisionTransformerImpl> network_;
   mutable AdaptiveBatch batches_;
   std::unique_ptr<Graphs> graphs_;
   mutable std::once_flag checksum_once_;

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "nagl/core/device.h"
 #include "nagl/core/enum_names.h"
+#include "nagl/core/torch.h"
 #include "nagl/nn/nagl_head.h"
 #include "nagl/nn/nearest_neighbor.h"
 

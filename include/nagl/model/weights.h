@@ -1,13 +1,13 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "nagl/core/torch.h"
 
 namespace nagl {
 

@@ -1,9 +1,8 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 
+#include "nagl/core/torch.h"
 #include "nagl/nn/attention.h"
 
 namespace nagl {

@@ -1,9 +1,12 @@
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
 
 #include <cstdint>
 #include <optional>
+
+#include "nagl/core/torch.h"
 
 namespace nagl {
 

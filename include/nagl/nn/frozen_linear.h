@@ -1,6 +1,8 @@
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
+
+#include "nagl/core/torch.h"
 
 namespace nagl {
 

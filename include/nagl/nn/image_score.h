@@ -1,8 +1,8 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
+
+#include "nagl/core/torch.h"
 
 namespace nagl {
 

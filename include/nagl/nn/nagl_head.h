@@ -1,17 +1,18 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
 
-#include "nagl/nn/anomaly_feature_learning.h"
+#include "nagl/core/torch.h"
+#include "nagl/nn/defect_patches.h"
 #include "nagl/nn/nearest_neighbor.h"
 #include "nagl/nn/position_encoding.h"
-#include "nagl/nn/residual_mining.h"
 
 namespace nagl {
+
+class ResidualMiningImpl;
+class AnomalyFeatureLearningImpl;
 
 /// Shape of the learnt part, and the residual that it takes.
 struct NaglHeadOptions {
@@ -74,8 +75,8 @@ class NaglHeadImpl : public torch::nn::Module {
 
  private:
   NaglHeadOptions options_;
-  ResidualMining mining_{nullptr};
-  AnomalyFeatureLearning learning_{nullptr};
+  std::shared_ptr<ResidualMiningImpl> mining_;
+  std::shared_ptr<AnomalyFeatureLearningImpl> learning_;
 };
 TORCH_MODULE(NaglHead);
 

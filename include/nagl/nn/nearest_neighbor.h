@@ -1,11 +1,10 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <string>
 
 #include "nagl/core/enum_names.h"
+#include "nagl/core/torch.h"
 
 namespace nagl {
 

@@ -1,21 +1,14 @@
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/modules/embedding.h>
 
 #include <cstdint>
 
+#include "nagl/core/torch.h"
 #include "nagl/nn/attention.h"
+#include "nagl/nn/defect_patches.h"
 
 namespace nagl {
-
-/// Patches of abnormal references as RM takes them. P is all K2 * N patches, or fewer: patches that
-/// are not masked in have no weight in the attention, so leaving them out changes no number.
-struct DefectPatches {
-  at::Tensor features;   ///< [B, P, C] float32
-  at::Tensor residuals;  ///< [B, P, C] float32, to the nearest normal patch
-  at::Tensor positions;  ///< [B, P, C] float32, position encoding
-  at::Tensor mask;       ///< [B, P] bool, masked-in patches; each row has one
-};
 
 /// Which tokens of each row to keep so that every masked-in one is kept, and no more than the
 /// fullest row needs.

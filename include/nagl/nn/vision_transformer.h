@@ -1,6 +1,9 @@
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
 
 #include <cstdint>
 #include <map>
@@ -8,7 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/nn/frozen_linear.h"
+#include "nagl/nn/layer_features.h"
 
 namespace nagl {
 
@@ -22,13 +27,6 @@ struct VisionTransformerOptions {
   std::int64_t head_width = 64;  ///< channels of one attention head
 
   std::int64_t heads() const { return width / head_width; }
-};
-
-/// What a Vision Transformer makes of a batch of pictures up to one of its blocks, after the final
-/// LayerNorm.
-struct LayerFeatures {
-  at::Tensor patches;      ///< [B, H/patch * W/patch, C] float32
-  at::Tensor class_token;  ///< [B, C] float32, which stands for the whole picture
 };
 
 /// One pre-norm block of DINOv2: x + ls1(attn(norm1(x))), then x + ls2(mlp(norm2(x))).

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/optim/adamw.h>
 
 #include <array>
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/model/weights.h"
 #include "nagl/nn/nagl_head.h"
 #include "nagl/training/validation.h"

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/nn/nagl_head.h"
 #include "nagl/training/episode_sampler.h"
 #include "nagl/training/feature_store.h"

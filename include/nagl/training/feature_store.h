@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -10,6 +8,7 @@
 
 #include "nagl/core/enum_names.h"
 #include "nagl/core/json.h"
+#include "nagl/core/torch.h"
 #include "nagl/model/weights.h"
 #include "nagl/nn/position_encoding.h"
 #include "nagl/training/source.h"

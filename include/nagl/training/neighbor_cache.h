@@ -1,13 +1,12 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <functional>
 #include <list>
 #include <mutex>
 #include <unordered_map>
 
+#include "nagl/core/torch.h"
 #include "nagl/nn/nearest_neighbor.h"
 
 namespace nagl {

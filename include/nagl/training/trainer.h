@@ -1,6 +1,6 @@
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/optim/adamw.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/model/trained_head.h"
 #include "nagl/nn/losses.h"
 #include "nagl/training/checkpoint.h"

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <cmath>
@@ -59,7 +60,7 @@ BenchmarkSubject make_subject(const BenchmarkOptions& options, const JobObserver
   backbone.check_image_size(height, width);
   subject.grid = {height / backbone.patch(), width / backbone.patch()};
   subject.picture = options.picture;
-  torch::manual_seed(0);
+  at::manual_seed(0);
   NaglHeadOptions head;
   head.width = backbone.width();
   head.check();

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -10,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "nagl/core/torch.h"
 #include "nagl/dataset/dataset.h"
 #include "nagl/detection/bank_options.h"
 #include "nagl/encoding/picture_encoder.h"
@@ -22,13 +21,15 @@ namespace nagl {
 /// The reference pictures of one category, each read and encoded once whatever the number of draws
 /// it is in, and the banks of these draws, each made once. A bank is what `BankBuilder` would make
 /// of the same pictures.
-class CategoryReferences {
+class EncodedReferences {
  public:
   using Paths = std::vector<std::filesystem::path>;
 
   /// @param head for Method::kNagl, on the encoder's device; null: none. All must outlive it.
-  CategoryReferences(const PictureEncoder& encoder, const BankOptions& options,
-                     const TrainedHead* head, const Category& category);
+  EncodedReferences(const PictureEncoder& encoder, const BankOptions& options,
+                    const TrainedHead* head, const Category& category);
+  EncodedReferences(const EncodedReferences&) = delete;  // what waits points into it
+  EncodedReferences& operator=(const EncodedReferences&) = delete;
 
   /// Whether the mask of a picture of a defect marks anything at the network's size. Reads the
   /// picture. @throws DataError naming the file if it cannot be read

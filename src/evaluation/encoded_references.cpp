@@ -1,12 +1,12 @@
-#include "category_references.h"
+#include "encoded_references.h"
 
 #include "nagl/core/error.h"
 #include "nagl/detection/reference_assembler.h"
 
 namespace nagl {
 
-CategoryReferences::CategoryReferences(const PictureEncoder& encoder, const BankOptions& options,
-                                       const TrainedHead* head, const Category& category)
+EncodedReferences::EncodedReferences(const PictureEncoder& encoder, const BankOptions& options,
+                                     const TrainedHead* head, const Category& category)
     : encoder_(encoder),
       options_(options),
       head_(head),
@@ -19,7 +19,7 @@ CategoryReferences::CategoryReferences(const PictureEncoder& encoder, const Bank
         }
       }) {}
 
-CategoryReferences::Picture& CategoryReferences::load(const Sample& sample) {
+EncodedReferences::Picture& EncodedReferences::load(const Sample& sample) {
   auto [place, is_new] = pictures_.try_emplace(sample.path);
   Picture& picture = place->second;
   if (!is_new) return picture;
@@ -45,13 +45,13 @@ CategoryReferences::Picture& CategoryReferences::load(const Sample& sample) {
   return picture;
 }
 
-bool CategoryReferences::is_usable(const Sample& sample) {
+bool EncodedReferences::is_usable(const Sample& sample) {
   const bool usable = !load(sample).views.empty();
   if (!usable) pictures_.erase(sample.path);
   return usable;
 }
 
-void CategoryReferences::encode(const std::vector<ReferenceDraw>& draws) {
+void EncodedReferences::encode(const std::vector<ReferenceDraw>& draws) {
   const auto add = [&](const std::filesystem::path& path) {
     const Sample& sample = sample_at(category_, path);
     if (!load(sample).views.empty()) return;
@@ -67,7 +67,7 @@ void CategoryReferences::encode(const std::vector<ReferenceDraw>& draws) {
   waiting_.flush();
 }
 
-const ReferenceFeatures& CategoryReferences::normal_features(const Paths& paths) {
+const ReferenceFeatures& EncodedReferences::normal_features(const Paths& paths) {
   auto [place, is_new] = normal_features_.try_emplace(paths);
   if (!is_new) return place->second;
   const Backbone& backbone = encoder_.backbone();
@@ -79,8 +79,8 @@ const ReferenceFeatures& CategoryReferences::normal_features(const Paths& paths)
   return place->second = assembler.take();
 }
 
-std::shared_ptr<const ReferenceBank> CategoryReferences::bank(const Paths& normal,
-                                                              const Paths& abnormal) {
+std::shared_ptr<const ReferenceBank> EncodedReferences::bank(const Paths& normal,
+                                                             const Paths& abnormal) {
   auto& bank = banks_[{normal, abnormal}];
   if (bank) return bank;
   ReferenceFeatures features = normal_features(normal);
@@ -103,13 +103,13 @@ std::shared_ptr<const ReferenceBank> CategoryReferences::bank(const Paths& norma
   return bank;
 }
 
-CategoryReferences::Paths CategoryReferences::paths() const {
+EncodedReferences::Paths EncodedReferences::paths() const {
   Paths paths;
   for (const auto& [path, picture] : pictures_) paths.push_back(path);
   return paths;
 }
 
-std::vector<at::Tensor> CategoryReferences::features_by_tile(
+std::vector<at::Tensor> EncodedReferences::features_by_tile(
     const std::filesystem::path& path) const {
   const auto found = pictures_.find(path);
   if (found == pictures_.end()) return {};
