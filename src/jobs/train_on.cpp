@@ -37,6 +37,7 @@ Json read_run(const fs::path& path) {
 TrainOptions options_of(const Json& run) {
   TrainOptions options;
   set_options(options, run.at("options"));
+  for (auto& root : options.data) root = plain_path(root);
   return options;
 }
 

@@ -152,7 +152,7 @@ TEST_F(EvaluateTest, FewPicturesAreToldBeforeAnyIsScored) {
       run_nagl(few + "--seeds 1 --methods normal_nn --protocol published --out " + path("out"));
   EXPECT_EQ(fewer.exit_code, 0) << fewer.err;
   EXPECT_TRUE(contains(slurp(folder / "out/table.md"), "# Evaluation on few\n"));
-  EXPECT_EQ(results("out")["pictures"]["mask_alignment"], "published");
+  EXPECT_EQ(results("out")["encoding"]["mask_alignment"], "published");
 }
 
 TEST_F(EvaluateTest, AModelThatKnowsTheTargetIsALeak) {

@@ -224,7 +224,7 @@ TEST_F(TrainTest, ConfigFilesAndSettingsBuildUponEachOther) {
                                     "episodes.normal_shots=[1,2]");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const Json options = Json::parse(slurp(folder / "run/run.json"))["options"];
-  EXPECT_EQ(options["pictures"]["mask_alignment"], "published");  // the file's
+  EXPECT_EQ(options["encoding"]["mask_alignment"], "published");  // the file's
   EXPECT_EQ(options["trainer"]["epochs"], 1);                     // the setting's, after the file's
   EXPECT_EQ(options["episodes"]["normal_shots"], Json({1, 2}));
   const auto printed = run_nagl("train --print-options");
