@@ -125,8 +125,10 @@ void add_inspect(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<InspectFlags>();
   auto* command = app.add_subcommand(
       "inspect",
-      "Show what is in a file or a data set. Of a backbone, a trained model, a checkpoint or an "
-      "entry of a feature store: tensors and their shapes, options, and where it came from. Of a "
+      "Show what is in a file or a data set. Of a backbone, a trained model, a bank, a checkpoint "
+      "or "
+      "an entry of a feature store: tensors and their shapes, options, and where it came from. Of "
+      "a "
       "data set: its layout, categories, defect types and picture sizes, missing or empty masks, "
       "masks of another size, and pictures that stand in train and test.\n\n"
       "  nagl inspect runs/source/model.safetensors\n"

@@ -21,7 +21,7 @@ fs::path mask_at(const fs::path& folder, const fs::path& place) {
 }
 
 /// The mask, and the picture beside its heat map and the mask's outline.
-/// @param written gets the mask's path
+/// @param written gets the paths
 void write_derived(const DerivedMaskPlan& plan, const Image& image, const DerivedMask& derived,
                    std::vector<fs::path>& written) {
   const fs::path& place = plan.places.at(image.path);
@@ -34,7 +34,8 @@ void write_derived(const DerivedMaskPlan& plan, const Image& image, const Derive
   content.truth = derived.mask;
   content.caption = "derived mask: outlined on the right";
   fs::path check = plan.folder / "check" / place;
-  write_png(check += "_check.png", draw_overlay(content));
+  written.push_back(check += "_check.png");
+  write_png(written.back(), draw_overlay(content));
 }
 
 /// The trained head that the method needs. @throws ConfigError if it needs one and none is named,
@@ -180,7 +181,7 @@ void add_to_bank(BankBuilder& builder, const BankPictures& pictures,
     add_pictures(builder, pictures, told);
   } catch (...) {
     std::error_code ignored;  // the next run would take them for masks that somebody corrected
-    for (const auto& mask : written) fs::remove(mask, ignored);
+    for (const auto& file : written) fs::remove(file, ignored);
     throw;
   }
   if (derived_count == 0) return;

@@ -49,8 +49,10 @@ void tell_size(const BankPictures& pictures, const BankBuilder& builder,
 }
 
 BankBuilder go_on(const EnrollOptions& options, Bank earlier, const JobObserver& observer) {
+  BankRequest request = options.request;
+  if (!request.encoding.precision) request.encoding.precision = earlier.options.encoding.precision;
   const PictureEncoder encoder =
-      encoder_for(options.out, earlier, options.request, options.runtime, observer);
+      encoder_for(options.out, earlier, request, options.runtime, observer);
   return BankBuilder(encoder.shared_backbone(), std::move(earlier), encoder.batch_size());
 }
 

@@ -15,7 +15,7 @@ namespace nagl {
 
 /// Who refers to what, and who is asked.
 enum class Protocol {
-  /// ReferenceDraw are drawn by seed and never scored; all queries of a category share them.
+  /// References are drawn by seed and never scored; all queries of a category share them.
   kStrict,
   /// The published code's: references are slices of the sorted lists and stay among the queries; an
   /// abnormal reference has the query's own defect type, so good queries get one random type; a
