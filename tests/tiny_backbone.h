@@ -6,6 +6,7 @@
 #include "nagl/core/torch.h"
 #include "nagl/model/backbone.h"
 #include "nagl/model/weights.h"
+#include "nagl/nn/vision_transformer.h"
 
 namespace nagl::testing {
 

@@ -150,7 +150,7 @@ TEST_F(DetectorTest, TilesFindASmallDefectWhereItIs) {
   cv::minMaxLoc(bad.map, nullptr, nullptr, nullptr, &peak);
   EXPECT_LE(cv::norm(peak - cv::Point(503, 304)), 14) << peak;
   EXPECT_EQ(bad.map.size(), cv::Size(640, 480));
-  const auto tiles = cut_into_tiles({640, 480}, tiled.options().tiling).count();
+  const auto tiles = cut_into_tiles({640, 480}, tiled.options().encoding.tiling).count();
   EXPECT_EQ(bad.patch_scores.sizes(), at::IntArrayRef({static_cast<std::int64_t>(tiles), 8, 8}));
   // The image score is the largest of the tiles'.
   double largest = 0;

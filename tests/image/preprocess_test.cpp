@@ -2,6 +2,7 @@
 
 #include <opencv2/core.hpp>
 
+#include "nagl/image/image.h"
 #include "tensors.h"
 
 namespace nagl {

@@ -1,6 +1,7 @@
 #include "nagl/model/backbone.h"
 
 #include "nagl/core/error.h"
+#include "nagl/nn/vision_transformer.h"
 #include "tensors.h"
 
 namespace nagl {

@@ -1,6 +1,7 @@
 #include "nagl/model/weights.h"
 
 #include <sys/resource.h>
+#include <torch/nn/modules/linear.h>
 
 #include <cstring>
 #include <iterator>

@@ -4,6 +4,7 @@
 
 #include "nagl/core/error.h"
 #include "nagl/nn/losses.h"
+#include "nagl/nn/residual_mining.h"
 #include "tensors.h"
 
 namespace nagl {
