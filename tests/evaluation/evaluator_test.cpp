@@ -360,7 +360,7 @@ Json published_references(const fs::path& data, const std::string& domain_and_na
   return list;
 }
 
-TEST_P(PublishedFiguresTest, AreReached) {
+TEST_P(PublishedFiguresTest, goldenFiguresAreReached) {
   NAGL_NEEDS_TEST_DATA(data);
   NAGL_NEEDS_BACKBONE(weights);
   NAGL_NEEDS_STAND_IN(weights);
