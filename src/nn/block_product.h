@@ -5,8 +5,8 @@
 namespace nagl {
 
 /// Matrix products of blocks that stay in a core's cache, so that what follows can be done before
-/// they leave it. They are those of oneDNN, which Torch carries (`at::native::cpublas::brgemm`). The
-/// header that names them is Torch's own: brgemm/ is built where it is there, else no_brgemm/.
+/// they leave it. They are those of oneDNN, which Torch carries (`at::native::cpublas::brgemm`).
+/// The header that names them is Torch's own: brgemm/ is built where it is there, else no_brgemm/.
 
 /// Whether there are any: on x86-64 with AVX2 or AVX-512.
 bool has_block_product();
