@@ -36,8 +36,7 @@ void add_enroll(CLI::App& app, int&) {
       "  nagl enroll --normal good/ --out part.safetensors\n"
       "  nagl score --bank part.safetensors --out result/ new/\n"
       "  nagl enroll --add --normal more/ --out part.safetensors    adds pictures to it\n"
-      "  nagl enroll --normal good/ --abnormal bad/ --method nagl --model "
-      "runs/source/model.safetensors\n    --out part.safetensors\n");
+      "  nagl enroll --normal good/ --abnormal bad/ --masks bad_masks/ --out part.safetensors\n");
   command->add_option("--out", options->out, "The bank, e.g. part.safetensors")->required();
   command->add_flag("--add", options->add,
                     "Add to the bank that --out names, without encoding its pictures again; those "

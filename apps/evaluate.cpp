@@ -98,7 +98,9 @@ void add_evaluate(CLI::App& app, int&) {
       [request](const std::vector<std::string>& names) {
         for (const auto& name : names) request->methods.push_back(parse_as<Method>(name));
       },
-      listed_names<Method>() + ", separated by commas (default: all, nagl with a model)")
+      listed_names<Method>() +
+          ", separated by commas (default: all, nagl with a model). auto is what nagl score does "
+          "unless told otherwise")
       ->group(kProtocol);
   command->add_option("--model", request->model, "The model.safetensors of nagl train, for nagl")
       ->group(kProtocol);
@@ -131,7 +133,7 @@ void add_evaluate(CLI::App& app, int&) {
                    "stem; patches outside do not count")
       ->group(kProtocol);
 
-  add_enrolling_flags(*command, request->turns, request->coreset);
+  add_reference_flags(*command, request->reference_options);
   add_tiling_flags(*command, request->encoding);
   add_experiment_flags(*command, request->config, request->settings, "configs/visa_to_mvtec.json",
                        "evaluation.pro_limit=0.05");

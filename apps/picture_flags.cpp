@@ -1,5 +1,7 @@
 #include "picture_flags.h"
 
+#include <fmt/format.h>
+
 #include <iostream>
 
 #include "nagl/jobs/experiment.h"
@@ -46,24 +48,48 @@ void add_picture_flags(CLI::App& command, jobs::PictureSelection& pictures) {
       ->group(kReferences);
 }
 
-void add_enrolling_flags(CLI::App& command, std::optional<std::int64_t>& turns,
-                         std::optional<double>& coreset) {
+void add_reference_flags(CLI::App& command, jobs::ReferenceRequest& request) {
   add_text_option(
       command, "--augment-references",
-      [&turns](const std::string& text) {
-        turns = text == "rotate" ? 4 : text == "rotate8" ? 8 : 1;
+      [&request](const std::string& text) {
+        request.turns.reset();
+        if (text != "auto") request.turns = text == "rotate" ? 4 : text == "rotate8" ? 8 : 1;
       },
-      "none; rotate: each normal picture at 4 angles too (parts that lie turned); "
-      "rotate8: at 8. The bank grows by that factor")
-      ->check(CLI::IsMember({"none", "rotate", "rotate8"}))
-      ->default_str("none")
+      fmt::format("none; rotate: each normal picture turned by 90, 180 and 270 degrees too, for "
+                  "parts and textures that lie at any angle; rotate8: by 45 degrees. The bank "
+                  "grows by that factor. auto: rotate for --method auto with up to {} normal "
+                  "pictures, else none. Where orientation is the defect, give none",
+                  kTurnedPictures))
+      ->check(CLI::IsMember({"auto", "none", "rotate", "rotate8"}))
+      ->default_str("auto")
       ->group(kReferences);
   command
-      .add_option("--coreset", coreset,
+      .add_option("--coreset", request.coreset,
                   "Keep only this share of the normal patches, those least like each other, e.g. "
                   "0.1; for large sets of references")
       ->default_str("1")
       ->group(kReferences);
+  command
+      .add_option(
+          "--abnormal-weight", request.abnormal_weight,
+          "Of the known defects in method discriminant; 0: distance from good patches alone")
+      ->default_str(fmt::format("{} for one picture of a defect, {} for more",
+                                DiscriminantOptions().weight_for(1),
+                                DiscriminantOptions().weight_for(2)))
+      ->group(kScoring);
+  add_text_option(
+      command, "--abnormal-surroundings",
+      [&request](const std::string& text) { request.surroundings = text == "on"; },
+      "Whether what lies well outside the masks of --abnormal counts as good, in method "
+      "discriminant; off where masks leave out parts of defects")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->default_str("on")
+      ->group(kScoring);
+  command
+      .add_option("--top-share", request.top_share,
+                  "Share of the patches whose mean is the image score")
+      ->default_str("0.01 for the published methods, else 0.005")
+      ->group(kScoring);
 }
 
 void add_tiling_flags(CLI::App& command, jobs::EncodingRequest& encoding) {
@@ -82,11 +108,15 @@ void add_tiling_flags(CLI::App& command, jobs::EncodingRequest& encoding) {
 }
 
 void add_bank_flags(CLI::App& command, jobs::BankRequest& request) {
-  add_enrolling_flags(command, request.turns, request.coreset);
-  add_parsed_option(command, "--method", request.method,
-                    "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: "
-                    "both; nagl: both, with a model that nagl train made")
-      ->default_str("normal_nn")
+  add_reference_flags(command, request.references);
+  add_parsed_option(
+      command, "--method", request.method,
+      "auto: discriminant with --abnormal, else normal_nn; discriminant: unlike any "
+      "good patch, and towards the known defects as good patches do not vary; "
+      "normal_nn: unlike any good patch; abnormal_nn: like a known defect; both_nn: "
+      "both; nagl: both, with a model that nagl train made; nagl_standardised: the same, "
+      "fused as discriminant is")
+      ->default_str("auto")
       ->group(kScoring);
   command
       .add_option("--model", request.model,

@@ -18,9 +18,8 @@ void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,
 /// Adds `--normal`, `--abnormal`, `--masks` and the numbers of shots.
 void add_picture_flags(CLI::App& command, jobs::PictureSelection& pictures);
 
-/// Adds `--augment-references` and `--coreset`.
-void add_enrolling_flags(CLI::App& command, std::optional<std::int64_t>& turns,
-                         std::optional<double>& coreset);
+/// Adds `--augment-references`, `--coreset` and how references become scores.
+void add_reference_flags(CLI::App& command, jobs::ReferenceRequest& request);
 
 /// Adds `--tile` and `--overlap`.
 void add_tiling_flags(CLI::App& command, jobs::EncodingRequest& encoding);

@@ -39,11 +39,12 @@ else
 fi
 
 echo
-echo "3. Testing that on $data/products, which it has never seen: four good pictures, and one picture"
-echo "of each kind of defect, against the good pictures alone:"
+echo "3. Testing on $data/products, which nothing was trained on: four good pictures alone (normal_nn);"
+echo "with one picture of each kind of defect, what was learnt (nagl), and the default, which learns"
+echo "nothing (auto):"
 echo
 rm -rf demo/evaluation.part
-$nagl evaluate --data $data/products --methods normal_nn,nagl --model $model --normal-shots 4 \
+$nagl evaluate --data $data/products --methods normal_nn,nagl,auto --model $model --normal-shots 4 \
   --abnormal-shots each --seeds 1 --out demo/evaluation.part >demo/evaluation.txt
 rm -rf demo/evaluation
 mv demo/evaluation.part demo/evaluation

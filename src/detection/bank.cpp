@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <numeric>
+#include <algorithm>
+#include <stdexcept>
 
 #include "nagl/core/error.h"
 #include "nagl/core/options.h"
@@ -22,6 +23,7 @@ struct BankRecord {
   BankOptions options;
   std::vector<EnrolledPicture> normal, abnormal;
   std::vector<std::int64_t> normal_rows, abnormal_views;
+  std::vector<std::int64_t> moment_counts;  ///< of a thinned bank: patches of each normal picture
   std::optional<Calibration> calibration;
 
   template <typename Self, typename Visit>
@@ -31,6 +33,7 @@ struct BankRecord {
     visit("normal_rows", self.normal_rows);
     visit("abnormal", self.abnormal);
     visit("abnormal_views", self.abnormal_views);
+    visit("moment_counts", self.moment_counts);
     visit("calibration", self.calibration);
   }
 };
@@ -88,13 +91,52 @@ at::Tensor read_tensor(const WeightsFile& file, const std::string& name, at::Sca
   return tensor;
 }
 
-/// Whether so many counts, none negative, belong to `pictures` and sum up to `rows`.
-bool adds_up(const std::vector<std::int64_t>& counts, std::size_t pictures, std::int64_t rows) {
-  for (const auto count : counts) {
-    if (count < 0 || count > rows) return false;
+/// Tensors and counts that fit each other.
+ReferenceFeatures read_features(const WeightsFile& file, const BankOptions& options,
+                                const BankRecord& record) {
+  ReferenceFeatures features;
+  const auto holds = [&](const char* name) { return file.entries().contains(name); };
+  features.normal = read_tensor(file, "normal", at::kFloat, 2);
+  features.normal_rows = record.normal_rows;
+  features.abnormal_views = record.abnormal_views;
+  features.turns = options.turns;
+  if (holds("abnormal")) {
+    features.abnormal = read_tensor(file, "abnormal", at::kFloat, 2);
+    features.patch_mask = read_tensor(file, "patch_mask", at::kBool, 2);
   }
-  return counts.size() == pictures &&
-         std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) == rows;
+  if (holds("surroundings")) {
+    features.surroundings = read_tensor(file, "surroundings", at::kFloat, 2);
+    features.clear = read_tensor(file, "clear", at::kBool, 2);
+    features.drawn = read_tensor(file, "drawn", at::kBool, 1);
+  }
+  const auto damaged = [&] {
+    fail(file.path(), "its tensors do not fit its list of pictures; it is damaged");
+  };
+  for (const auto* counts : {&record.normal_rows, &record.abnormal_views, &record.moment_counts}) {
+    if (std::any_of(counts->begin(), counts->end(), [](std::int64_t count) { return count < 0; })) {
+      damaged();
+    }
+  }
+  if (!record.moment_counts.empty()) {
+    const at::Tensor means = read_tensor(file, "moment_means", at::kFloat, 2).to(at::kDouble);
+    const at::Tensor scatters = read_tensor(file, "moment_scatters", at::kFloat, 3).to(at::kDouble);
+    const auto pictures = static_cast<std::int64_t>(record.moment_counts.size());
+    const std::int64_t width = features.normal.size(1);
+    if (means.sizes() != at::IntArrayRef({pictures, width}) ||
+        scatters.sizes() != at::IntArrayRef({pictures, width, width})) {
+      damaged();
+    }
+    for (std::int64_t i = 0; i < pictures; ++i) {
+      features.normal_moments.push_back(
+          {record.moment_counts[static_cast<std::size_t>(i)], means[i], scatters[i]});
+    }
+  }
+  try {
+    features.check();
+  } catch (const std::invalid_argument&) {
+    damaged();
+  }
+  return features;
 }
 
 }  // namespace
@@ -119,13 +161,16 @@ std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pic
 Bank Bank::on(at::Device device) const {
   Bank there = *this;
   if (there.head) there.head = there.head->on(device);
-  ReferenceFeatures& features = there.features;
-  features.normal = features.normal.to(device);
-  if (features.abnormal.defined()) {
-    features.abnormal = features.abnormal.to(device);
-    features.patch_mask = features.patch_mask.to(device);
-  }
+  there.features = features.on(device);
   return there;
+}
+
+std::optional<Calibration> Bank::shown_calibration() const {
+  std::optional<Calibration> shown = calibration;
+  if (!shown) return shown;
+  shown->image_threshold = shown_score(shown->image_threshold, score_range());
+  shown->map_threshold = shown_score(shown->map_threshold, score_range());
+  return shown;
 }
 
 void check_origin(const Bank& bank, const Backbone& backbone) {
@@ -135,12 +180,35 @@ void check_origin(const Bank& bank, const Backbone& backbone) {
 }
 
 void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbone& backbone) {
-  const BankRecord record{bank.options,
-                          bank.normal,
-                          bank.abnormal,
-                          bank.features.normal_rows,
-                          bank.features.abnormal_views,
-                          bank.calibration};
+  BankRecord record{bank.options,
+                    bank.normal,
+                    bank.abnormal,
+                    bank.features.normal_rows,
+                    bank.features.abnormal_views,
+                    {},
+                    bank.calibration};
+  std::map<std::string, at::Tensor> tensors;
+  tensors["normal"] = bank.features.normal;
+  if (bank.features.abnormal.defined()) {
+    tensors["abnormal"] = bank.features.abnormal;
+    tensors["patch_mask"] = bank.features.patch_mask;
+  }
+  if (bank.features.surroundings.defined()) {
+    tensors["surroundings"] = bank.features.surroundings;
+    tensors["clear"] = bank.features.clear;
+    tensors["drawn"] = bank.features.drawn;
+  }
+  if (!bank.features.normal_moments.empty()) {
+    std::vector<at::Tensor> means, scatters;
+    for (const auto& moments : bank.features.normal_moments) {
+      record.moment_counts.push_back(moments.count);
+      means.push_back(moments.mean.to(at::kFloat));
+      scatters.push_back(moments.scatter.to(at::kFloat));
+    }
+    tensors["moment_means"] = at::stack(means);
+    tensors["moment_scatters"] = at::stack(scatters);
+  }
+  if (bank.probe_scores.defined()) tensors["probe_scores"] = bank.probe_scores;
   const HeadOrigin origin = origin_of(backbone);
   auto metadata = head_metadata(
       bank.head ? bank.head->head->options() : NaglHeadOptions{.width = origin.width}, origin);
@@ -149,13 +217,6 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
   metadata["precision"] = to_string(bank.options.encoding.precision);
   metadata["preprocess_version"] = std::to_string(kPreprocessVersion);
   metadata["bank"] = dump_json(option_to_json(record));
-  std::map<std::string, at::Tensor> tensors;
-  tensors["normal"] = bank.features.normal;
-  if (bank.features.abnormal.defined()) {
-    tensors["abnormal"] = bank.features.abnormal;
-    tensors["patch_mask"] = bank.features.patch_mask;
-  }
-  if (bank.probe_scores.defined()) tensors["probe_scores"] = bank.probe_scores;
   if (bank.head) {
     const auto named = bank.head->metadata.find("model");  // a head that came from a bank
     metadata["model"] =
@@ -188,31 +249,20 @@ Bank load_bank(const std::filesystem::path& path, at::Device device) {
   bank.calibration = record.calibration;
   bank.origin = read_origin(file);
   bank.options.encoding.layer = bank.origin.layer;
-  ReferenceFeatures& features = bank.features;
-  features.normal = read_tensor(file, "normal", at::kFloat, 2).to(device);
-  features.normal_rows = std::move(record.normal_rows);
-  features.abnormal_views = std::move(record.abnormal_views);
-  bool whole = features.normal.size(1) == bank.origin.width &&
-               adds_up(features.normal_rows, bank.normal.size(), features.normal.size(0));
-  if (file.entries().contains("abnormal")) {
-    features.abnormal = read_tensor(file, "abnormal", at::kFloat, 2).to(device);
-    features.patch_mask = read_tensor(file, "patch_mask", at::kBool, 2).to(device);
-    const at::Tensor& mask = features.patch_mask;
-    whole = whole && features.abnormal.size(1) == bank.origin.width &&
-            adds_up(features.abnormal_views, bank.abnormal.size(), mask.size(0)) &&
-            mask.any(1).all().item<bool>() &&
-            mask.sum().item<std::int64_t>() == features.abnormal.size(0);
-  } else {
-    whole = whole && bank.abnormal.empty() && features.abnormal_views.empty();
-  }
+  bank.features = read_features(file, bank.options, record);
   if (file.entries().contains("probe_scores")) {
     bank.probe_scores = read_tensor(file, "probe_scores", at::kFloat, 2);
-    whole = whole && bank.probe_scores.size(0) > 0;
-    if (features.patch_mask.defined()) {
-      whole = whole && bank.probe_scores.size(1) == features.patch_mask.size(1);
-    }
   }
+  const ReferenceFeatures& features = bank.features;
+  const bool probed = bank.probe_scores.defined();
+  const bool whole = features.normal.size(1) == bank.origin.width &&
+                     features.normal_rows.size() == bank.normal.size() &&
+                     features.abnormal_views.size() == bank.abnormal.size() &&
+                     (!probed || bank.probe_scores.size(0) > 0) &&
+                     (!probed || !features.patch_mask.defined() ||
+                      bank.probe_scores.size(1) == features.patch_mask.size(1));
   if (!whole) fail(path, "its tensors do not fit its list of pictures; it is damaged");
+  bank.features = bank.features.on(device);
   for (const auto& [name, entry] : file.entries()) {
     if (!name.starts_with(kHeadPrefix)) continue;
     bank.head = read_head(file, kHeadPrefix, device);

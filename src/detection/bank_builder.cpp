@@ -36,7 +36,8 @@ struct WaitingView {
   std::int64_t normal = -1;  ///< index of its good picture; -1: it shows a defect
   bool turned = false;
   std::size_t tile = 0, tiles = 1;
-  at::Tensor patch_mask = {};  ///< [N] bool, of one that shows a defect
+  at::Tensor patch_mask = {}, clear = {};  ///< [N] bool, of one of a picture of a defect
+  MaskOrigin origin = MaskOrigin::kDrawn;
 };
 
 }  // namespace
@@ -45,7 +46,7 @@ struct BankBuilder::State {
   State(const std::shared_ptr<const Backbone>& backbone, Bank given, std::int64_t batch_size)
       : encoder(backbone, given.options.encoding, batch_size),
         bank(std::move(given)),
-        assembler(bank.options.coreset, bank.features, backbone->device()),
+        assembler(bank.options, bank.features, backbone->device()),
         probes(/*thinned=*/bank.options.coreset < 1),
         waiting(encoder, [this](const at::Tensor& features, std::vector<WaitingView>& views) {
           take(features, views);
@@ -67,10 +68,10 @@ struct BankBuilder::State {
       const WaitingView& view = views[i];
       const at::Tensor own = features[static_cast<std::int64_t>(i)];
       if (view.normal < 0) {
-        assembler.add_abnormal(own, view.patch_mask);
+        assembler.add_abnormal(own, view.patch_mask, view.clear, view.origin);
         continue;
       }
-      assembler.add_normal(view.normal, own);
+      assembler.add_normal(view.normal, own, view.turned);
       if (!view.turned) probes.see(view.normal, view.tile, view.tiles, own);
     }
   }
@@ -128,12 +129,13 @@ void BankBuilder::add_normal(const Image& image) {
 }
 
 void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
-                               const std::filesystem::path& mask_path) {
+                               const std::filesystem::path& mask_path, MaskOrigin origin) {
   const c10::InferenceMode guard;
   check_picture(image.rgb);
   State& state = *state_;
-  const auto marked = marked_tiles(state.encoder, image.rgb, mask);
-  if (marked.empty()) {
+  const auto views =
+      defect_views(state.encoder, image.rgb, mask, uses_surroundings(state.bank.options.method));
+  if (views.empty()) {
     throw DataError(fmt::format(
         "the mask '{}' of '{}' marks nothing at the network's size; draw the defect, or leave the "
         "picture out",
@@ -141,10 +143,12 @@ void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
   }
   state.changed = true;
   state.bank.abnormal.push_back(enrolled(image));
-  state.assembler.begin_abnormal(static_cast<std::int64_t>(marked.size()));
-  for (const auto& tile : marked) {
+  state.assembler.begin_abnormal(static_cast<std::int64_t>(views.size()));
+  for (const auto& tile : views) {
     WaitingView view;
     view.patch_mask = tile.patch_mask;
+    view.clear = tile.clear;
+    view.origin = origin;
     state.waiting.add(state.encoder.pixels(image.rgb(tile.area)), std::move(view));
   }
 }
@@ -205,7 +209,7 @@ void add_pictures(BankBuilder& builder, const BankPictures& pictures,
     }
     const DerivedMask derived = derive_mask(*by_good_pictures, image);
     if (observer.derived) observer.derived(image, derived);
-    builder.add_abnormal(image, derived.mask);
+    builder.add_abnormal(image, derived.mask, {}, MaskOrigin::kDerived);
   }
 }
 

@@ -14,6 +14,14 @@ void BankOptions::check() const {
   if (!(coreset > 0 && coreset <= 1)) {
     throw ConfigError(fmt::format("coreset {} is not a share above 0 and at most 1", coreset));
   }
+  discriminant.check();
+  if (top_share && !(*top_share > 0 && *top_share <= 1)) {
+    throw ConfigError(fmt::format("top share {} is not above 0 and at most 1", *top_share));
+  }
+}
+
+std::int64_t automatic_turns(Method method, std::size_t normal_pictures) {
+  return method == Method::kAuto && normal_pictures <= kTurnedPictures ? 4 : 1;
 }
 
 }  // namespace nagl

@@ -50,7 +50,8 @@ void CalibrationOptions::check() const {
   }
 }
 
-double false_alarm_threshold(const GoodScores& good, double rate, bool& extrapolated) {
+double false_alarm_threshold(const GoodScores& good, double rate, double highest,
+                             bool& extrapolated) {
   const auto pictures = static_cast<double>(good.pictures);
   const std::size_t views = good.values.size() / static_cast<std::size_t>(good.pictures);
   const double rank = std::ceil((pictures + 1) * (1 - rate) - 1e-9);  // from 1
@@ -70,7 +71,7 @@ double false_alarm_threshold(const GoodScores& good, double rate, bool& extrapol
   for (const double value : good.values) squares += (value - mean) * (value - mean);
   const double deviation = std::sqrt(squares / (count - 1));
   const double reach = student_quantile(1 - rate, independent - 1) * std::sqrt(1 + 1 / independent);
-  return std::min(1.0, mean + reach * deviation);
+  return std::min(highest, mean + reach * deviation);
 }
 
 double best_f1_threshold(const std::vector<double>& good, const std::vector<double>& bad) {

@@ -20,15 +20,15 @@ constexpr std::size_t kEnoughPictures = 4;  // from here on pictures are scored 
 constexpr std::array kViews = {Alteration{1.5, 0.01, 0.01, 1}, Alteration{-1.5, -0.01, 0.01, 1},
                                Alteration{0, 0.01, -0.01, 1.06}, Alteration{0, -0.01, -0.01, 0.94}};
 
-/// What a threshold is chosen by: the image score, and the hottest pixel of the map.
+/// What a threshold is chosen by, raw: the image score, and the hottest pixel of the map.
 struct Scores {
   double image = 0, peak = 0;
 };
 
 Scores scores_of(const Detector& detector, const Image& image) {
-  const Detection seen = detector.detect(image);
-  Scores scores{seen.image_score, 0};
-  cv::minMaxLoc(seen.map, nullptr, &scores.peak);
+  const PictureScores seen = detector.score(image);
+  Scores scores{seen.raw_image_score(), 0};
+  cv::minMaxLoc(seen.raw_map(), nullptr, &scores.peak);
   return scores;
 }
 
@@ -128,7 +128,7 @@ class Calibrator {
       bool ignored = false;
       const auto of = [&](const std::vector<double>& values, bool& extrapolated) {
         return false_alarm_threshold({values, result_.good_pictures}, options.false_alarm_rate,
-                                     extrapolated);
+                                     highest_score(bank_.score_range()), extrapolated);
       };
       result_.image_threshold = of(good_.image, result_.extrapolated);
       result_.map_threshold = of(good_.peak, ignored);

@@ -20,9 +20,9 @@ Bank settled(Bank bank, const Backbone& backbone) {
 ScoringTarget target_of(const Bank& bank, const PictureEncoder& encoder) {
   const auto references = std::make_shared<const ReferenceBank>(
       bank.features, bank.head ? bank.head->head : NaglHead(nullptr), encoder.grid(),
-      encoder.backbone().precision());
+      encoder.backbone().precision(), bank.options.discriminant);
   references->check(bank.options.method);
-  return {references, {bank.options.method}};
+  return {references, {bank.options.method}, bank.options.top_share};
 }
 
 }  // namespace
@@ -45,14 +45,29 @@ std::vector<Detection> Detector::detect(std::span<const Query> queries) const {
   return detections;
 }
 
+PictureScores Detector::score(const Query& query) const {
+  PictureScores found;
+  Scorer scorer(encoder_);
+  scorer.add(query, {target_},
+             [&](std::vector<PictureScores> scores) { found = std::move(scores.front()); });
+  scorer.flush();
+  return found;
+}
+
 Detection Detector::detection_of(const PictureScores& scores) const {
   Detection detection;
-  detection.image_score = scores.image_score;
-  detection.patch_scores = scores.patch_scores;
-  detection.map = scores.map();
-  detection.verdict = verdict_of(scores.image_score, bank_.calibration);
+  detection.scores = scores;
+  detection.image_score = scores.image_score();
+  detection.patch_scores = scores.patch_scores();
+  cv::Mat map = scores.raw_map();
+  detection.verdict = verdict_of(scores.raw_image_score(), bank_.calibration);
   if (bank_.calibration) {
-    detection.regions = regions_above(detection.map, bank_.calibration->map_threshold);
+    detection.regions = regions_above(map, bank_.calibration->map_threshold);
+  }
+  detection.map = scores.shown_map(std::move(map));
+  for (auto& region : detection.regions) {
+    region.peak_score = shown_score(region.peak_score, scores.range());
+    region.mean_score = shown_score(region.mean_score, scores.range());
   }
   return detection;
 }

@@ -69,7 +69,7 @@ at::Tensor ProbeCollector::score(const PictureEncoder& encoder, const Bank& bank
                                  const at::Tensor& earlier) const {
   const Method method = bank.options.method;
   const ReferenceBank references(bank.features, bank.head ? bank.head->head : NaglHead(nullptr),
-                                 encoder.grid());
+                                 encoder.grid(), Precision::kFloat32, bank.options.discriminant);
   references.check(method);
   std::vector<at::Tensor> scores;
   if (!uses_normal(method) || references.normal_count() > 1) {

@@ -47,52 +47,69 @@ QueryTiles::QueryTiles(const PictureEncoder& encoder, const Query& query)
   }
 }
 
-PictureScores QueryTiles::scores(const std::vector<at::Tensor>& scores) const {
+PictureScores QueryTiles::scores(const std::vector<at::Tensor>& scores,
+                                 const ScoreRules& rules) const {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   PictureScores picture;
   picture.tiles_ = shared_from_this();
-  picture.lowest_ = std::numeric_limits<double>::infinity();
-  std::vector<at::Tensor> kept(tiles_.count()), shown(tiles_.count());
+  picture.range_ = rules.range;
+  picture.image_score_ = -kInfinity;
+  picture.lowest_ = kInfinity;
+  std::vector<at::Tensor> all(tiles_.count());
   for (std::size_t i = 0; i < wanted_.size(); ++i) {
     const std::size_t tile = wanted_[i];
-    kept[tile] = shown[tile] = scores[i];
+    all[tile] = scores[i];
     at::Tensor counted = scores[i];
     if (!inside_.empty()) {
       const at::Tensor& inside = inside_[tile];
       counted = scores[i].masked_select(inside);
       // Outside, the lowest score inside keeps the interpolation from bringing in what is left out.
       picture.lowest_ = std::min(picture.lowest_, counted.min().item<double>());
-      shown[tile] = at::where(inside, scores[i], counted.min());
-      kept[tile] = at::where(inside, scores[i], at::zeros_like(scores[i]));
+      all[tile] = at::where(inside, scores[i], counted.min());
     }
-    picture.image_score = std::max(picture.image_score, nagl::image_score(counted));
+    picture.image_score_ =
+        std::max(picture.image_score_, nagl::image_score(counted, rules.top_share));
   }
-  for (std::size_t tile = 0; tile < tiles_.count(); ++tile) {
-    if (kept[tile].defined()) continue;  // outside the region of interest
-    kept[tile] = at::zeros({grid_.size()});
-    shown[tile] = at::full({grid_.size()}, picture.lowest_, at::kFloat);
+  for (auto& tile : all) {  // outside the region of interest
+    if (!tile.defined()) tile = at::full({grid_.size()}, picture.lowest_, at::kFloat);
   }
-  const auto together = [&](const std::vector<at::Tensor>& tiles) {
-    const at::Tensor all = at::stack(tiles).reshape(
-        {static_cast<std::int64_t>(tiles.size()), grid_.rows, grid_.columns});
-    return all.size(0) == 1 ? all[0] : all;
-  };
-  picture.patch_scores = together(kept);
-  picture.shown_ = together(shown);
+  const at::Tensor together =
+      at::stack(all).reshape({static_cast<std::int64_t>(all.size()), grid_.rows, grid_.columns});
+  picture.scores_ = together.size(0) == 1 ? together[0] : together;
   return picture;
 }
 
-cv::Mat PictureScores::map() const {
+at::Tensor PictureScores::patch_scores() const {
+  const c10::InferenceMode guard;
+  at::Tensor shown = shown_scores(scores_, range_);
+  const auto& inside = tiles_->inside_;
+  if (inside.empty()) return shown;
+  return at::where(at::stack(inside).reshape(shown.sizes()), shown, at::zeros_like(shown));
+}
+
+cv::Mat PictureScores::raw_map() const {
   const c10::InferenceMode guard;
   AnomalyMapStitcher stitcher(tiles_->tiles_);
-  const at::Tensor shown = shown_.dim() == 2 ? shown_.unsqueeze(0) : shown_;
+  const at::Tensor scores = scores_.dim() == 2 ? scores_.unsqueeze(0) : scores_;
   const auto& wanted = tiles_->wanted_;
-  for (const auto tile : wanted) stitcher.add(tile, shown[static_cast<std::int64_t>(tile)]);
+  for (const auto tile : wanted) stitcher.add(tile, scores[static_cast<std::int64_t>(tile)]);
   for (std::size_t tile = 0; tile < tiles_->tiles_.count(); ++tile) {
     if (std::binary_search(wanted.begin(), wanted.end(), tile)) continue;
-    stitcher.add(tile, shown[static_cast<std::int64_t>(tile)]);
+    stitcher.add(tile, scores[static_cast<std::int64_t>(tile)]);
   }
   cv::Mat map = stitcher.take();
-  if (!tiles_->roi_.empty()) map.setTo(0, tiles_->roi_ == 0);
+  const cv::Mat& roi = tiles_->roi_;
+  if (!roi.empty()) map.setTo(range_ == ScoreRange::kUnit ? 0 : lowest_, roi == 0);
+  return map;
+}
+
+cv::Mat PictureScores::shown_map(cv::Mat map) const {
+  const c10::InferenceMode guard;
+  if (range_ == ScoreRange::kUnit) return map;
+  at::Tensor values = at::from_blob(map.data, {map.rows, map.cols}, at::kFloat);
+  values.copy_(shown_scores(values, range_));
+  const cv::Mat& roi = tiles_->roi_;
+  if (!roi.empty()) map.setTo(0, roi == 0);
   return map;
 }
 

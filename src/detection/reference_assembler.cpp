@@ -20,29 +20,83 @@ std::int64_t rows_kept(std::int64_t patches, double coreset) {
 
 void for_each_view(const PictureEncoder& encoder, const cv::Mat& rgb, std::int64_t turns,
                    const std::function<void(const ReferenceView&, const cv::Mat& rgb)>& use) {
-  const TileGrid tiles = encoder.tiles_of(rgb);
   for (std::int64_t turn = 0; turn < turns; ++turn) {
     Alteration turned;
     turned.degrees = 360.0 * static_cast<double>(turn) / static_cast<double>(turns);
     const cv::Mat picture = altered(rgb, turned);
+    const TileGrid tiles = encoder.tiles_of(picture);  // a quarter turn swaps the sides
     for (std::size_t i = 0; i < tiles.count(); ++i) use({turn, i}, picture(tiles.at(i)));
   }
 }
 
-std::vector<MarkedTile> marked_tiles(const PictureEncoder& encoder, const cv::Mat& rgb,
-                                     const cv::Mat& mask) {
+namespace {
+
+/// The patches of a tile and of a margin around it that a mask marks, on the tile's grid continued
+/// beyond its edges.
+/// @param inner [N] bool, those of the tile itself
+/// @return [1, (rows + 2 margins) x (columns + 2 margins)] bool
+at::Tensor marked_with_margin(const cv::Mat& marks, const cv::Rect& tile, const at::Tensor& inner,
+                              PatchGrid grid) {
+  constexpr std::int64_t kMargin = kMaskMargin;
+  const PatchGrid wide{grid.rows + 2 * kMargin, grid.columns + 2 * kMargin};
+  const double height = static_cast<double>(tile.height) / static_cast<double>(grid.rows);
+  const double width = static_cast<double>(tile.width) / static_cast<double>(grid.columns);
+  const cv::Rect picture({0, 0}, marks.size());
+  at::Tensor marked = at::zeros({wide.rows, wide.columns}, at::kBool);
+  const auto edge = [](int begin, double patch, std::int64_t index) {
+    return begin + static_cast<int>(std::floor(patch * static_cast<double>(index)));
+  };
+  for (std::int64_t row = -kMargin; row < grid.rows + kMargin; ++row) {
+    for (std::int64_t column = -kMargin; column < grid.columns + kMargin; ++column) {
+      const bool inside = row >= 0 && row < grid.rows && column >= 0 && column < grid.columns;
+      if (inside) continue;
+      const cv::Point first(edge(tile.x, width, column), edge(tile.y, height, row));
+      const cv::Point end(edge(tile.x, width, column + 1), edge(tile.y, height, row + 1));
+      const cv::Rect window = cv::Rect(first, end) & picture;
+      if (!window.empty() && cv::countNonZero(marks(window)) > 0) {
+        marked[row + kMargin][column + kMargin] = true;
+      }
+    }
+  }
+  marked.slice(0, kMargin, kMargin + grid.rows)
+      .slice(1, kMargin, kMargin + grid.columns)
+      .copy_(inner.reshape({grid.rows, grid.columns}));
+  return marked.reshape({1, wide.size()});
+}
+
+at::Tensor clear_in_tile(const cv::Mat& marks, const cv::Rect& tile, const at::Tensor& inner,
+                         PatchGrid grid) {
+  if (tile.size() == marks.size()) return clear_of(inner.unsqueeze(0), grid)[0];
+  constexpr std::int64_t kMargin = kMaskMargin;
+  const PatchGrid wide{grid.rows + 2 * kMargin, grid.columns + 2 * kMargin};
+  return clear_of(marked_with_margin(marks, tile, inner, grid), wide)
+      .reshape({wide.rows, wide.columns})
+      .slice(0, kMargin, kMargin + grid.rows)
+      .slice(1, kMargin, kMargin + grid.columns)
+      .flatten();
+}
+
+}  // namespace
+
+std::vector<DefectView> defect_views(const PictureEncoder& encoder, const cv::Mat& rgb,
+                                     const cv::Mat& mask, bool with_surroundings) {
   const TileGrid tiles = encoder.tiles_of(rgb);
   cv::Mat marks = mask;
   if (tiles.count() > 1 && mask.size() != rgb.size()) {
     cv::resize(mask, marks, rgb.size(), 0, 0, cv::INTER_NEAREST);
   }
-  std::vector<MarkedTile> marked;
+  std::vector<DefectView> views;
+  bool marked = false;
   for (std::size_t i = 0; i < tiles.count(); ++i) {
-    const cv::Mat own = tiles.count() > 1 ? marks(tiles.at(i)) : marks;
-    const at::Tensor patch_mask = encoder.patch_mask(own);
-    if (patch_mask.any().item<bool>()) marked.push_back({i, tiles.at(i), patch_mask});
+    const cv::Rect area = tiles.count() > 1 ? tiles.at(i) : cv::Rect({0, 0}, marks.size());
+    const at::Tensor patch_mask = encoder.patch_mask(marks(area));
+    const bool shows = patch_mask.any().item<bool>();
+    marked = marked || shows;
+    if (!shows && !with_surroundings) continue;
+    views.push_back(
+        {i, tiles.at(i), patch_mask, clear_in_tile(marks, area, patch_mask, encoder.grid())});
   }
-  return marked;
+  return marked ? views : std::vector<DefectView>();
 }
 
 void ReferenceAssembler::Rows::append(const at::Tensor& rows) {
@@ -57,62 +111,93 @@ void ReferenceAssembler::Rows::append(const at::Tensor& rows) {
   size_ = wanted;
 }
 
-ReferenceAssembler::ReferenceAssembler(double coreset, std::int64_t width, at::Device device)
-    : coreset_(coreset) {
+ReferenceAssembler::ReferenceAssembler(const BankOptions& options, std::int64_t width,
+                                       at::Device device)
+    : coreset_(options.coreset),
+      turns_(options.turns),
+      with_surroundings_(uses_surroundings(options.method)) {
   normal_.append(at::empty({0, width}, at::TensorOptions().device(device)));
+  surroundings_.append(at::empty({0, width}, at::TensorOptions().device(device)));
 }
 
-ReferenceAssembler::ReferenceAssembler(double coreset, const ReferenceFeatures& features,
-                                       at::Device device)
-    : ReferenceAssembler(coreset, features.normal.size(1), device) {
-  normal_.append(features.normal.to(device));
-  normal_rows_ = features.normal_rows;
-  if (!features.abnormal.defined()) return;
-  abnormal_.append(features.abnormal.to(device));
-  patch_masks_.push_back(features.patch_mask.to(device));
-  abnormal_views_ = features.abnormal_views;
+ReferenceAssembler::ReferenceAssembler(const BankOptions& options,
+                                       const ReferenceFeatures& features, at::Device device)
+    : ReferenceAssembler(options, features.normal.size(1), device) {
+  const ReferenceFeatures there = features.on(device);
+  normal_.append(there.normal);
+  normal_rows_ = there.normal_rows;
+  moments_ = there.normal_moments;
+  if (!there.abnormal.defined()) return;
+  abnormal_.append(there.abnormal);
+  patch_masks_.push_back(there.patch_mask);
+  abnormal_views_ = there.abnormal_views;
+  if (!there.surroundings.defined()) return;
+  surroundings_.append(there.surroundings);
+  clear_.push_back(there.clear);
+  drawn_.push_back(there.drawn);
 }
 
 std::int64_t ReferenceAssembler::begin_normal() {
   normal_rows_.push_back(0);
+  if (coreset_ < 1 && with_surroundings_) moments_.emplace_back();
   return static_cast<std::int64_t>(normal_rows_.size()) - 1;
 }
 
-void ReferenceAssembler::add_normal(std::int64_t picture, const at::Tensor& features) {
+void ReferenceAssembler::add_normal(std::int64_t picture, const at::Tensor& features, bool turned) {
   at::Tensor rows = features;
+  const auto index = static_cast<std::size_t>(picture);
   if (coreset_ < 1) {
     const auto chosen =
         choose_coreset(features, normal_.all(), rows_kept(features.size(0), coreset_));
     rows = features.index_select(0, chosen.to(features.device()));
+    if (with_surroundings_ && !turned) {
+      moments_[index] = moments_[index].with(FeatureMoments::of(unit_rows(features)));
+    }
   }
   normal_.append(rows);
-  normal_rows_[static_cast<std::size_t>(picture)] += rows.size(0);
+  normal_rows_[index] += rows.size(0);
 }
 
 void ReferenceAssembler::begin_abnormal(std::int64_t views) { abnormal_views_.push_back(views); }
 
-void ReferenceAssembler::add_abnormal(const at::Tensor& features, const at::Tensor& patch_mask) {
+void ReferenceAssembler::add_abnormal(const at::Tensor& features, const at::Tensor& patch_mask,
+                                      const at::Tensor& clear, MaskOrigin origin) {
   const at::Tensor mask = patch_mask.to(features.device());
   abnormal_.append(features.index({mask}));
   patch_masks_.push_back(mask.unsqueeze(0));
+  if (!with_surroundings_) return;
+  surroundings_.append(features.index({mask.logical_not()}));
+  clear_.push_back(clear.to(features.device()).unsqueeze(0));
+  drawn_.push_back(at::full({1}, origin == MaskOrigin::kDrawn, mask.options()));
 }
 
 ReferenceFeatures ReferenceAssembler::features() const {
   ReferenceFeatures features;
   features.normal = normal_.all();
   features.normal_rows = normal_rows_;
-  if (abnormal_.size() > 0) {
-    features.abnormal = abnormal_.all();
-    features.patch_mask = at::cat(patch_masks_);
-    features.abnormal_views = abnormal_views_;
+  features.turns = turns_;
+  for (const auto& moments : moments_) {  // as a file keeps them
+    features.normal_moments.push_back({moments.count, moments.mean.to(at::kFloat).to(at::kDouble),
+                                       moments.scatter.to(at::kFloat).to(at::kDouble)});
   }
+  if (abnormal_.size() == 0) return features;
+  features.abnormal = abnormal_.all();
+  features.patch_mask = at::cat(patch_masks_);
+  features.abnormal_views = abnormal_views_;
+  if (!with_surroundings_) return features;
+  features.surroundings = surroundings_.all();
+  features.clear = at::cat(clear_);
+  features.drawn = at::cat(drawn_);
   return features;
 }
 
 ReferenceFeatures ReferenceAssembler::take() {
   ReferenceFeatures taken = features();
-  normal_ = abnormal_ = Rows();
+  normal_ = abnormal_ = surroundings_ = Rows();
   patch_masks_.clear();
+  clear_.clear();
+  drawn_.clear();
+  moments_.clear();
   normal_rows_.clear();
   abnormal_views_.clear();
   return taken;

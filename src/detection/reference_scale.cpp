@@ -48,9 +48,11 @@ ColourScale reference_scale(const Detector& detector, const cv::Mat& roi) {
   scale.low = scores.median().item<double>();
   const auto& calibration = detector.bank().calibration;
   scale.good = calibration ? std::max(calibration->map_threshold, scale.low) : *middle;
-  const double reach = uses_abnormal(method) ? 2 : 3;
+  // Methods that use abnormal references and have bounds leave less room above good pictures.
+  const bool unbounded = range_of(method) == ScoreRange::kUnbounded;
+  const double reach = uses_abnormal(method) && !unbounded ? 2 : 3;
   const double high = scale.low + std::max(reach * (scale.good - scale.low), kNarrowest);
-  scale.high = std::min(high, 1.0);
+  scale.high = std::min(high, highest_score(range_of(method)));
   return scale;
 }
 

@@ -1,6 +1,7 @@
 #include "nagl/detection/regions.h"
 
 #include <algorithm>
+#include <limits>
 #include <opencv2/imgproc.hpp>
 
 namespace nagl {
@@ -14,6 +15,7 @@ std::vector<Region> regions_above(const cv::Mat& map, double threshold) {
   const int count = cv::connectedComponentsWithStats(above(occupied), labels, boxes, centres, 8);
   std::vector<double> sums(static_cast<std::size_t>(count));
   regions.resize(sums.size());
+  for (auto& region : regions) region.peak_score = -std::numeric_limits<double>::infinity();
   for (int y = 0; y < labels.rows; ++y) {
     for (int x = 0; x < labels.cols; ++x) {
       const auto label = static_cast<std::size_t>(labels.at<int>(y, x));

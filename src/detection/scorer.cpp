@@ -117,7 +117,13 @@ void Scorer::finish_done() {
     const std::shared_ptr<Picture> picture = std::move(open_.front());
     open_.pop_front();
     std::vector<PictureScores> scores;
-    for (const auto& tiles : picture->scores) scores.push_back(picture->tiles->scores(tiles));
+    for (const auto& target : picture->targets) {
+      for (const Method method : target.methods) {
+        scores.push_back(picture->tiles->scores(picture->scores[scores.size()],
+                                                {range_of(target.references->effective(method)),
+                                                 target.top_share.value_or(top_share_of(method))}));
+      }
+    }
     picture->done(std::move(scores));
   }
 }

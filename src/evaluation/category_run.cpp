@@ -57,6 +57,7 @@ CategoryRun::CategoryRun(const PictureEncoder& encoder, const BankOptions& bank,
                          const RoiFinder& roi, const Category& category)
     : encoder_(encoder),
       options_(options),
+      top_share_(bank.top_share),
       roi_(roi),
       category_(category),
       references_(encoder, bank, head, category),
@@ -101,15 +102,6 @@ void CategoryRun::warn_of_few(const ReferenceDraw& draw) {
 void CategoryRun::make_settings() {
   for (auto& setting : settings_) {
     const ReferenceDraw& draw = setting.draw;
-    std::vector<fs::path> all;
-    for (const auto& [type, paths] : draw.abnormal) {
-      all.insert(all.end(), paths.begin(), paths.end());
-      if (options_.protocol == Protocol::kPublished) {
-        setting.banks[type] = references_.bank(draw.normal, paths);
-      }
-    }
-    if (setting.banks.empty()) setting.banks[""] = references_.bank(draw.normal, all);
-
     setting.types.resize(category_.test.size());
     setting.asked.resize(category_.test.size());
     for (const auto& query : plan_queries(category_, options_.protocol, draw)) {
@@ -120,11 +112,33 @@ void CategoryRun::make_settings() {
     for (const Method method : options_.methods) {
       if (uses_abnormal(method) && !draw.lacking.empty()) {
         setting.unscored.push_back(method);
-      } else if (draw.has_abnormal() || !uses_abnormal(method) || uses_head(method)) {
+      } else if (draw.has_abnormal() || !needs_abnormal(method)) {
         setting.methods.push_back(method);
         setting.tallies.push_back(std::make_unique<Tally>(method));
       }
     }
+    make_groups(setting);
+  }
+}
+
+void CategoryRun::make_groups(Setting& setting) {
+  const ReferenceDraw& draw = setting.draw;
+  for (std::size_t i = 0; i < setting.methods.size(); ++i) {
+    const std::int64_t turns = options_.turns_of(setting.methods[i], draw.normal_shots);
+    auto group = std::find_if(setting.groups.begin(), setting.groups.end(),
+                              [&](const Group& other) { return other.turns == turns; });
+    if (group == setting.groups.end()) group = setting.groups.insert(group, Group{turns, {}, {}});
+    group->methods.push_back(i);
+  }
+  for (auto& group : setting.groups) {
+    std::vector<fs::path> all;
+    for (const auto& [type, paths] : draw.abnormal) {
+      all.insert(all.end(), paths.begin(), paths.end());
+      if (options_.protocol == Protocol::kPublished) {
+        group.banks[type] = references_.bank(draw.normal, paths, group.turns);
+      }
+    }
+    if (group.banks.empty()) group.banks[""] = references_.bank(draw.normal, all, group.turns);
   }
 }
 
@@ -160,10 +174,14 @@ void CategoryRun::score_query(Scorer& scorer, std::size_t index,
                               const std::shared_ptr<ReadQuery>& query) {
   std::vector<ScoringTarget> targets;
   for (const auto& setting : settings_) {
-    if (!setting.asked[index] || setting.methods.empty()) continue;
-    const auto bank = setting.banks.find(setting.types[index]);
-    targets.push_back({bank != setting.banks.end() ? bank->second : setting.banks.begin()->second,
-                       setting.methods});
+    if (!setting.asked[index]) continue;
+    for (const auto& group : setting.groups) {
+      const auto bank = group.banks.find(setting.types[index]);
+      ScoringTarget& target = targets.emplace_back();
+      target.references = bank != group.banks.end() ? bank->second : group.banks.begin()->second;
+      for (const auto i : group.methods) target.methods.push_back(setting.methods[i]);
+      target.top_share = top_share_;
+    }
   }
   if (query->anomalous && !query->truth && unmasked_++ == 0) {
     first_unmasked_ = query->sample->path.string();
@@ -189,7 +207,9 @@ void CategoryRun::count(std::size_t index, const ReadQuery& query,
   std::vector<Tally*> tallies;
   for (const auto& setting : settings_) {
     if (!setting.asked[index]) continue;
-    for (const auto& tally : setting.tallies) tallies.push_back(tally.get());
+    for (const auto& group : setting.groups) {
+      for (const auto i : group.methods) tallies.push_back(setting.tallies[i].get());
+    }
   }
   const fs::path name = query.sample->path.lexically_relative(category_.folder);
   at::parallel_for(0, static_cast<std::int64_t>(tallies.size()), 1, [&](auto begin, auto end) {
@@ -199,7 +219,16 @@ void CategoryRun::count(std::size_t index, const ReadQuery& query,
   });
   const Setting& first = settings_.front();
   if (!first.asked[index] || first.methods.empty()) return;
-  examples_.see({query.sample, query.anomalous, scores[first.methods.size() - 1]});
+  // Overlays are of the last method, wherever its group stands.
+  std::size_t place = 0;
+  for (const auto& group : first.groups) {
+    for (const auto i : group.methods) {
+      if (i + 1 == first.methods.size()) {
+        examples_.see({query.sample, query.anomalous, scores[place]});
+      }
+      ++place;
+    }
+  }
 }
 
 /// Queries that are a reference's very bytes under another name.

@@ -31,10 +31,16 @@ class CategoryRun {
                                     const EvaluationObserver& observer);
 
  private:
+  /// Methods that are scored against the same references, by their indices in Setting::methods.
+  struct Group {
+    std::int64_t turns = 1;
+    std::vector<std::size_t> methods;
+    std::map<std::string, std::shared_ptr<const ReferenceBank>> banks;  ///< by PlannedQuery::type
+  };
   /// One draw of references: what queries are scored against, and what came of it.
   struct Setting {
     ReferenceDraw draw;
-    std::map<std::string, std::shared_ptr<const ReferenceBank>> banks;  ///< by PlannedQuery::type
+    std::vector<Group> groups;
     std::vector<std::string> types;               ///< by test picture: the type it is shown
     std::vector<bool> asked;                      ///< by test picture: whether it is a query
     std::vector<Method> methods;                  ///< that can be scored with these references
@@ -45,6 +51,7 @@ class CategoryRun {
   void choose_references(const RecordedDraws* replay);
   void warn_of_few(const ReferenceDraw& draw);
   void make_settings();
+  void make_groups(Setting& setting);
   bool score_queries(const EvaluationObserver& observer);
   void score_query(Scorer& scorer, std::size_t index, const std::shared_ptr<ReadQuery>& query);
   void count(std::size_t index, const ReadQuery& query, const std::vector<PictureScores>& scores);
@@ -54,6 +61,7 @@ class CategoryRun {
 
   const PictureEncoder& encoder_;
   const EvaluationOptions& options_;
+  std::optional<double> top_share_;
   const RoiFinder& roi_;
   const Category& category_;
   EncodedReferences references_;

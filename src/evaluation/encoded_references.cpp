@@ -1,7 +1,8 @@
 #include "encoded_references.h"
 
+#include <optional>
+
 #include "nagl/core/error.h"
-#include "nagl/detection/reference_assembler.h"
 
 namespace nagl {
 
@@ -28,14 +29,15 @@ EncodedReferences::Picture& EncodedReferences::load(const Sample& sample) {
   std::vector<cv::Mat> parts;
   if (sample.anomalous()) {
     const cv::Mat mask = read_masks_for(image, sample.masks);
-    for (const auto& marked : marked_tiles(encoder_, image.rgb, mask)) {
-      picture.views.push_back({marked.tile, false, marked.patch_mask, {}});
-      parts.push_back(image.rgb(marked.area));
+    for (const auto& view :
+         defect_views(encoder_, image.rgb, mask, uses_surroundings(options_.method))) {
+      picture.views.push_back({view.tile, false, view.patch_mask, view.clear, {}});
+      parts.push_back(image.rgb(view.area));
     }
   } else {
     for_each_view(encoder_, image.rgb, options_.turns,
                   [&](const ReferenceView& view, const cv::Mat& rgb) {
-                    picture.views.push_back({view.tile, view.turn > 0, {}, {}});
+                    picture.views.push_back({view.tile, view.turn > 0, {}, {}, {}});
                     parts.push_back(rgb);
                   });
   }
@@ -67,39 +69,56 @@ void EncodedReferences::encode(const std::vector<ReferenceDraw>& draws) {
   waiting_.flush();
 }
 
-const ReferenceFeatures& EncodedReferences::normal_features(const Paths& paths) {
-  auto [place, is_new] = normal_features_.try_emplace(paths);
-  if (!is_new) return place->second;
+ReferenceAssembler EncodedReferences::assembler(std::int64_t turns) const {
+  BankOptions options = options_;
+  options.turns = turns;
   const Backbone& backbone = encoder_.backbone();
-  ReferenceAssembler assembler(options_.coreset, backbone.width(), backbone.device());
+  return ReferenceAssembler(options, backbone.width(), backbone.device());
+}
+
+const ReferenceFeatures& EncodedReferences::normal_features(const Paths& paths,
+                                                            std::int64_t turns) {
+  auto [place, is_new] = normal_features_.try_emplace({paths, turns});
+  if (!is_new) return place->second;
+  ReferenceAssembler normal = assembler(turns);
   for (const auto& path : paths) {
-    const std::int64_t index = assembler.begin_normal();
-    for (const auto& view : pictures_.at(path).views) assembler.add_normal(index, view.features);
+    const std::int64_t index = normal.begin_normal();
+    for (const auto& view : pictures_.at(path).views) {
+      if (turns == 1 && view.turned) continue;
+      normal.add_normal(index, view.features, view.turned);
+    }
   }
-  return place->second = assembler.take();
+  return place->second = normal.take();
 }
 
 std::shared_ptr<const ReferenceBank> EncodedReferences::bank(const Paths& normal,
-                                                             const Paths& abnormal) {
-  auto& bank = banks_[{normal, abnormal}];
+                                                             const Paths& abnormal,
+                                                             std::int64_t turns) {
+  auto& bank = banks_[{normal, abnormal, turns}];
   if (bank) return bank;
-  ReferenceFeatures features = normal_features(normal);
+  ReferenceFeatures features = normal_features(normal, turns);
   if (!abnormal.empty()) {
-    const Backbone& backbone = encoder_.backbone();
-    ReferenceAssembler assembler(options_.coreset, backbone.width(), backbone.device());
+    ReferenceAssembler known = assembler(turns);
     for (const auto& path : abnormal) {
       const auto& views = pictures_.at(path).views;
-      assembler.begin_abnormal(static_cast<std::int64_t>(views.size()));
-      for (const auto& view : views) assembler.add_abnormal(view.features, view.patch_mask);
+      known.begin_abnormal(static_cast<std::int64_t>(views.size()));
+      for (const auto& view : views) {
+        known.add_abnormal(view.features, view.patch_mask, view.clear, MaskOrigin::kDrawn);
+      }
     }
-    const ReferenceFeatures defects = assembler.take();
+    const ReferenceFeatures defects = known.take();
     features.abnormal = defects.abnormal;
     features.patch_mask = defects.patch_mask;
     features.abnormal_views = defects.abnormal_views;
+    features.surroundings = defects.surroundings;
+    features.clear = defects.clear;
+    features.drawn = defects.drawn;
   }
-  bank = std::make_shared<const ReferenceBank>(std::move(features),
-                                               head_ != nullptr ? head_->head : NaglHead(nullptr),
-                                               encoder_.grid(), encoder_.backbone().precision());
+  std::optional<DiscriminantOptions> discriminant;
+  if (uses_surroundings(options_.method)) discriminant = options_.discriminant;
+  bank = std::make_shared<const ReferenceBank>(
+      std::move(features), head_ != nullptr ? head_->head : NaglHead(nullptr), encoder_.grid(),
+      encoder_.backbone().precision(), discriminant);
   return bank;
 }
 

@@ -5,12 +5,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "nagl/core/torch.h"
 #include "nagl/dataset/dataset.h"
 #include "nagl/detection/bank_options.h"
+#include "nagl/detection/reference_assembler.h"
 #include "nagl/encoding/picture_encoder.h"
 #include "nagl/evaluation/protocol.h"
 #include "nagl/model/reference_bank.h"
@@ -25,7 +27,9 @@ class EncodedReferences {
  public:
   using Paths = std::vector<std::filesystem::path>;
 
-  /// @param head for Method::kNagl, on the encoder's device; null: none. All must outlive it.
+  /// @param options how banks are made: its method says whether surroundings are needed, its turns
+  ///        are the most that a bank is asked with
+  /// @param head for methods that use one, on the encoder's device; null: none
   EncodedReferences(const PictureEncoder& encoder, const BankOptions& options,
                     const TrainedHead* head, const Category& category);
   EncodedReferences(const EncodedReferences&) = delete;  // what waits points into it
@@ -39,8 +43,9 @@ class EncodedReferences {
   /// @throws DataError naming a picture that cannot be read, or whose mask marks nothing
   void encode(const std::vector<ReferenceDraw>& draws);
 
-  /// Of encoded pictures.
-  std::shared_ptr<const ReferenceBank> bank(const Paths& normal, const Paths& abnormal);
+  /// Of encoded pictures. @param turns as the options', or 1: turned copies are left out
+  std::shared_ptr<const ReferenceBank> bank(const Paths& normal, const Paths& abnormal,
+                                            std::int64_t turns);
 
   bool contains(const std::filesystem::path& path) const { return pictures_.contains(path); }
   Paths paths() const;
@@ -52,8 +57,8 @@ class EncodedReferences {
   struct View {
     std::size_t tile = 0;
     bool turned = false;
-    at::Tensor patch_mask;  ///< [N] bool, of a picture of a defect
-    at::Tensor features;    ///< [N, C], once it is encoded
+    at::Tensor patch_mask, clear;  ///< [N] bool, of a picture of a defect, as in DefectView
+    at::Tensor features;           ///< [N, C], once it is encoded
   };
   struct Picture {
     std::size_t tiles = 0;
@@ -61,16 +66,17 @@ class EncodedReferences {
   };
 
   Picture& load(const Sample& sample);
-  const ReferenceFeatures& normal_features(const Paths& paths);
+  ReferenceAssembler assembler(std::int64_t turns) const;
+  const ReferenceFeatures& normal_features(const Paths& paths, std::int64_t turns);
 
   PictureEncoder encoder_;
-  const BankOptions& options_;
+  BankOptions options_;
   const TrainedHead* head_;
   const Category& category_;
   std::map<std::filesystem::path, Picture> pictures_;
   ViewBatches<std::pair<Picture*, std::size_t>> waiting_;
-  std::map<Paths, ReferenceFeatures> normal_features_;
-  std::map<std::pair<Paths, Paths>, std::shared_ptr<const ReferenceBank>> banks_;
+  std::map<std::pair<Paths, std::int64_t>, ReferenceFeatures> normal_features_;  ///< by turns
+  std::map<std::tuple<Paths, Paths, std::int64_t>, std::shared_ptr<const ReferenceBank>> banks_;
 };
 
 }  // namespace nagl

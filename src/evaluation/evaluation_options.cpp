@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "nagl/core/error.h"
+#include "nagl/detection/bank_options.h"
 
 namespace nagl {
 namespace {
@@ -16,6 +17,10 @@ bool has_repeats(std::vector<T> values) {
 }
 
 }  // namespace
+
+std::int64_t EvaluationOptions::turns_of(Method method, std::int64_t shots) const {
+  return turns.value_or(automatic_turns(method, static_cast<std::size_t>(shots)));
+}
 
 void EvaluationOptions::check() const {
   constexpr std::int64_t kMostShots = 100'000;
@@ -47,9 +52,7 @@ void EvaluationOptions::check() const {
   const bool normal_only = std::none_of(methods.begin(), methods.end(), uses_abnormal);
   const bool none = std::all_of(abnormal_shots.begin(), abnormal_shots.end(),
                                 [](std::int64_t shots) { return shots == 0; });
-  const auto needs = std::find_if(methods.begin(), methods.end(), [](Method method) {
-    return uses_abnormal(method) && !uses_head(method);
-  });
+  const auto needs = std::find_if(methods.begin(), methods.end(), needs_abnormal);
   if (!normal_only && none && needs != methods.end()) {
     throw ConfigError("method " + to_string(*needs) + " needs abnormal shots above 0");
   }

@@ -16,13 +16,26 @@ BankOptions as_protocol_has_it(BankOptions bank, Protocol protocol) {
   return bank;
 }
 
+/// With what the most demanding method needs of references.
+BankOptions for_all_methods(BankOptions bank, const EvaluationOptions& options) {
+  bank.method = Method::kNormalNn;
+  bank.turns = 1;
+  for (const Method method : options.methods) {
+    if (uses_surroundings(method)) bank.method = Method::kAuto;
+    for (const auto shots : options.normal_shots) {
+      bank.turns = std::max(bank.turns, options.turns_of(method, shots));
+    }
+  }
+  return bank;
+}
+
 }  // namespace
 
 Evaluator::Evaluator(const std::shared_ptr<const Backbone>& backbone,
                      std::optional<TrainedHead> head, BankOptions bank, EvaluationOptions options,
                      std::int64_t batch_size, const std::filesystem::path& roi)
     : options_(std::move(options)),
-      bank_(as_protocol_has_it(std::move(bank), options_.protocol)),
+      bank_(for_all_methods(as_protocol_has_it(std::move(bank), options_.protocol), options_)),
       encoder_(backbone, bank_.encoding, batch_size),
       roi_(roi) {
   options_.check();
@@ -30,8 +43,8 @@ Evaluator::Evaluator(const std::shared_ptr<const Backbone>& backbone,
   if (std::none_of(options_.methods.begin(), options_.methods.end(), uses_head)) return;
   if (!head) {
     throw ConfigError(
-        "method nagl needs a trained head; give --model, the model.safetensors of "
-        "nagl train");
+        "methods nagl and nagl_standardised need a trained head; give --model, the "
+        "model.safetensors of nagl train");
   }
   head->origin.check_equals(origin_of(*backbone), head->path);
   head_ = head->on(backbone->device());

@@ -21,8 +21,9 @@ void keep(std::vector<Seen>& kept, const Seen& seen, std::size_t count, Before&&
   if (kept.size() > count) kept.pop_back();
 }
 
-bool hotter(const Seen& a, const Seen& b) { return a.scores.image_score > b.scores.image_score; }
-bool colder(const Seen& a, const Seen& b) { return a.scores.image_score < b.scores.image_score; }
+double heat(const Seen& seen) { return seen.scores.raw_image_score(); }
+bool hotter(const Seen& a, const Seen& b) { return heat(a) > heat(b); }
+bool colder(const Seen& a, const Seen& b) { return heat(a) < heat(b); }
 
 }  // namespace
 
@@ -47,19 +48,22 @@ std::vector<Example> ExampleKeeper::draw(const Category& category, const Picture
 
   // One scale for all, so that their colours compare: from the usual patch to the hottest one.
   ColourScale scale{1, 0, 0};
+  ScoreRange range = ScoreRange::kUnit;
   double usual_sum = 0;
   for (const auto& seen : chosen) {
-    usual_sum += seen.scores.patch_scores.median().item<double>();
-    scale.high = std::max(scale.high, seen.scores.patch_scores.max().item<double>());
+    range = seen.scores.range();
+    const at::Tensor& patches = seen.scores.raw_patch_scores();
+    usual_sum += patches.median().item<double>();
+    scale.high = std::max(scale.high, patches.max().item<double>());
   }
   scale.low = usual_sum / static_cast<double>(std::max<std::size_t>(chosen.size(), 1));
-  scale.good = threshold.value_or(scale.low);
+  scale.good = threshold ? raw_score(*threshold, range) : scale.low;
 
   std::vector<Example> examples;
   std::set<const Sample*> drawn;
   for (const auto& seen : chosen) {
     if (!drawn.insert(seen.sample).second) continue;
-    const double score = seen.scores.image_score;
+    const double score = seen.scores.image_score();
     const bool called = threshold && score >= *threshold;
     Example example;
     example.kind =
@@ -72,8 +76,9 @@ std::vector<Example> ExampleKeeper::draw(const Category& category, const Picture
     const Image image = encoder.read(seen.sample->path);
     OverlayContent content;
     content.rgb = image.rgb;
-    content.map = seen.scores.map();
+    content.map = seen.scores.raw_map();
     content.scale = scale;
+    content.range = range;
     if (!seen.sample->masks.empty()) {
       content.truth = read_masks_for(image, seen.sample->masks);
     }

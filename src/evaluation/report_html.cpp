@@ -25,9 +25,16 @@ const char* colour_of(Method method) {
       return "#e08a1e";
     case Method::kBothNn:
       return "#3f9b5b";
-    default:
+    case Method::kNagl:
       return "#c0345f";
+    case Method::kDiscriminant:
+      return "#7a4fb5";
+    case Method::kNaglStandardised:
+      return "#8c6d31";
+    case Method::kAuto:
+      return "#222222";
   }
+  return "#222222";
 }
 
 /// The cells of a row's metrics.

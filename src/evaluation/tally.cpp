@@ -20,7 +20,7 @@ void set(EvaluationRow& row, Metric metric, std::optional<double> value,
 
 void Tally::add(const ReadQuery& query, const std::filesystem::path& name,
                 const PictureScores& scores) {
-  queries_.push_back({name, query.sample->defect, query.anomalous, scores.image_score});
+  queries_.push_back({name, query.sample->defect, query.anomalous, scores.image_score()});
   if (!query.truth) return;
   const cv::Mat map = scores.map();
   pixels_.add({map.ptr<float>(), map.total()}, *query.truth);

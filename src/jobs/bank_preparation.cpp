@@ -42,12 +42,33 @@ void write_derived(const DerivedMaskPlan& plan, const Image& image, const Derive
 /// or the other way round
 std::optional<TrainedHead> load_model(const fs::path& model, Method method, at::Device device) {
   if (uses_head(method) == model.empty()) {
-    throw ConfigError(model.empty()
-                          ? "method nagl needs --model, the model.safetensors of nagl train"
-                          : "--model is for --method nagl");
+    throw ConfigError(
+        model.empty() ? fmt::format("method {} needs --model, the model.safetensors of nagl train",
+                                    to_string(method))
+                      : "--model is for --method nagl");
   }
   if (model.empty()) return std::nullopt;
   return load_head(model, device);
+}
+
+/// Says what method `auto` comes down to, and why.
+void tell_choice(const BankOptions& options, const BankPictures& pictures,
+                 const JobObserver& observer) {
+  const std::size_t good = pictures.normal.size(), defects = pictures.abnormal.size();
+  const std::string method =
+      defects > 0 ? fmt::format("discriminant, since {} of a defect {} given",
+                                defects == 1 ? "a picture" : fmt::format("{} pictures", defects),
+                                defects == 1 ? "is" : "are")
+                  : "normal_nn, since no picture of a defect is given (--abnormal)";
+  const std::string turns =
+      options.turns > 1
+          ? fmt::format(
+                "; good pictures also at {} angles, since they are few (leave that out "
+                "with --augment-references none where orientation is the defect)",
+                options.turns)
+      : good > kTurnedPictures ? "; good pictures as they lie, since they are many"
+                               : "";
+  observer.info(fmt::format("method auto: {}{}", method, turns));
 }
 
 }  // namespace
@@ -75,7 +96,7 @@ BankPictures find_pictures(const PictureSelection& selection, Method method) {
   if (!uses_abnormal(method)) {
     if (!abnormal_given) return pictures;
     throw ConfigError(fmt::format(
-        "method {} does not use --abnormal and --masks; give --method both_nn or abnormal_nn",
+        "method {} does not use --abnormal and --masks; leave --method out, or give another",
         to_string(method)));
   }
   if (!abnormal_given) return pictures;
@@ -93,16 +114,22 @@ BankPictures find_pictures(const PictureSelection& selection, Method method) {
 
 void check_pictures(const BankPictures& pictures, Method method, const JobObserver& observer) {
   if (!uses_abnormal(method) || !pictures.abnormal.empty()) return;
-  if (!uses_head(method)) {
+  if (needs_abnormal(method)) {
     throw ConfigError(
         fmt::format("method {} needs pictures of defects: give --abnormal", to_string(method)));
   }
-  observer.info("method nagl without --abnormal is normal_nn");
+  if (uses_head(method)) {
+    observer.info(fmt::format("method {} without --abnormal is normal_nn", to_string(method)));
+  }
 }
 
-BankBuilder start_bank(const BankRequest& request, const RuntimeOptions& runtime,
-                       const JobObserver& observer) {
+BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
+                       const RuntimeOptions& runtime, const JobObserver& observer) {
   BankOptions options = request.over();
+  if (!request.references.turns) {
+    options.turns = automatic_turns(options.method, pictures.normal.size());
+  }
+  if (options.method == Method::kAuto) tell_choice(options, pictures, observer);
   auto head = load_model(request.model, options.method, parse_device(runtime.device));
   if (head && !options.encoding.layer) options.encoding.layer = head->origin.layer;
   const PictureEncoder encoder = make_encoder(runtime, options.encoding, observer);

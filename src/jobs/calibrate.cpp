@@ -55,7 +55,7 @@ Calibration calibrate(const CalibrateOptions& options, const JobObserver& observ
         path.string()));
   }
   save_bank(options.bank, bank, encoder.backbone());
-  return *bank.calibration;
+  return *bank.shown_calibration();
 }
 
 }  // namespace nagl::jobs

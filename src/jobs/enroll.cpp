@@ -122,7 +122,7 @@ EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
 
   const bool calibrated = earlier && earlier->calibration;
   BankBuilder builder = earlier ? go_on(options, std::move(*earlier), observer)
-                                : start_bank(options.request, options.runtime, observer);
+                                : start_bank(options.request, pictures, options.runtime, observer);
   if (options.add) drop_known(builder, pictures, observer);
   const DerivedMaskPlan derived =
       plan_derived_masks(options.pictures, pictures, derived_folder(options));
@@ -140,7 +140,7 @@ EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
   return {made.normal.size(),
           made.abnormal.size(),
           made.features.normal.size(0),
-          made.options.method,
+          made.scored_by(),
           static_cast<double>(fs::file_size(options.out, error)) / kMegabyte,
           watch.seconds()};
 }

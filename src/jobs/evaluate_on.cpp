@@ -28,14 +28,30 @@ void take(std::vector<T>& target, const std::vector<T>& asked) {
   if (!asked.empty()) target = asked;
 }
 
+/// How references count.
+BankOptions bank_options(const TargetOptions& target) {
+  BankOptions bank;
+  bank.coreset = target.coreset;
+  bank.discriminant = target.discriminant;
+  bank.top_share = target.top_share;
+  bank.encoding.tiling = target.tiling;
+  return bank;
+}
+
 /// Normal and abnormal methods, as far as they can be scored.
 std::vector<Method> possible_methods(const TargetOptions& target) {
   std::vector<Method> methods = {Method::kNormalNn};
-  if (target.evaluation.abnormal_shots != std::vector<std::int64_t>{0}) {
+  const bool shown = target.evaluation.abnormal_shots != std::vector<std::int64_t>{0};
+  if (shown) {
     methods.push_back(Method::kAbnormalNn);
     methods.push_back(Method::kBothNn);
   }
-  if (!target.model.empty()) methods.push_back(Method::kNagl);
+  if (!target.model.empty()) {
+    methods.push_back(Method::kNagl);
+    if (shown) methods.push_back(Method::kNaglStandardised);
+  }
+  if (shown) methods.push_back(Method::kDiscriminant);
+  methods.push_back(Method::kAuto);
   return methods;
 }
 
@@ -52,8 +68,12 @@ ExperimentOptions resolve(const EvaluateRequest& request) {
   if (!request.roi.empty()) target.roi = request.roi;
   if (request.protocol) options.protocol = *request.protocol;
   if (request.seeds) options.seeds = *request.seeds;
-  if (request.turns) target.turns = *request.turns;
-  if (request.coreset) target.coreset = *request.coreset;
+  const ReferenceRequest& asked = request.reference_options;
+  if (asked.turns) options.turns = asked.turns;
+  const BankOptions references = asked.over(bank_options(target));
+  target.coreset = references.coreset;
+  target.discriminant = references.discriminant;
+  target.top_share = references.top_share;
   if (request.encoding.tile) target.tiling.tile = *request.encoding.tile;
   if (request.encoding.overlap) target.tiling.overlap = *request.encoding.overlap;
   take(options.normal_shots, request.normal_shots);
@@ -67,7 +87,7 @@ ExperimentOptions resolve(const EvaluateRequest& request) {
   if (target.data.empty()) throw ConfigError("nothing to evaluate on; give --data");
   if (options.methods.empty()) options.methods = possible_methods(target);
   options.check();
-  target.tiling.check();
+  bank_options(target).check();
   if (experiment.training.encoding.tiling.tile != 0) {
     throw ConfigError("encoding.tiling.tile is for nothing here; give evaluation.tiling.tile");
   }
@@ -118,9 +138,7 @@ class EvaluateRun {
     if (!target.references.empty()) replay.emplace(target.references);
 
     const std::optional<TrainedHead> head = load_model();
-    BankOptions bank;
-    bank.turns = target.turns;
-    bank.coreset = target.coreset;
+    BankOptions bank = bank_options(target);
     bank.encoding = experiment_.training.encoding;
     bank.encoding.tiling = target.tiling;
     if (head && !bank.encoding.layer) bank.encoding.layer = head->origin.layer;
@@ -157,7 +175,8 @@ class EvaluateRun {
     const bool needed = std::any_of(methods.begin(), methods.end(), uses_head);
     if (!needed) return std::nullopt;
     if (target.model.empty()) {
-      throw ConfigError("method nagl needs --model, the model.safetensors of nagl train");
+      throw ConfigError(
+          "methods nagl and nagl_standardised need --model, the model.safetensors of nagl train");
     }
     return load_head(target.model, parse_device(request_.runtime.device));
   }

@@ -25,18 +25,26 @@ EncodingOptions EncodingRequest::over(EncodingOptions options) const {
   return options;
 }
 
-BankOptions BankRequest::over(BankOptions options) const {
-  options.encoding = encoding.over(options.encoding);
-  take(options.method, method);
+BankOptions ReferenceRequest::over(BankOptions options) const {
   take(options.turns, turns);
   take(options.coreset, coreset);
+  if (abnormal_weight) options.discriminant.weight = abnormal_weight;
+  take(options.discriminant.surroundings, surroundings);
+  if (top_share) options.top_share = top_share;
+  return options;
+}
+
+BankOptions BankRequest::over(BankOptions options) const {
+  options.encoding = encoding.over(options.encoding);
+  options = references.over(options);
+  take(options.method, method);
   options.check();
   return options;
 }
 
 void BankRequest::check_agrees(const std::filesystem::path& bank_path, const Bank& bank) const {
   const auto differ = [&](const char* option, const auto& asked, const auto& made) {
-    if (asked == made) return;
+    if (fmt::format("{}", asked) == fmt::format("{}", made)) return;
     throw ModelError(
         fmt::format("bank '{}' was made with {} {}, not {}; leave the option out, or enroll again",
                     bank_path.string(), option, made, asked));
@@ -44,8 +52,20 @@ void BankRequest::check_agrees(const std::filesystem::path& bank_path, const Ban
   const BankOptions& made = bank.options;
   const EncodingOptions& encoded = made.encoding;
   if (method) differ("--method", to_string(*method), to_string(made.method));
-  if (turns) differ("--augment-references turns", *turns, made.turns);
-  if (coreset) differ("--coreset", *coreset, made.coreset);
+  if (references.turns) differ("--augment-references turns", *references.turns, made.turns);
+  if (references.coreset) differ("--coreset", *references.coreset, made.coreset);
+  if (const auto& weight = references.abnormal_weight) {
+    const auto& own = made.discriminant.weight;
+    differ("--abnormal-weight", fmt::format("{}", *weight),
+           own ? fmt::format("{}", *own) : std::string("by the number of defects"));
+  }
+  if (const auto& surroundings = references.surroundings) {
+    differ("--abnormal-surroundings", *surroundings ? "on" : "off",
+           made.discriminant.surroundings ? "on" : "off");
+  }
+  if (const auto& share = references.top_share) {
+    differ("--top-share", *share, made.top_share.value_or(top_share_of(made.method)));
+  }
   if (encoding.tile) differ("--tile", *encoding.tile, encoded.tiling.tile);
   if (encoding.overlap) differ("--overlap", *encoding.overlap, encoded.tiling.overlap);
   if (encoding.bit_depth) differ("--bit-depth", *encoding.bit_depth, encoded.decode.bit_depth);

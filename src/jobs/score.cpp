@@ -98,7 +98,7 @@ Detector prepare(const ScoreOptions& options, const BankPictures& references,
     return Detector(encoder.shared_backbone(), std::move(bank), encoder.batch_size());
   }
   check_verdicts(options, Bank());
-  BankBuilder builder = start_bank(options.request, options.runtime, observer);
+  BankBuilder builder = start_bank(options.request, references, options.runtime, observer);
   add_to_bank(builder, references, derived, low_values, observer);
   const PictureEncoder encoder = builder.encoder();
   return Detector(encoder.shared_backbone(), builder.finish(), encoder.batch_size());
@@ -107,17 +107,22 @@ Detector prepare(const ScoreOptions& options, const BankPictures& references,
 Json describe_run(const ScoreOptions& options, const BankPictures& references,
                   const Detector& detector, const std::optional<ColourScale>& scale) {
   Json run = describe_encoder(detector.encoder());
+  const auto shown = [&](double score) {
+    return shown_score(score, detector.bank().score_range());
+  };
   run["method"] = to_string(detector.options().method);
+  run["scored_by"] = to_string(detector.bank().scored_by());
   if (!options.request.model.empty()) run["model"] = options.request.model.string();
   if (!options.bank.empty()) run["bank"] = options.bank.string();
   run["options"] = option_to_json(detector.options());
   if (!options.roi.empty()) run["roi"] = options.roi.string();
   run["map_format"] = to_string(options.map_format);
-  run["colour_scale"] =
-      scale ? Json{{"low", scale->low}, {"high", scale->high}, {"good", scale->good}}
-            : Json("auto");
-  if (detector.bank().calibration) {
-    run["calibration"] = option_to_json(*detector.bank().calibration);
+  run["colour_scale"] = scale ? Json{{"low", shown(scale->low)},
+                                     {"high", shown(scale->high)},
+                                     {"good", shown(scale->good)}}
+                              : Json("auto");
+  if (const auto calibration = detector.bank().shown_calibration()) {
+    run["calibration"] = option_to_json(*calibration);
   }
   if (options.bank.empty()) {
     run.update(describe_pictures(references));
@@ -128,11 +133,17 @@ Json describe_run(const ScoreOptions& options, const BankPictures& references,
   return run;
 }
 
+/// A method, and what it comes down to.
+std::string method_text(const Bank& bank) {
+  const std::string asked = to_string(bank.options.method), used = to_string(bank.scored_by());
+  return asked == used ? asked : fmt::format("{} ({})", asked, used);
+}
+
 void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& detector,
                   const Json& summary) {
   ScoreReport report;
   report.facts = {
-      {"method", to_string(detector.options().method)},
+      {"method", method_text(detector.bank())},
       {"backbone", detector.backbone().describe()},
       {"references", fmt::format("{} good, {} of defects", detector.bank().normal.size(),
                                  detector.bank().abnormal.size())}};
@@ -140,7 +151,7 @@ void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& d
     report.facts.emplace_back("image AUROC",
                               fmt::format("{:.2f} %", 100 * summary["image_auroc"].get<double>()));
   }
-  if (const auto& calibration = detector.bank().calibration) {
+  if (const auto calibration = detector.bank().shown_calibration()) {
     report.threshold = calibration->image_threshold;
     report.trust = trust_in(*calibration);
   }

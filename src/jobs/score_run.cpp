@@ -247,11 +247,12 @@ void ScoreRun::finish(const Loaded& item, const Detection& detection) {
 cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) const {
   OverlayContent content;
   content.rgb = item.query.image.rgb;
-  content.map = detection.map;
+  content.map = detection.scores.raw_map();
+  content.range = detection.scores.range();
   if (!item.query.roi.empty()) {
     cv::resize(item.query.roi, content.roi, detection.map.size(), 0, 0, cv::INTER_NEAREST);
   }
-  content.scale = scale_ ? *scale_ : scale_of(detection.map, content.roi);
+  content.scale = scale_ ? *scale_ : scale_of(content.map, content.roi);
   content.caption = fmt::format("score {:.4f}", detection.image_score);
   if (detection.verdict != Verdict::kUnknown) {
     content.caption += "   " + to_string(detection.verdict);

@@ -1,6 +1,5 @@
 #include "nagl/model/reference_bank.h"
 
-#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -18,64 +17,6 @@ at::Tensor combine(const at::Tensor& normal_cosine, const at::Tensor& abnormal_c
 
 }  // namespace
 
-bool uses_normal(Method method) { return method != Method::kAbnormalNn; }
-bool uses_abnormal(Method method) { return method != Method::kNormalNn; }
-bool uses_head(Method method) { return method == Method::kNagl; }
-
-ReferenceFeatures ReferenceFeatures::of_pictures(const at::Tensor& normal,
-                                                 const at::Tensor& abnormal,
-                                                 const at::Tensor& patch_mask) {
-  const c10::InferenceMode guard;
-  if (normal.dim() != 3) throw std::invalid_argument("ReferenceBank: normal must be [K1, N, C]");
-  ReferenceFeatures features;
-  features.normal = normal.flatten(0, 1).contiguous();
-  features.normal_rows.assign(static_cast<std::size_t>(normal.size(0)), normal.size(1));
-  if (!abnormal.defined()) return features;
-  const bool fits = abnormal.dim() == 3 && patch_mask.defined() && patch_mask.dim() == 2 &&
-                    patch_mask.size(0) == abnormal.size(0) &&
-                    patch_mask.size(1) == abnormal.size(1) && abnormal.size(2) == normal.size(2);
-  if (!fits) {
-    throw std::invalid_argument("ReferenceBank: abnormal must be [K2, N, C], patch_mask [K2, N]");
-  }
-  features.patch_mask = patch_mask.to(abnormal.device(), at::kBool);
-  const at::Tensor marked = features.patch_mask.flatten().nonzero().squeeze(1);
-  features.abnormal = abnormal.flatten(0, 1).index_select(0, marked);
-  features.abnormal_views.assign(static_cast<std::size_t>(abnormal.size(0)), 1);
-  return features;
-}
-
-at::Tensor ReferenceFeatures::normal_picture(std::int64_t index) const {
-  const auto at = normal_rows.begin() + index;
-  const std::int64_t begin = std::accumulate(normal_rows.begin(), at, std::int64_t{0});
-  return normal.slice(0, begin, begin + *at);
-}
-
-ReferenceFeatures ReferenceFeatures::without_normal(std::int64_t index) const {
-  ReferenceFeatures others = *this;
-  const auto at = others.normal_rows.begin() + index;
-  const std::int64_t begin = std::accumulate(others.normal_rows.begin(), at, std::int64_t{0});
-  others.normal = at::cat({normal.slice(0, 0, begin), normal.slice(0, begin + *at)});
-  others.normal_rows.erase(at);
-  return others;
-}
-
-ReferenceFeatures ReferenceFeatures::without_abnormal(std::int64_t index) const {
-  ReferenceFeatures others = *this;
-  const auto at = others.abnormal_views.begin() + index;
-  const std::int64_t begin = std::accumulate(others.abnormal_views.begin(), at, std::int64_t{0});
-  const std::int64_t end = begin + *at;
-  const std::int64_t first = patch_mask.slice(0, 0, begin).sum().item<std::int64_t>();
-  const std::int64_t last = first + patch_mask.slice(0, begin, end).sum().item<std::int64_t>();
-  others.abnormal_views.erase(at);
-  if (others.abnormal_views.empty()) {
-    others.abnormal = others.patch_mask = at::Tensor();
-    return others;
-  }
-  others.abnormal = at::cat({abnormal.slice(0, 0, first), abnormal.slice(0, last)});
-  others.patch_mask = at::cat({patch_mask.slice(0, 0, begin), patch_mask.slice(0, end)});
-  return others;
-}
-
 ReferenceBank::ReferenceBank(const at::Tensor& normal, const at::Tensor& abnormal,
                              const at::Tensor& patch_mask, NaglHead head, PatchGrid grid,
                              Precision precision)
@@ -87,28 +28,24 @@ ReferenceBank::ReferenceBank(const at::Tensor& normal, const at::Tensor& abnorma
 }
 
 ReferenceBank::ReferenceBank(ReferenceFeatures features, NaglHead head, PatchGrid grid,
-                             Precision precision)
-    : features_(std::move(features)), head_(std::move(head)), grid_(grid), precision_(precision) {
+                             Precision precision, const std::optional<DiscriminantOptions>& options)
+    : features_(std::move(features)),
+      head_(std::move(head)),
+      grid_(grid),
+      precision_(precision),
+      options_(options) {
   const c10::InferenceMode guard;
+  features_.check();
   const bool halved = precision != Precision::kFloat32 && features_.normal.is_cuda();
-  const auto sum = [](const std::vector<std::int64_t>& counts) {
-    return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
-  };
-  if (features_.normal.dim() != 2 || features_.normal.size(0) != sum(features_.normal_rows)) {
-    throw std::invalid_argument("ReferenceBank: normal must be [R, C], R rows in all pictures");
-  }
   if (features_.normal.size(0) > 0) normal_ = NeighborRows(features_.normal, halved);
   if (!features_.abnormal.defined()) return;
-  const at::Tensor& mask = features_.patch_mask;
-  const bool fits = mask.dim() == 2 && mask.size(0) == sum(features_.abnormal_views) &&
-                    features_.abnormal.dim() == 2 &&
-                    features_.abnormal.size(1) == features_.normal.size(1) &&
-                    mask.sum().item<std::int64_t>() == features_.abnormal.size(0);
-  if (!fits) throw std::invalid_argument("ReferenceBank: abnormal rows do not fit their mask");
-  if (!mask.any(1).all().item<bool>()) {
-    throw std::invalid_argument("ReferenceBank: an abnormal reference has an empty patch mask");
-  }
   abnormal_ = NeighborRows(features_.abnormal, halved);
+  if (options_ && features_.surroundings.defined() && normal_.size() > 0) {
+    distance_.emplace(features_, normal_, grid, *options_);
+    discriminant_ = discriminant_of(features_);
+    weight_ = options_->weight_for(features_.drawn_count());
+  }
+  const at::Tensor& mask = features_.patch_mask;
   if (head_.is_empty() || normal_.size() == 0) return;
   if (grid.size() != mask.size(1)) {
     throw std::invalid_argument("ReferenceBank: the grid does not have N patches");
@@ -118,27 +55,26 @@ ReferenceBank::ReferenceBank(ReferenceFeatures features, NaglHead head, PatchGri
                                abnormal_.rows.size(1), mask.flatten().nonzero().t());
   query_positions_ = position_encoding(grid, features_.normal.size(1)).to(features_.normal);
   residual_proxies_ = mine();
+  if (distance_) usual_learnt_ = usual_learnt();
 }
 
 void ReferenceBank::check(Method method) const {
   if (uses_normal(method) && normal_count() == 0) {
     throw ConfigError("method " + to_string(method) + " needs normal references");
   }
-  if (uses_head(method)) {
-    if (head_.is_empty()) {
-      throw ConfigError("method " + to_string(method) +
-                        " needs a trained head; give --model, the model.safetensors of nagl train");
-    }
-    return;  // without abnormal references it is normal_nn
+  if (uses_head(method) && head_.is_empty()) {
+    throw ConfigError("method " + to_string(method) +
+                      " needs a trained head; give --model, the model.safetensors of nagl train");
   }
-  if (uses_abnormal(method) && abnormal_count() == 0) {
+  if (needs_abnormal(method) && abnormal_count() == 0) {
     throw ConfigError("method " + to_string(method) +
                       " needs abnormal references; give --abnormal, or use --method normal_nn");
   }
-}
-
-Method ReferenceBank::effective(Method method) const {
-  return method == Method::kNagl && abnormal_count() == 0 ? Method::kNormalNn : method;
+  if (range_of(effective(method)) == ScoreRange::kUnbounded && !distance_) {
+    throw ConfigError("method " + to_string(method) +
+                      " needs the whole pictures of defects, which this bank does not hold; enroll "
+                      "again");
+  }
 }
 
 at::Tensor ReferenceBank::mine() const {
@@ -149,6 +85,40 @@ at::Tensor ReferenceBank::mine() const {
   patches.positions = abnormal_positions_;
   patches.mask = at::ones({1, abnormal_.size()}, abnormal_.rows.options().dtype(at::kBool));
   return head_->mine(patches);
+}
+
+at::Tensor ReferenceBank::learnt_cosine(const at::Tensor& features,
+                                        const NearestNeighbors& found) const {
+  QueryPatches query;
+  query.features = features;
+  query.residuals = features - normal_.rows.index_select(0, found.index).reshape(features.sizes());
+  query.normal_cosine = found.max_cosine.reshape({features.size(0), features.size(1)});
+  query.grid = grid_;
+  query.positions = query_positions_;
+  const auto proxies = residual_proxies_.expand({features.size(0), -1, -1});
+  return mean_cosine(features, head_->learn(proxies, query));
+}
+
+/// What good patches have: the clear ones of the pictures of defects, else all of the normal ones.
+Standardisation ReferenceBank::usual_learnt() const {
+  constexpr double kLeastDeviation = 0.001;
+  const auto score = [&](const at::Tensor& views) {  // [V, N, C]
+    const auto found =
+        nearest_neighbors(views.flatten(0, 1), normal_, head_->options().residual_metric);
+    return learnt_cosine(views, found);
+  };
+  const std::int64_t patches = grid_.size(), width = normal_.rows.size(1);
+  if (features_.clear.any().item<bool>()) {
+    const at::Tensor& mask = features_.patch_mask;
+    at::Tensor views = at::empty({mask.size(0), patches, width}, normal_.rows.options());
+    views.index_put_({mask}, features_.abnormal);
+    views.index_put_({mask.logical_not()}, features_.surroundings);
+    return Standardisation::of(score(views).index({features_.clear}), kLeastDeviation);
+  }
+  const at::Tensor own = features_.normal_picture_unturned(0);
+  const bool whole = features_.normal_moments.empty() && own.size(0) % patches == 0;
+  if (!whole) return {};
+  return Standardisation::of(score(own.reshape({-1, patches, width})), kLeastDeviation);
 }
 
 at::Tensor ReferenceBank::score(const at::Tensor& features, Method method) const {
@@ -168,23 +138,16 @@ std::vector<at::Tensor> ReferenceBank::scores(const at::Tensor& features,
   for (const Method asked : methods) {
     const Method method = effective(asked);
     normal_used |= uses_normal(method);
-    abnormal_used |= uses_abnormal(method) && !uses_head(method);
+    abnormal_used |= method == Method::kAbnormalNn || method == Method::kBothNn;
     head_used |= uses_head(method);
   }
 
   at::Tensor normal, abnormal, learnt;  // cosines, [B, N']
+  at::Tensor distance;                  // standardised, [B, N']
   if (head_used) {
     const auto found = nearest_neighbors(queries, normal_, head_->options().residual_metric);
     normal = by_picture(found.max_cosine);
-    QueryPatches query;
-    query.features = features;
-    query.residuals =
-        (queries - normal_.rows.index_select(0, found.index)).reshape(features.sizes());
-    query.normal_cosine = normal;
-    query.grid = grid_;
-    query.positions = query_positions_;
-    const auto proxies = residual_proxies_.expand({batch, -1, -1});
-    learnt = mean_cosine(features, head_->learn(proxies, query));
+    learnt = learnt_cosine(features, found);
   } else if (normal_used) {
     normal = by_picture(max_cosine(queries, normal_));
   }
@@ -193,6 +156,14 @@ std::vector<at::Tensor> ReferenceBank::scores(const at::Tensor& features,
   std::vector<at::Tensor> scores;
   for (const Method asked : methods) {
     const Method method = effective(asked);
+    if (range_of(method) == ScoreRange::kUnbounded) {
+      if (!distance.defined()) distance = by_picture(distance_->scores(queries, normal.flatten()));
+      const at::Tensor known = method == Method::kDiscriminant
+                                   ? by_picture(discriminant_->project(unit_rows(queries)))
+                                   : usual_learnt_(learnt);
+      scores.push_back(distance + known * weight_);
+      continue;
+    }
     scores.push_back(
         combine(uses_normal(method) ? normal : at::Tensor(),
                 uses_head(method) ? learnt : (uses_abnormal(method) ? abnormal : at::Tensor())));
@@ -209,12 +180,12 @@ at::Tensor ReferenceBank::score_left_out(const at::Tensor& features, std::int64_
   if (normal_count() < 2) {
     throw ConfigError("leaving a reference out needs at least two normal references");
   }
-  return ReferenceBank(features_.without_normal(index), head_, grid_, precision_)
+  return ReferenceBank(features_.without_normal(index), head_, grid_, precision_, options_)
       .score(features, method);
 }
 
-double image_score(const at::Tensor& patch_scores) {
-  return image_scores(patch_scores.to(at::kDouble).unsqueeze(0)).item<double>();
+double image_score(const at::Tensor& patch_scores, double top_share) {
+  return image_scores(patch_scores.to(at::kDouble).unsqueeze(0), top_share).item<double>();
 }
 
 }  // namespace nagl

@@ -25,8 +25,9 @@ TEST(Benchmark, MeasuresWithoutABackboneFile) {
       2e-9 * (64 * 588 * 384. + 2 * (65 * 12 * 384. * 384 + 2 * 65 * 65 * 384.));
   EXPECT_NEAR(json["parts"]["backbone"]["gflop"].get<double>(), operations, 1e-9);
   EXPECT_NEAR(json["parts"]["neighbors"]["gflop"].get<double>(), 2e-9 * 64 * 192 * 384, 1e-9);
-  for (const char* name : {"matrix_product", "packed_product", "backbone", "neighbors", "afl",
-                           "query", "query_normal_nn"}) {
+  for (const char* name :
+       {"matrix_product", "packed_product", "backbone", "neighbors", "afl", "query",
+        "query_normal_nn", "query_discriminant", "query_discriminant_turned"}) {
     const Json& part = json["parts"][name];
     EXPECT_EQ(part["rounds"], 5) << name;
     EXPECT_GT(part["median_ms"].get<double>(), 0) << name;

@@ -36,9 +36,11 @@ class BankTest : public testing::PartsTest {
 };
 
 TEST_F(BankTest, AFileGivesTheSameAnswers) {
-  for (const auto method : {Method::kNormalNn, Method::kBothNn, Method::kNagl}) {
+  for (const auto method :
+       {Method::kNormalNn, Method::kBothNn, Method::kNagl, Method::kDiscriminant, Method::kAuto}) {
     SCOPED_TRACE(to_string(method));
     options.method = method;
+    options.coreset = method == Method::kAuto ? 0.5 : 1;
     const Bank bank =
         make_bank(backbone, references, options,
                   method == Method::kNagl ? std::optional(untrained_head()) : std::nullopt);
@@ -59,18 +61,19 @@ TEST_F(BankTest, AddingGivesWhatMakingAtOnceGives) {
       for (const std::int64_t tile : {0, 80}) {
         SCOPED_TRACE(::testing::Message() << coreset << " " << turns << " " << tile);
         options = {};
-        options.method = Method::kNagl;
+        options.method = turns == 1 ? Method::kNagl : Method::kAuto;
         options.encoding.image_size = {56, 56};
         options.coreset = coreset;
         options.turns = turns;
         options.encoding.tiling.tile = tile;
-        BankBuilder at_once(backbone, options, untrained_head());
+        const auto head = turns == 1 ? std::optional(untrained_head()) : std::nullopt;
+        BankBuilder at_once(backbone, options, head);
         for (std::uint64_t i = 0; i < 3; ++i) at_once.add_normal(image(i, false));
         at_once.add_abnormal(image(7, true), defect_mask());
         at_once.add_abnormal(image(8, true), defect_mask());
         const Bank whole = at_once.finish();
 
-        BankBuilder first(backbone, options, untrained_head());
+        BankBuilder first(backbone, options, head);
         for (std::uint64_t i = 0; i < 2; ++i) first.add_normal(image(i, false));
         first.add_abnormal(image(7, true), defect_mask());
         save(first.finish());
@@ -88,6 +91,13 @@ TEST_F(BankTest, AddingGivesWhatMakingAtOnceGives) {
         EXPECT_TRUE(added.features.normal.equal(whole.features.normal));
         EXPECT_TRUE(added.features.abnormal.equal(whole.features.abnormal));
         EXPECT_TRUE(added.features.patch_mask.equal(whole.features.patch_mask));
+        EXPECT_EQ(added.features.surroundings.defined(), turns == 4);
+        EXPECT_EQ(added.features.normal_moments.size(), turns == 4 && coreset < 1 ? 3U : 0U);
+        if (turns == 4) {
+          EXPECT_TRUE(added.features.surroundings.equal(whole.features.surroundings));
+          EXPECT_TRUE(added.features.clear.equal(whole.features.clear));
+          EXPECT_TRUE(added.features.drawn.equal(whole.features.drawn));
+        }
         if (coreset == 1) expect_same_answers(whole, added);
       }
     }
@@ -124,6 +134,25 @@ TEST_F(BankTest, EveryTileOfADefectIsAReference) {
   // Tiles begin at 0, 40, 80 and 0, 40; the square at 100..129, 30..59 lies in four of the six.
   EXPECT_EQ(bank.features.abnormal_views, (std::vector<std::int64_t>{4}));
   EXPECT_EQ(bank.abnormal.size(), 1U);
+}
+
+TEST_F(BankTest, TilesWithoutAMarkAreSurroundingsAndAMarkCountsAcrossTheirEdges) {
+  options.method = Method::kAuto;
+  options.encoding.image_size = {112, 112};
+  options.encoding.tiling = {80, 0};  // 2 x 2 tiles of 8 x 8 patches of 10 pixels
+  BankBuilder builder(backbone, options);
+  builder.add_normal(image(0, false));
+  cv::Mat mask = cv::Mat::zeros(120, 160, CV_8U);
+  mask(cv::Rect(80, 0, 10, 10)).setTo(255);  // the first patch of the second tile
+  builder.add_abnormal(image(7, true), mask);
+  const Bank bank = builder.finish();
+  EXPECT_EQ(bank.features.abnormal_views, (std::vector<std::int64_t>{4}));
+  EXPECT_EQ(bank.features.abnormal.size(0), 1);
+  EXPECT_EQ(bank.features.surroundings.size(0), 4 * 64 - 1);
+  const at::Tensor unclear = bank.features.clear.logical_not().reshape({4, 8, 8});
+  EXPECT_EQ(unclear.sum().item<int>(), 3 * 3 + 3 * 2);
+  EXPECT_TRUE(unclear[0].slice(0, 0, 3).slice(1, 6).all().item<bool>());  // left of the mark
+  EXPECT_TRUE(unclear[1].slice(0, 0, 3).slice(1, 0, 3).all().item<bool>());
 }
 
 TEST_F(BankTest, TurnedPartsAreNothingNewAfterTurnedReferences) {
@@ -238,6 +267,13 @@ TEST_F(BankTest, DefectsWithoutMasksGetDerivedOnes) {
   cv::Mat common = mask & defect_mask();
   EXPECT_GT(cv::countNonZero(common), 0.8 * cv::countNonZero(defect_mask()));
   EXPECT_LT(cv::countNonZero(mask), 4 * cv::countNonZero(defect_mask()));
+  options.method = Method::kDiscriminant;  // what such a mask marks is not surely a defect
+  const Bank by_discriminant = make_bank(backbone, references, options);
+  EXPECT_EQ(by_discriminant.features.drawn_count(), 0);
+  EXPECT_TRUE(by_discriminant.features.clear.any().item<bool>());
+  EXPECT_EQ(
+      by_discriminant.features.surroundings.size(0) + by_discriminant.features.abnormal.size(0),
+      80);
   const Detector own(backbone, bank);
   EXPECT_GT(own.detect(query(21, true)).image_score, own.detect(query(20, false)).image_score);
   references.normal.clear();

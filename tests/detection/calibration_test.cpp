@@ -15,31 +15,35 @@ TEST(Threshold, CountsWhereCountingCanTell) {
   GoodScores good{{}, 19};
   for (int i = 19; i > 0; --i) good.values.push_back(i / 100.0);
   // The 19th of 20 places: one in twenty further pictures lies above the largest of nineteen.
-  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.05, extrapolated), 0.19);
+  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.05, 1, extrapolated), 0.19);
   EXPECT_FALSE(extrapolated);
-  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.1, extrapolated), 0.18);
-  false_alarm_threshold(good, 0.04, extrapolated);
+  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.1, 1, extrapolated), 0.18);
+  false_alarm_threshold(good, 0.04, 1, extrapolated);
   EXPECT_TRUE(extrapolated);
 }
 
 TEST(Threshold, ExtrapolatesWithStudentsBound) {
   // Mean 0.3, deviation 0.01; Student's 99 % quantile with 2 degrees of freedom is 6.9646.
   bool extrapolated = false;
-  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.01, extrapolated),
+  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.01, 1, extrapolated),
               0.3 + 6.9646 * 0.01 * std::sqrt(4.0 / 3), 1e-5);
   EXPECT_TRUE(extrapolated);
   // 95 %: 2.9200. With 7 degrees of freedom, 99 %: 2.9980.
-  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.05, extrapolated),
+  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.05, 1, extrapolated),
               0.3 + 2.92 * 0.01 * std::sqrt(4.0 / 3), 1e-5);
   const GoodScores eight{{0.1, 0.1, 0.1, 0.1, 0.3, 0.3, 0.3, 0.3}, 8};
-  EXPECT_NEAR(false_alarm_threshold(eight, 0.01, extrapolated),
+  EXPECT_NEAR(false_alarm_threshold(eight, 0.01, 1, extrapolated),
               0.2 + 2.998 * 0.1 * std::sqrt(8.0 / 7) * std::sqrt(9.0 / 8), 1e-4);
   // Views of a picture add to the spread, not to the number of pictures.
   const GoodScores views{{0.29, 0.29, 0.3, 0.3, 0.31, 0.31}, 3};
-  EXPECT_NEAR(false_alarm_threshold(views, 0.01, extrapolated),
+  EXPECT_NEAR(false_alarm_threshold(views, 0.01, 1, extrapolated),
               0.3 + 6.9646 * 0.01 * std::sqrt(4.0 / 5) * std::sqrt(4.0 / 3), 1e-5);
-  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.3}, 1}, 0.01, extrapolated), 0.3);
-  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.1, 0.5, 0.9}, 3}, 0.01, extrapolated), 1);  // no more
+  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.3}, 1}, 0.01, 1, extrapolated), 0.3);
+  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.1, 0.5, 0.9}, 3}, 0.01, 1, extrapolated),
+                   1);  // no more
+  EXPECT_GT(false_alarm_threshold({{0.1, 0.5, 0.9}, 3}, 0.01, highest_score(ScoreRange::kUnbounded),
+                                  extrapolated),
+            1);
 }
 
 TEST(Threshold, IsExceededAsOftenAsAskedForWhereScoresAreNormal) {
@@ -51,7 +55,7 @@ TEST(Threshold, IsExceededAsOftenAsAskedForWhereScoresAreNormal) {
     GoodScores good{{}, 8};
     for (int i = 0; i < 8; ++i) good.values.push_back(0.2 + random.gaussian(0.01));
     bool extrapolated = false;
-    above += 0.2 + random.gaussian(0.01) > false_alarm_threshold(good, 0.05, extrapolated);
+    above += 0.2 + random.gaussian(0.01) > false_alarm_threshold(good, 0.05, 1, extrapolated);
   }
   EXPECT_NEAR(above / static_cast<double>(kTrials), 0.05, 0.012);
 }
@@ -122,6 +126,20 @@ TEST_F(CalibrationTest, FurtherPicturesAndDefectsCount) {
   const Calibration best = calibrate(backbone, bank, pictures, {ThresholdRule::kBestF1, 0.01}, 4);
   EXPECT_GT(best.image_threshold, found.image_threshold);
   EXPECT_EQ(best.false_alarms + best.misses, 0);
+}
+
+TEST_F(CalibrationTest, ThresholdsAreOfRawScores) {
+  options.method = Method::kDiscriminant;
+  Bank bank = make_bank(backbone, references, options);
+  CalibrationPictures pictures;
+  write_png(folder / "bad2.png", part(8, true));
+  pictures.abnormal = {folder / "bad2.png"};
+  bank.calibration = calibrate(backbone, bank, pictures, {ThresholdRule::kBestF1, 0.01}, 2);
+  EXPECT_EQ(bank.calibration->false_alarms + bank.calibration->misses, 0);
+  EXPECT_GT(bank.calibration->image_threshold, 1);  // a raw score
+  const Detector detector(backbone, bank);
+  EXPECT_EQ(detector.detect(query(41, true)).verdict, Verdict::kAnomalous);
+  EXPECT_EQ(detector.detect(query(40, false)).verdict, Verdict::kNormal);
 }
 
 TEST_F(CalibrationTest, ALoneReferenceCountsOnlyWhereThereAreNoOtherPictures) {

@@ -19,7 +19,8 @@ using testing::part;
 class DetectorTest : public testing::PartsTest {};
 
 TEST_F(DetectorTest, FindsTheDefectWithEveryMethod) {
-  for (const auto method : {Method::kNormalNn, Method::kAbnormalNn, Method::kBothNn}) {
+  for (const auto method : {Method::kNormalNn, Method::kAbnormalNn, Method::kBothNn,
+                            Method::kDiscriminant, Method::kAuto}) {
     SCOPED_TRACE(to_string(method));
     options.method = method;
     const auto own = detector();
@@ -65,6 +66,53 @@ TEST_F(DetectorTest, OutsideTheRegionOfInterestNothingCounts) {
   limited.image.path = "part.png";
   EXPECT_NE(message_of<DataError>([&] { own.detect(limited); }).find("region of interest"),
             std::string::npos);
+}
+
+TEST_F(DetectorTest, ScoresWithoutBoundsAreShownInTheUnitIntervalAndComparedRaw) {
+  options.method = Method::kAuto;
+  Bank bank = make_bank(backbone, references, options, {}, 2);
+  EXPECT_EQ(bank.scored_by(), Method::kDiscriminant);
+  bank.calibration.emplace();
+  bank.calibration->image_threshold = bank.calibration->map_threshold = 8;
+  const Detector own(backbone, bank);
+  auto looked = query(21, true);
+  looked.roi = cv::Mat::zeros(120, 160, CV_8U);
+  looked.roi.colRange(40, 160).setTo(255);
+  const Detection seen = own.detect(looked);
+  const PictureScores& raw = seen.scores;
+  EXPECT_GT(raw.raw_image_score(), 8);
+  EXPECT_EQ(seen.verdict, Verdict::kAnomalous);
+  EXPECT_DOUBLE_EQ(seen.image_score, shown_score(raw.raw_image_score(), ScoreRange::kUnbounded));
+  EXPECT_EQ(cv::countNonZero(seen.map.colRange(0, 40)), 0);
+  EXPECT_TRUE(cv::checkRange(seen.map, true, nullptr, 0, 1));
+  // The map is smoothed before it is brought into [0, 1].
+  const cv::Mat raw_map = raw.raw_map();
+  EXPECT_NEAR(seen.map.at<float>(45, 115),
+              shown_score(raw_map.at<float>(45, 115), ScoreRange::kUnbounded), 1e-6);
+  EXPECT_NEAR(seen.map.at<float>(110, 60),
+              shown_score(raw_map.at<float>(110, 60), ScoreRange::kUnbounded), 1e-6);
+  const double lowest = raw.raw_patch_scores().slice(1, 2).min().item<double>();
+  EXPECT_NEAR(raw_map.at<float>(60, 10), lowest, 1e-5);  // outside the region of interest
+  ASSERT_FALSE(seen.regions.empty());
+  double peak = 0;
+  cv::minMaxLoc(raw_map, nullptr, &peak);
+  EXPECT_NEAR(seen.regions[0].peak_score, shown_score(peak, ScoreRange::kUnbounded), 1e-6);
+  EXPECT_EQ(seen.regions[0].area, cv::countNonZero(raw_map > 8));
+  EXPECT_DOUBLE_EQ(bank.shown_calibration()->image_threshold, 0.5 + 8 / 24.0);
+
+  references.abnormal.clear();
+  const Bank good = make_bank(backbone, references, options, {}, 2);
+  EXPECT_EQ(good.scored_by(), Method::kNormalNn);
+  EXPECT_EQ(good.score_range(), ScoreRange::kUnit);
+}
+
+TEST_F(DetectorTest, TheImageScoreIsTheMeanOfTheTopShare) {
+  options.top_share = 0.05;  // 4 of 80 patches
+  const Detection seen = detector().detect(query(21, true));
+  EXPECT_NEAR(seen.image_score,
+              std::get<0>(seen.patch_scores.flatten().topk(4)).mean().item<double>(), 1e-6);
+  options.top_share = 0;
+  EXPECT_THROW(detector(), ConfigError);
 }
 
 TEST_F(DetectorTest, PicturesOfAnyShapeAreScored) {

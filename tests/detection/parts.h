@@ -30,6 +30,7 @@ class PartsTest : public ::testing::Test {
   void SetUp() override {
     NAGL_NEEDS_BACKBONE(weights);
     backbone = std::make_shared<Backbone>(weights, BackboneOptions());
+    options.method = Method::kNormalNn;
     options.encoding.image_size = {112, 140};
     for (std::uint64_t i = 0; i < 3; ++i) {
       references.normal.push_back(folder / (std::to_string(i) + ".png"));

@@ -39,7 +39,8 @@ class EvaluatorTest : public ::testing::Test {
     category = read_dataset(folder / "products/board").categories.at(0);
     detection.encoding.image_size = {112, 112};
     options.seeds = 1;
-    options.methods = {Method::kNormalNn, Method::kAbnormalNn, Method::kBothNn};
+    options.methods = {Method::kNormalNn, Method::kAbnormalNn, Method::kBothNn,
+                       Method::kDiscriminant, Method::kAuto};
   }
 
   TrainedHead untrained_head() const {
@@ -56,7 +57,7 @@ class EvaluatorTest : public ::testing::Test {
 
   /// Expects the figures of detectors whose banks are made of the same references.
   void expect_what_detectors_give(const CategoryResult& result, const cv::Mat& roi = {}) const {
-    ASSERT_EQ(result.rows.size(), 3U);
+    ASSERT_EQ(result.rows.size(), options.methods.size());
     const ReferenceDraw& references = result.references.at(0);
     BankPictures paths;
     paths.normal = references.normal;
@@ -68,6 +69,7 @@ class EvaluatorTest : public ::testing::Test {
     for (const auto& row : result.rows) {
       BankOptions own = detection;
       own.method = row.method;
+      own.turns = options.turns_of(row.method, row.normal_shots);
       const Detector detector(backbone, make_bank(backbone, paths, own));
       std::vector<double> scores;
       std::vector<std::uint8_t> labels;
@@ -113,7 +115,7 @@ TEST_F(EvaluatorTest, TilesTurnsCoresetAndRegionsOfInterestCountAsInScoring) {
   options.normal_shots = {2};
   detection.encoding.image_size = {56, 56};
   detection.encoding.tiling = {48, 0.25};
-  detection.turns = 4;
+  options.turns = 4;
   detection.coreset = 0.5;
   cv::Mat roi = cv::Mat::zeros(80, 80, CV_8U);
   roi.rowRange(10, 70).setTo(255);

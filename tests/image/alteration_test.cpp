@@ -1,6 +1,8 @@
 #include "nagl/image/alteration.h"
 
+#include <array>
 #include <opencv2/core.hpp>
+#include <utility>
 
 #include "support.h"
 
@@ -13,16 +15,20 @@ cv::Mat noise(int rows, int columns) {
   return picture;
 }
 
-TEST(Alteration, QuarterTurnsOfASquareMovePixelsOntoPixels) {
-  const cv::Mat square = noise(31, 31);
-  cv::Mat expected;
-  cv::rotate(square, expected, cv::ROTATE_90_COUNTERCLOCKWISE);
-  Alteration turn;
-  turn.degrees = 90;
-  EXPECT_EQ(cv::norm(altered(square, turn), expected, cv::NORM_INF), 0);
-  turn.degrees = 180;
-  cv::rotate(square, expected, cv::ROTATE_180);
-  EXPECT_EQ(cv::norm(altered(square, turn), expected, cv::NORM_INF), 0);
+TEST(Alteration, QuarterTurnsMovePixelsOntoPixelsWhateverTheProportions) {
+  const cv::Mat picture = noise(20, 31);
+  const std::array turns = {std::pair(90.0, cv::ROTATE_90_COUNTERCLOCKWISE),
+                            std::pair(180.0, cv::ROTATE_180),
+                            std::pair(270.0, cv::ROTATE_90_CLOCKWISE)};
+  for (const auto& [degrees, code] : turns) {
+    cv::Mat expected;
+    cv::rotate(picture, expected, code);
+    Alteration turn;
+    turn.degrees = degrees;
+    const cv::Mat turned = altered(picture, turn);
+    ASSERT_EQ(turned.size(), expected.size()) << degrees;
+    EXPECT_EQ(cv::norm(turned, expected, cv::NORM_INF), 0) << degrees;
+  }
 }
 
 TEST(Alteration, WhatComesInFromOutsideMirrorsTheInside) {
@@ -35,7 +41,7 @@ TEST(Alteration, WhatComesInFromOutsideMirrorsTheInside) {
   EXPECT_EQ(moved.at<cv::Vec3b>(7, 9), picture.at<cv::Vec3b>(7, 0));  // the edge repeated
   EXPECT_EQ(moved.at<cv::Vec3b>(7, 0), picture.at<cv::Vec3b>(7, 9));
   Alteration turn;
-  turn.degrees = 90;  // the long side reaches far beyond the picture
+  turn.degrees = 80;  // the long side reaches far beyond the picture
   EXPECT_EQ(altered(picture, turn).size(), picture.size());
   EXPECT_GT(cv::mean(altered(cv::Mat(20, 40, CV_8UC3, cv::Scalar::all(9)), turn))[0], 8.9);
 }

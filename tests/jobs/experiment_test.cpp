@@ -54,7 +54,7 @@ TEST(Experiment, WhatIsUnknownIsNamed) {
 TEST(Experiment, OptionsSurviveAsJson) {
   ExperimentOptions experiment, read;
   experiment.training.encoding.image_size = {56, 70};
-  experiment.target.turns = 4;
+  experiment.target.evaluation.turns = 4;
   set_options(read, option_to_json(experiment));
   EXPECT_EQ(option_to_json(read), option_to_json(experiment));
 }

@@ -9,6 +9,7 @@
 #include "nagl/detection/bank_options.h"
 #include "nagl/detection/calibration.h"
 #include "nagl/image/image.h"
+#include "nagl/model/method.h"
 #include "nagl/model/reference_bank.h"
 #include "nagl/model/trained_head.h"
 
@@ -34,13 +35,20 @@ std::string checksum_of(const Image& image);
 struct Bank {
   BankOptions options;
   HeadOrigin origin;                ///< the backbone and layer that its features are of
-  std::optional<TrainedHead> head;  ///< RM and AFL, for Method::kNagl
+  std::optional<TrainedHead> head;  ///< RM and AFL, for methods that use a head
   ReferenceFeatures features;
   std::vector<EnrolledPicture> normal, abnormal;  ///< in the order of `features`
   /// [P, N] float32: patch scores of up to 16 normal pictures (or tiles of them), each with itself
   /// left out, a lone one mirrored: what good pictures look like. Undefined without normal ones.
   at::Tensor probe_scores;
-  std::optional<Calibration> calibration;
+  std::optional<Calibration> calibration;  ///< thresholds of raw scores
+
+  /// What its method comes down to with the references that it has.
+  Method scored_by() const { return effective(options.method, features.abnormal_count() > 0); }
+  /// What values its scores take before anybody sees them.
+  ScoreRange score_range() const { return range_of(scored_by()); }
+  /// The calibration with thresholds of scores as users see them.
+  std::optional<Calibration> shown_calibration() const;
 
   /// The same with its tensors on `device`; what is there already is shared.
   Bank on(at::Device device) const;

@@ -22,7 +22,7 @@ namespace nagl {
 /// what the bank already holds, so memory never holds more than that.
 class BankBuilder {
  public:
-  /// @param head RM and AFL, for Method::kNagl
+  /// @param head RM and AFL, for methods that use a head
   /// @param batch_size views a backbone pass
   /// @throws ConfigError on options that make no sense
   /// @throws ModelError if the head belongs to another backbone, layer or width
@@ -44,10 +44,12 @@ class BankBuilder {
   void add_normal(const Image& image);
   /// @param mask uint8 [H, W] of the picture's proportions, above 0 on the defect
   /// @param mask_path where it came from, for messages
+  /// @param origin what a derived mask marks is no part of the discriminant
   /// @throws DataError if the mask marks nothing at the network's size
   /// @throws ModelError, here or later, if features are not finite
   void add_abnormal(const Image& image, const cv::Mat& mask,
-                    const std::filesystem::path& mask_path = {});
+                    const std::filesystem::path& mask_path = {},
+                    MaskOrigin origin = MaskOrigin::kDrawn);
 
   /// The good pictures so far, for Method::kNormalNn. Shares the builder's memory: use it before
   /// the next picture comes.

@@ -34,7 +34,7 @@ struct CalibrationOptions {
   }
 };
 
-/// Thresholds, and what they rest on.
+/// Thresholds of raw scores, and what they rest on.
 struct Calibration {
   double image_threshold = 0;  ///< a picture with a higher image score is called anomalous
   double map_threshold = 0;    ///< pixels above it form regions
@@ -80,9 +80,11 @@ struct GoodScores {
 /// holds whatever their distribution (split conformal prediction; Vovk et al., 2005). With fewer it
 /// is Student's prediction bound, `mean + t(1 - rate, pictures - 1) deviation sqrt(1 + 1 /
 /// pictures)` over all views: exact for scores that are normally distributed, an extrapolation for
-/// others. Never above 1, the largest score there is.
+/// others.
+/// @param highest score that there is; no threshold lies above it
 /// @param extrapolated whether the second was used
-double false_alarm_threshold(const GoodScores& good, double rate, bool& extrapolated);
+double false_alarm_threshold(const GoodScores& good, double rate, double highest,
+                             bool& extrapolated);
 
 /// The threshold with the largest F1; of several the widest gap, and its middle.
 double best_f1_threshold(const std::vector<double>& good, const std::vector<double>& bad);

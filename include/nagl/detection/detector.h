@@ -19,12 +19,14 @@ namespace nagl {
 
 /// What was seen in one picture.
 struct Detection {
-  double image_score = 0;   ///< [0, 1], mean of the top 1 % of patch scores; of tiles, the largest
+  /// [0, 1], mean of the top patch scores (the share is the method's); of tiles, the largest.
+  double image_score = 0;
   cv::Mat map;              ///< float32 [H, W] of the picture's size, [0, 1]; 0 outside the ROI
   at::Tensor patch_scores;  ///< [h, w] float32 on the CPU, [tiles, h, w] of a picture with several;
                             ///< 0 outside the ROI
   Verdict verdict = Verdict::kUnknown;
   std::vector<Region> regions;  ///< of the map above the calibration's threshold, hottest first
+  PictureScores scores;         ///< the raw ones that all of this comes from
 };
 
 /// Pictures in, detections out. Immutable, so safe to use from several threads at once; they share
@@ -41,6 +43,9 @@ class Detector {
   /// @throws DataError naming the picture if an ROI leaves nothing
   /// @throws ModelError if scores are not finite (weights or precision that do not fit)
   std::vector<Detection> detect(std::span<const Query> queries) const;
+
+  /// The scores of a picture alone. @throws as `detect`
+  PictureScores score(const Query& query) const;
 
   /// What one method's scores of a picture say, with this bank's calibration.
   Detection detection_of(const PictureScores& scores) const;

@@ -10,6 +10,7 @@
 #include "nagl/encoding/picture_encoder.h"
 #include "nagl/image/image.h"
 #include "nagl/image/tiling.h"
+#include "nagl/nn/score_range.h"
 
 namespace nagl {
 
@@ -26,22 +27,42 @@ struct Query {
 /// @param roi uint8 [H, W], above 0 inside @return [N] bool
 at::Tensor patches_inside(const PictureEncoder& encoder, const cv::Mat& roi);
 
-/// What one method makes of one picture.
+/// How one method's patch scores become a picture's.
+struct ScoreRules {
+  ScoreRange range = ScoreRange::kUnit;
+  double top_share = 0.01;  ///< of the patches, whose mean is the image score
+};
+
+/// What one method makes of one picture: raw scores, by which everything is compared, and the same
+/// as users see them, in [0, 1].
 class PictureScores {
  public:
-  double image_score = 0;   ///< mean of the top 1 % of patch scores; of tiles, the largest
-  at::Tensor patch_scores;  ///< [h, w] float32 on the CPU, [tiles, h, w] of a picture with several;
-                            ///< 0 outside the region of interest
+  /// The mean of the top share of patch scores; of tiles, the largest.
+  double raw_image_score() const { return image_score_; }
+  double image_score() const { return shown_score(image_score_, range_); }
 
-  /// Makes the map: float32 [H, W] of the picture's size; 0 outside the region of interest. It is
-  /// not kept, since maps are large.
-  cv::Mat map() const;
+  /// [h, w] float32 on the CPU, [tiles, h, w] of a picture with several; outside the region of
+  /// interest the lowest score inside, in `patch_scores` 0.
+  const at::Tensor& raw_patch_scores() const { return scores_; }
+  at::Tensor patch_scores() const;
+
+  /// Makes the map: float32 [H, W] of the picture's size. Outside the region of interest `map` is
+  /// 0, and `raw_map` too unless scores have no bounds: then the lowest inside. It is not kept,
+  /// since maps are large.
+  cv::Mat raw_map() const;
+  cv::Mat map() const { return shown_map(raw_map()); }
+  /// `map`, of what `raw_map` gave, which it may change.
+  cv::Mat shown_map(cv::Mat raw) const;
+
+  ScoreRange range() const { return range_; }
 
  private:
   friend class QueryTiles;
 
   std::shared_ptr<const class QueryTiles> tiles_;
-  at::Tensor shown_;  ///< as `patch_scores`, outside the lowest score inside
+  ScoreRange range_ = ScoreRange::kUnit;
+  double image_score_ = 0;
+  at::Tensor scores_;
   double lowest_ = 0;
 };
 
@@ -57,7 +78,7 @@ class QueryTiles : public std::enable_shared_from_this<QueryTiles> {
   cv::Size picture_size() const { return size_; }
 
   /// @param scores [N] float32 on the CPU of each wanted tile
-  PictureScores scores(const std::vector<at::Tensor>& scores) const;
+  PictureScores scores(const std::vector<at::Tensor>& scores, const ScoreRules& rules) const;
 
  private:
   friend class PictureScores;

@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "nagl/core/torch.h"
+#include "nagl/detection/bank_options.h"
 #include "nagl/encoding/picture_encoder.h"
-#include "nagl/model/reference_bank.h"
+#include "nagl/model/reference_features.h"
 
 namespace nagl {
 
@@ -22,36 +23,47 @@ struct ReferenceView {
 void for_each_view(const PictureEncoder& encoder, const cv::Mat& rgb, std::int64_t turns,
                    const std::function<void(const ReferenceView&, const cv::Mat& rgb)>& use);
 
-/// A tile of a picture of a defect that shows some of it.
-struct MarkedTile {
+/// A tile of a picture of a defect.
+struct DefectView {
   std::size_t tile = 0;
   cv::Rect area;
-  at::Tensor patch_mask;  ///< [N] bool, at least one set
+  at::Tensor patch_mask;  ///< [N] bool, the patches that show the defect
+  at::Tensor clear;       ///< [N] bool, those well outside the whole picture's mask
 };
 
-/// The tiles of a picture that its mask marks, maybe none.
+/// Whether somebody says where a defect is.
+enum class MaskOrigin {
+  kDrawn,    ///< a mask that came with the picture
+  kDerived,  ///< one that `derive_mask` made, which may lie elsewhere than the defect
+};
+
+/// The tiles of a picture that a bank needs: those that its mask marks and, where a method uses
+/// surroundings, the others. None where the mask marks nothing.
 /// @param mask uint8 [H, W] of the picture's proportions, above 0 on the defect
-std::vector<MarkedTile> marked_tiles(const PictureEncoder& encoder, const cv::Mat& rgb,
-                                     const cv::Mat& mask);
+std::vector<DefectView> defect_views(const PictureEncoder& encoder, const cv::Mat& rgb,
+                                     const cv::Mat& mask, bool with_surroundings);
 
 /// Puts features of reference pictures together, view by view, as a bank keeps them. With `coreset`
 /// below 1 each good view adds that share of its patches, those least like what is there already,
 /// so memory never holds more than that.
 class ReferenceAssembler {
  public:
+  /// @param options how the bank is made; only its method, turns and coreset count
   /// @param width channels C of the features
-  ReferenceAssembler(double coreset, std::int64_t width, at::Device device);
+  ReferenceAssembler(const BankOptions& options, std::int64_t width, at::Device device);
   /// Goes on from what another one gave.
-  ReferenceAssembler(double coreset, const ReferenceFeatures& features, at::Device device);
+  ReferenceAssembler(const BankOptions& options, const ReferenceFeatures& features,
+                     at::Device device);
 
   /// The next good picture; its views may come later. @return its index
   std::int64_t begin_normal();
-  /// @param features [N, C] of a view
-  void add_normal(std::int64_t picture, const at::Tensor& features);
-  /// The next picture of a defect, which has so many marked views.
+  /// @param features [N, C] of a view @param turned whether it is of a turned copy
+  void add_normal(std::int64_t picture, const at::Tensor& features, bool turned);
+  /// The next picture of a defect, which has so many views.
   void begin_abnormal(std::int64_t views);
-  /// @param features [N, C] of a view @param patch_mask [N] bool
-  void add_abnormal(const at::Tensor& features, const at::Tensor& patch_mask);
+  /// @param features [N, C] of a view @param patch_mask, clear [N] bool, as in DefectView
+  void add_abnormal(const at::Tensor& features, const at::Tensor& patch_mask,
+                    const at::Tensor& clear, MaskOrigin origin);
 
   /// What there is so far, sharing the assembler's memory: for use before the next view comes.
   ReferenceFeatures features() const;
@@ -72,8 +84,11 @@ class ReferenceAssembler {
   };
 
   double coreset_;
-  Rows normal_, abnormal_;
-  std::vector<at::Tensor> patch_masks_;
+  std::int64_t turns_;
+  bool with_surroundings_;
+  Rows normal_, abnormal_, surroundings_;
+  std::vector<FeatureMoments> moments_;  ///< of a thinned bank that keeps surroundings
+  std::vector<at::Tensor> patch_masks_, clear_, drawn_;
   std::vector<std::int64_t> normal_rows_, abnormal_views_;
 };
 

@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "nagl/core/torch.h"
@@ -17,6 +18,8 @@ namespace nagl {
 struct ScoringTarget {
   std::shared_ptr<const ReferenceBank> references;
   std::vector<Method> methods;
+  /// Of the patches, whose mean is the image score; null: each method's own.
+  std::optional<double> top_share;
 
   bool operator==(const ScoringTarget&) const = default;
 };

@@ -22,6 +22,7 @@ constexpr auto names_of(Verdict) {
 }
 
 /// Anomalous above the calibration's image threshold, normal up to it.
+/// @param image_score raw, as the calibration's thresholds are
 Verdict verdict_of(double image_score, const std::optional<Calibration>& calibration);
 
 }  // namespace nagl

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "nagl/core/options.h"
 #include "nagl/evaluation/protocol.h"
-#include "nagl/model/reference_bank.h"
+#include "nagl/model/method.h"
 
 namespace nagl {
 
@@ -16,8 +17,14 @@ struct EvaluationOptions {
   std::vector<std::int64_t> normal_shots = {1};    ///< K1
   std::vector<std::int64_t> abnormal_shots = {1};  ///< K2; kOneOfEach: one of each defect type
   std::int64_t seeds = 3;                          ///< 0, 1, ..., seeds - 1
+  /// 1, 4 or 8: each normal reference is there at so many angles; null: `automatic_turns` of each
+  /// method.
+  std::optional<std::int64_t> turns = {};
   double pro_limit = 0.3;     ///< largest false-positive rate that PRO looks at
   std::int64_t examples = 4;  ///< overlays of each kind a category; 0: none
+
+  /// The angles of normal references for a method.
+  std::int64_t turns_of(Method method, std::int64_t shots) const;
 
   /// Throws ConfigError on a value out of range.
   void check() const;
@@ -29,6 +36,7 @@ struct EvaluationOptions {
     visit("normal_shots", self.normal_shots);
     visit("abnormal_shots", self.abnormal_shots);
     visit("seeds", self.seeds);
+    visit("turns", self.turns);
     visit("pro_limit", self.pro_limit);
     visit("examples", self.examples);
   }

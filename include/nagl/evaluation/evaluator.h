@@ -29,8 +29,8 @@ struct EvaluationObserver {
 /// score each).
 class Evaluator {
  public:
-  /// @param head for Method::kNagl; else may be absent
-  /// @param bank how references and queries are treated; its method is not used
+  /// @param head for methods that use one; else may be absent
+  /// @param bank how references and queries are treated; its method and turns are not used
   /// @param roi where to look: a mask for all queries, or a folder of them; empty: everywhere
   /// @throws ConfigError if a method needs a head and there is none
   /// @throws ModelError if the head belongs to another backbone, layer or width

@@ -12,7 +12,9 @@ struct Alteration {
   double gain = 1;     ///< brightness, of the values 0..255
 };
 
-/// A picture so altered, of the same size; what comes in from outside mirrors the inside.
+/// A picture so altered. Turned by 90, 180 or 270 degrees and not shifted, each pixel is moved as
+/// it is, and a quarter turn swaps the sides; else the size stays, and what comes in from outside
+/// mirrors the inside.
 /// @param rgb uint8 [H, W, 3]
 cv::Mat altered(const cv::Mat& rgb, const Alteration& alteration);
 

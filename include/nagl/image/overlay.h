@@ -4,9 +4,12 @@
 #include <optional>
 #include <string>
 
+#include "nagl/nn/score_range.h"
+
 namespace nagl {
 
-/// The scores that the two ends of an overlay's colours stand for, and what good pictures score.
+/// The raw scores that the two ends of an overlay's colours stand for, and what good pictures
+/// score.
 struct ColourScale {
   double low = 0;
   double high = 1;
@@ -21,12 +24,13 @@ ColourScale scale_of(const cv::Mat& map, const cv::Mat& roi = {});
 /// What an overlay shows.
 struct OverlayContent {
   cv::Mat rgb;          ///< uint8 [H, W, 3], the query
-  cv::Mat map;          ///< float32 [H, W], its anomaly map
+  cv::Mat map;          ///< float32 [H, W], its anomaly map of raw scores
   cv::Mat roi;          ///< uint8 [H, W], above 0 where was looked; empty: everywhere
   cv::Mat truth;        ///< uint8 [H, W], above 0 on the true defect; empty where it is not known
   std::string caption;  ///< ASCII, e.g. `score 0.231`
   ColourScale scale;
-  std::optional<double> threshold;  ///< what is hotter is outlined; else the hottest region
+  ScoreRange range = ScoreRange::kUnit;  ///< how the scale's ends are written
+  std::optional<double> threshold;       ///< what is hotter is outlined; else the hottest region
 };
 
 /// A picture to judge a detection by at a glance: the query; the query under the heat map with the

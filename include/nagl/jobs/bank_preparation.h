@@ -30,10 +30,10 @@ BankPictures find_pictures(const PictureSelection& selection, Method method);
 /// Says what comes of a method without pictures of defects. @throws ConfigError if it needs some
 void check_pictures(const BankPictures& pictures, Method method, const JobObserver& observer);
 
-/// An empty bank, with the model that its method needs. @throws ConfigError if it needs one and
-/// none is named, or the other way round
-BankBuilder start_bank(const BankRequest& request, const RuntimeOptions& runtime,
-                       const JobObserver& observer);
+/// An empty bank for these pictures, with the model that its method needs. Says what `auto` comes
+/// down to. @throws ConfigError if it needs a model and none is named, or the other way round
+BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
+                       const RuntimeOptions& runtime, const JobObserver& observer);
 
 /// The backbone for a bank, of its layer and image size.
 /// @throws ModelError if the request says otherwise than the bank, or the backbone is another

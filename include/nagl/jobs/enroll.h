@@ -24,7 +24,7 @@ struct EnrollOptions {
 struct EnrollResult {
   std::size_t normal = 0, abnormal = 0;  ///< pictures in the bank
   std::int64_t patches = 0;              ///< normal ones
-  Method method = Method::kNormalNn;
+  Method method = Method::kAuto;
   double megabytes = 0;  ///< of the file
   double seconds = 0;
 };

@@ -27,8 +27,8 @@ struct EvaluateRequest {
   std::optional<Protocol> protocol;
   std::vector<Method> methods;
   std::vector<std::int64_t> normal_shots, abnormal_shots;
-  std::optional<std::int64_t> seeds, turns;
-  std::optional<double> coreset;
+  std::optional<std::int64_t> seeds;
+  ReferenceRequest reference_options;
   EncodingRequest encoding;
   std::vector<std::string> settings;  ///< `section.key=value`
   RuntimeOptions runtime;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "nagl/dataset/dataset.h"
 #include "nagl/encoding/encoding_options.h"
 #include "nagl/evaluation/evaluation_options.h"
+#include "nagl/model/standardised_score.h"
 #include "nagl/training/trainer.h"
 
 namespace nagl::jobs {
@@ -44,14 +46,15 @@ struct TrainOptions {
 struct TargetOptions {
   std::vector<std::filesystem::path> data;  ///< data sets, or categories of them: the target
   DatasetFormat format = DatasetFormat::kAuto;
-  std::filesystem::path model;       ///< of nagl train, for method nagl
+  std::filesystem::path model;       ///< of nagl train, for methods that use one
   std::filesystem::path references;  ///< results of an evaluation whose references are used again
   std::filesystem::path roi;         ///< a mask for all queries, or a folder of them
-  std::int64_t turns = 1;            ///< as in BankOptions
   double coreset = 1;                ///< as in BankOptions
+  DiscriminantOptions discriminant;  ///< as in BankOptions
+  std::optional<double> top_share;   ///< as in BankOptions, for all methods
   TilingOptions tiling;              ///< of references and queries
-  /// No methods stand for all that can be scored: `nagl` with a model, the abnormal ones with
-  /// shots.
+  /// No methods stand for all that can be scored: `nagl` with a model, those that need pictures of
+  /// defects with shots.
   EvaluationOptions evaluation{.methods = {}};
 
   template <typename Self, typename Visit>
@@ -61,8 +64,9 @@ struct TargetOptions {
     visit("model", self.model);
     visit("references", self.references);
     visit("roi", self.roi);
-    visit("turns", self.turns);
     visit("coreset", self.coreset);
+    visit("discriminant", self.discriminant);
+    visit("top_share", self.top_share);
     visit("tiling", self.tiling);
     EvaluationOptions::fields(self.evaluation, visit);
   }

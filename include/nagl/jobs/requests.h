@@ -25,13 +25,24 @@ struct EncodingRequest {
   EncodingOptions over(EncodingOptions options) const;
 };
 
+/// What was asked of how references become scores, where anything was.
+struct ReferenceRequest {
+  std::optional<std::int64_t> turns;
+  std::optional<double> coreset;
+  std::optional<double> abnormal_weight;  ///< of the discriminant
+  std::optional<bool> surroundings;       ///< whether they join the good patches
+  std::optional<double> top_share;
+
+  /// `options` with what was asked for in place.
+  BankOptions over(BankOptions options) const;
+};
+
 /// What was asked of a bank, where anything was.
 struct BankRequest {
   EncodingRequest encoding;
+  ReferenceRequest references;
   std::optional<Method> method;
-  std::optional<std::int64_t> turns;
-  std::optional<double> coreset;
-  std::filesystem::path model;  ///< trained head, for Method::kNagl
+  std::filesystem::path model;  ///< trained head, for methods that use one
 
   /// `options` with what was asked for in place. @throws ConfigError on values out of range
   BankOptions over(BankOptions options = {}) const;

@@ -78,8 +78,9 @@ BenchmarkSubject make_subject(const BenchmarkOptions& options, const JobObserver
   const std::int64_t patches = subject.grid.size();
   const at::Tensor mask = at::zeros({options.abnormal_shots, patches}, at::kBool);
   mask.slice(1, patches / 2, patches / 2 + std::max<std::int64_t>(1, patches / 20)).fill_(true);
-  subject.references = ReferenceFeatures::of_pictures(
-      encode(options.normal_shots), encode(options.abnormal_shots), mask.to(backbone.device()));
+  subject.references =
+      ReferenceFeatures::of_pictures(encode(options.normal_shots), encode(options.abnormal_shots),
+                                     mask.to(backbone.device()), subject.grid);
   return subject;
 }
 
@@ -140,6 +141,27 @@ std::vector<BenchmarkPart> engine_parts(const BenchmarkSubject& subject,
                    [=] { whole(backbone, Method::kNagl); }, passed + compared});
   parts.push_back({"query_normal_nn", "the same, method normal_nn",
                    [=] { whole(backbone, Method::kNormalNn); }, passed + compared});
+  for (const bool turned : {false, true}) {
+    ReferenceFeatures references = subject.references;
+    if (turned) {
+      // Other rows in the place of turned copies: their number is what takes time.
+      references.normal = at::cat({references.normal, references.normal.roll(1, 1),
+                                   references.normal.roll(2, 1), references.normal.roll(3, 1)});
+      for (auto& count : references.normal_rows) count *= 4;
+    }
+    const auto own = std::make_shared<const ReferenceBank>(
+        references, nullptr, subject.grid, backbone->precision(), DiscriminantOptions());
+    const double rows =
+        static_cast<double>(references.normal.size(0) + references.surroundings.size(0));
+    parts.push_back(
+        {turned ? "query_discriminant_turned" : "query_discriminant",
+         turned ? "the same, with normal references at 4 angles" : "the same, method discriminant",
+         [own, picture, backbone] {
+           image_score(
+               own->score(backbone->encode(picture), Method::kDiscriminant)[0].to(at::kCPU));
+         },
+         passed + 2 * patches * rows * static_cast<double>(backbone->width())});
+  }
   if (device.is_cuda()) {
     const auto eager =
         load_backbone(options.runtime, backbone_of(options, /*graphs=*/false), observer);
@@ -306,7 +328,8 @@ class Benchmark {
       if (rate) entry["share_of_matrix_product"] = achieved / *rate;
     }
     const auto alone = median_of("backbone");
-    for (const char* name : {"query", "query_normal_nn"}) {
+    for (const char* name :
+         {"query", "query_normal_nn", "query_discriminant", "query_discriminant_turned"}) {
       if (const auto time = median_of(name); time && alone) {
         all["ratios"][std::string(name) + "_over_backbone"] = *time / *alone;
       }

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "nagl/core/torch.h"
+#include "nagl/nn/discriminant.h"
+
+namespace nagl {
+
+/// Features of reference pictures as a bank keeps them. A picture may have any number of normal
+/// rows (fewer than patches where the bank is thinned, more where it was turned or cut into tiles),
+/// and an abnormal one several views (its tiles).
+struct ReferenceFeatures {
+  at::Tensor normal;                      ///< [R, C] float32, picture after picture
+  std::vector<std::int64_t> normal_rows;  ///< rows of each normal picture; their sum is R
+  /// Angles at which each normal picture is there. Of a bank that is not thinned the first
+  /// `normal_rows / turns` rows of a picture are of the picture as it is.
+  std::int64_t turns = 1;
+  /// Of a thinned bank: of all patches of each normal picture as it is, at unit length. Else empty.
+  std::vector<FeatureMoments> normal_moments;
+
+  at::Tensor abnormal;  ///< [A, C] float32, the patches that show a defect; undefined: none
+  /// [V, N] bool, where they lie in their views: A are set, in each picture at least one.
+  at::Tensor patch_mask;
+  std::vector<std::int64_t> abnormal_views;  ///< views of each abnormal picture; their sum is V
+  /// [V N - A, C] float32, the other patches of these views; undefined where no method needs them.
+  at::Tensor surroundings;
+  /// [V, N] bool, those of them that lie well outside the mask; undefined with `surroundings`.
+  at::Tensor clear;
+  /// [V] bool, the views whose mask somebody drew; a derived one may lie elsewhere than the defect.
+  /// Undefined with `surroundings`.
+  at::Tensor drawn;
+
+  /// Whole pictures. @param normal [K1, N, C] @param abnormal [K2, N, C] or undefined
+  /// @param patch_mask [K2, N] bool, undefined with `abnormal`
+  /// @param grid of the N patches: surroundings are kept too; without patches they are not
+  /// @throws std::invalid_argument on shapes that do not fit
+  static ReferenceFeatures of_pictures(const at::Tensor& normal, const at::Tensor& abnormal = {},
+                                       const at::Tensor& patch_mask = {}, PatchGrid grid = {0, 0});
+
+  std::int64_t normal_count() const { return static_cast<std::int64_t>(normal_rows.size()); }
+  std::int64_t abnormal_count() const { return static_cast<std::int64_t>(abnormal_views.size()); }
+  /// The rows of one normal picture, without a copy.
+  at::Tensor normal_picture(std::int64_t index) const;
+  /// Those of them that are of the picture as it is; of a thinned bank all.
+  at::Tensor normal_picture_unturned(std::int64_t index) const;
+  /// Of the patches of one normal picture as it is, at unit length and before any thinning.
+  FeatureMoments moments_of_normal(std::int64_t index) const;
+  /// The surroundings of each abnormal picture that lie well outside its mask, [*, C], K2 of them.
+  std::vector<at::Tensor> clear_surroundings() const;
+  /// The rows of `abnormal` whose masks were drawn, [*, C].
+  at::Tensor drawn_abnormal() const;
+  /// The abnormal pictures whose masks were drawn.
+  std::int64_t drawn_count() const;
+
+  /// All but one picture; the other kind is shared, not copied.
+  ReferenceFeatures without_normal(std::int64_t index) const;
+  ReferenceFeatures without_abnormal(std::int64_t index) const;
+  /// The same with its tensors on `device`; what is there already is shared.
+  ReferenceFeatures on(at::Device device) const;
+
+  /// Throws std::invalid_argument if shapes or counts contradict each other, or an abnormal picture
+  /// shows no defect.
+  void check() const;
+};
+
+}  // namespace nagl

@@ -1,0 +1,177 @@
+#include "nagl/model/reference_features.h"
+
+#include <numeric>
+#include <stdexcept>
+
+namespace nagl {
+namespace {
+
+std::int64_t sum_of(const std::vector<std::int64_t>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+}
+
+/// Where entry `index` begins when entries of these lengths follow each other.
+std::int64_t begin_of(const std::vector<std::int64_t>& counts, std::int64_t index) {
+  return std::accumulate(counts.begin(), counts.begin() + index, std::int64_t{0});
+}
+
+at::Tensor without_rows(const at::Tensor& rows, std::int64_t begin, std::int64_t end) {
+  return at::cat({rows.slice(0, 0, begin), rows.slice(0, end)});
+}
+
+std::int64_t count_of(const at::Tensor& marks) { return marks.sum().item<std::int64_t>(); }
+
+}  // namespace
+
+ReferenceFeatures ReferenceFeatures::of_pictures(const at::Tensor& normal,
+                                                 const at::Tensor& abnormal,
+                                                 const at::Tensor& patch_mask, PatchGrid grid) {
+  const c10::InferenceMode guard;
+  if (normal.dim() != 3) throw std::invalid_argument("references: normal must be [K1, N, C]");
+  ReferenceFeatures features;
+  features.normal = normal.flatten(0, 1).contiguous();
+  features.normal_rows.assign(static_cast<std::size_t>(normal.size(0)), normal.size(1));
+  if (!abnormal.defined()) return features;
+  const bool fits = abnormal.dim() == 3 && patch_mask.defined() && patch_mask.dim() == 2 &&
+                    patch_mask.size(0) == abnormal.size(0) &&
+                    patch_mask.size(1) == abnormal.size(1) && abnormal.size(2) == normal.size(2) &&
+                    (grid.size() == 0 || grid.size() == abnormal.size(1));
+  if (!fits) {
+    throw std::invalid_argument("references: abnormal must be [K2, N, C], patch_mask [K2, N]");
+  }
+  features.patch_mask = patch_mask.to(abnormal.device(), at::kBool);
+  features.abnormal = abnormal.index({features.patch_mask});
+  features.abnormal_views.assign(static_cast<std::size_t>(abnormal.size(0)), 1);
+  if (grid.size() == 0) return features;
+  features.surroundings = abnormal.index({features.patch_mask.logical_not()});
+  features.clear = clear_of(features.patch_mask, grid);
+  features.drawn = at::ones({abnormal.size(0)}, features.patch_mask.options());
+  return features;
+}
+
+at::Tensor ReferenceFeatures::normal_picture(std::int64_t index) const {
+  const std::int64_t begin = begin_of(normal_rows, index);
+  return normal.slice(0, begin, begin + normal_rows[static_cast<std::size_t>(index)]);
+}
+
+at::Tensor ReferenceFeatures::normal_picture_unturned(std::int64_t index) const {
+  const at::Tensor rows = normal_picture(index);
+  return normal_moments.empty() ? rows.slice(0, 0, rows.size(0) / turns) : rows;
+}
+
+FeatureMoments ReferenceFeatures::moments_of_normal(std::int64_t index) const {
+  if (!normal_moments.empty()) return normal_moments[static_cast<std::size_t>(index)];
+  return FeatureMoments::of(unit_rows(normal_picture_unturned(index)));
+}
+
+std::vector<at::Tensor> ReferenceFeatures::clear_surroundings() const {
+  std::vector<at::Tensor> pictures;
+  std::int64_t view = 0, row = 0;
+  for (const auto views : abnormal_views) {
+    const at::Tensor outside = patch_mask.slice(0, view, view + views).logical_not();
+    const at::Tensor wanted = clear.slice(0, view, view + views).index({outside});
+    const at::Tensor own = surroundings.slice(0, row, row + wanted.size(0));
+    pictures.push_back(own.index({wanted}));
+    view += views;
+    row += wanted.size(0);
+  }
+  return pictures;
+}
+
+at::Tensor ReferenceFeatures::drawn_abnormal() const {
+  // Rows of `abnormal` follow each other as the set patches of `patch_mask` do.
+  return abnormal.index({drawn.unsqueeze(1).expand_as(patch_mask).index({patch_mask})});
+}
+
+std::int64_t ReferenceFeatures::drawn_count() const {
+  std::int64_t count = 0, view = 0;
+  for (const auto views : abnormal_views) {
+    count += drawn.slice(0, view, view + views).any().item<bool>();
+    view += views;
+  }
+  return count;
+}
+
+ReferenceFeatures ReferenceFeatures::without_normal(std::int64_t index) const {
+  ReferenceFeatures others = *this;
+  const std::int64_t begin = begin_of(normal_rows, index);
+  const auto at = others.normal_rows.begin() + index;
+  others.normal = without_rows(normal, begin, begin + *at);
+  others.normal_rows.erase(at);
+  if (!others.normal_moments.empty()) {
+    others.normal_moments.erase(others.normal_moments.begin() + index);
+  }
+  return others;
+}
+
+ReferenceFeatures ReferenceFeatures::without_abnormal(std::int64_t index) const {
+  ReferenceFeatures others = *this;
+  const std::int64_t begin = begin_of(abnormal_views, index);
+  const auto at = others.abnormal_views.begin() + index;
+  const std::int64_t end = begin + *at;
+  others.abnormal_views.erase(at);
+  if (others.abnormal_views.empty()) {
+    others.abnormal = others.patch_mask = at::Tensor();
+    others.surroundings = others.clear = others.drawn = at::Tensor();
+    return others;
+  }
+  const std::int64_t first = count_of(patch_mask.slice(0, 0, begin));
+  const std::int64_t last = first + count_of(patch_mask.slice(0, begin, end));
+  others.abnormal = without_rows(abnormal, first, last);
+  others.patch_mask = without_rows(patch_mask, begin, end);
+  if (surroundings.defined()) {
+    const std::int64_t patches = patch_mask.size(1);
+    others.surroundings = without_rows(surroundings, begin * patches - first, end * patches - last);
+    others.clear = without_rows(clear, begin, end);
+    others.drawn = without_rows(drawn, begin, end);
+  }
+  return others;
+}
+
+ReferenceFeatures ReferenceFeatures::on(at::Device device) const {
+  ReferenceFeatures there = *this;
+  there.normal = normal.to(device);
+  for (at::Tensor* tensor :
+       {&there.abnormal, &there.patch_mask, &there.surroundings, &there.clear, &there.drawn}) {
+    if (tensor->defined()) *tensor = tensor->to(device);
+  }
+  for (auto& moments : there.normal_moments) {
+    if (moments.count == 0) continue;
+    moments.mean = moments.mean.to(device);
+    moments.scatter = moments.scatter.to(device);
+  }
+  return there;
+}
+
+void ReferenceFeatures::check() const {
+  const auto require = [](bool fits, const char* what) {
+    if (!fits) throw std::invalid_argument(what);
+  };
+  require(normal.dim() == 2 && normal.size(0) == sum_of(normal_rows),
+          "references: normal must be [R, C], R rows in all pictures");
+  require(normal_moments.empty() || normal_moments.size() == normal_rows.size(),
+          "references: moments do not fit the normal pictures");
+  if (!abnormal.defined()) {
+    require(abnormal_views.empty(), "references: abnormal pictures without rows");
+    return;
+  }
+  const std::int64_t views = sum_of(abnormal_views);
+  require(patch_mask.defined() && patch_mask.dim() == 2 && patch_mask.size(0) == views &&
+              abnormal.dim() == 2 && abnormal.size(1) == normal.size(1) &&
+              count_of(patch_mask) == abnormal.size(0),
+          "references: abnormal rows do not fit their mask");
+  std::int64_t begin = 0;
+  for (const auto count : abnormal_views) {
+    require(count > 0 && patch_mask.slice(0, begin, begin + count).any().item<bool>(),
+            "references: an abnormal picture has an empty patch mask");
+    begin += count;
+  }
+  if (!surroundings.defined()) return;
+  require(surroundings.dim() == 2 && surroundings.size(1) == normal.size(1) &&
+              surroundings.size(0) == patch_mask.numel() - abnormal.size(0) && clear.defined() &&
+              clear.sizes() == patch_mask.sizes() && drawn.defined() && drawn.dim() == 1 &&
+              drawn.size(0) == views && !clear.logical_and(patch_mask).any().item<bool>(),
+          "references: surroundings do not fit the masks of defects");
+}
+
+}  // namespace nagl
