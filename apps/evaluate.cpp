@@ -99,10 +99,13 @@ void add_evaluate(CLI::App& app, int&) {
         for (const auto& name : names) request->methods.push_back(parse_as<Method>(name));
       },
       listed_names<Method>() +
-          ", separated by commas (default: all, nagl with a model). auto is what nagl score does "
+          ", separated by commas (default: all, those of nagl with a model). auto is what nagl "
+          "score does "
           "unless told otherwise")
       ->group(kProtocol);
-  command->add_option("--model", request->model, "The model.safetensors of nagl train, for nagl")
+  command
+      ->add_option("--model", request->model,
+                   "The model.safetensors of nagl train, for nagl and nagl_standardised")
       ->group(kProtocol);
   add_list(
       *command, "--normal-shots",

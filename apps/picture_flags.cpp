@@ -80,8 +80,8 @@ void add_reference_flags(CLI::App& command, jobs::ReferenceRequest& request) {
   add_text_option(
       command, "--abnormal-surroundings",
       [&request](const std::string& text) { request.surroundings = text == "on"; },
-      "Whether what lies well outside the masks of --abnormal counts as good, in method "
-      "discriminant; off where masks leave out parts of defects")
+      "Whether patches well outside the masks of --abnormal join the good ones that others are "
+      "compared with, in method discriminant; they say what is usual in any case")
       ->check(CLI::IsMember({"on", "off"}))
       ->default_str("on")
       ->group(kScoring);
@@ -120,7 +120,7 @@ void add_bank_flags(CLI::App& command, jobs::BankRequest& request) {
       ->group(kScoring);
   command
       .add_option("--model", request.model,
-                  "The model.safetensors of a training, for --method nagl; --layer follows it")
+                  "The model.safetensors of a training, for the methods nagl and nagl_standardised; --layer follows it")
       ->group(kScoring);
   add_tiling_flags(command, request.encoding);
   command

@@ -23,7 +23,8 @@ struct BankRecord {
   BankOptions options;
   std::vector<EnrolledPicture> normal, abnormal;
   std::vector<std::int64_t> normal_rows, abnormal_views;
-  std::vector<std::int64_t> moment_counts;  ///< of a thinned bank: patches of each normal picture
+  /// Of a thinned bank: patches that the moments of each normal, each abnormal picture stand for.
+  std::vector<std::int64_t> normal_moments, abnormal_moments;
   std::optional<Calibration> calibration;
 
   template <typename Self, typename Visit>
@@ -33,7 +34,8 @@ struct BankRecord {
     visit("normal_rows", self.normal_rows);
     visit("abnormal", self.abnormal);
     visit("abnormal_views", self.abnormal_views);
-    visit("moment_counts", self.moment_counts);
+    visit("normal_moments", self.normal_moments);
+    visit("abnormal_moments", self.abnormal_moments);
     visit("calibration", self.calibration);
   }
 };
@@ -91,6 +93,45 @@ at::Tensor read_tensor(const WeightsFile& file, const std::string& name, at::Sca
   return tensor;
 }
 
+/// @param counts gets the number of patches of each
+void add_moments(const std::string& kind, const std::vector<FeatureMoments>& all,
+                 std::vector<std::int64_t>& counts, std::map<std::string, at::Tensor>& tensors) {
+  std::vector<at::Tensor> means, scatters;
+  for (const auto& moments : all) {
+    counts.push_back(moments.count);
+    if (moments.count == 0) continue;
+    means.push_back(moments.mean.to(at::kFloat));
+    scatters.push_back(moments.scatter.to(at::kFloat));
+  }
+  if (means.empty()) return;
+  tensors[kind + "_means"] = at::stack(means);
+  tensors[kind + "_scatters"] = at::stack(scatters);
+}
+
+/// @param counts patches of each; those without any have no rows in the tensors
+std::vector<FeatureMoments> read_moments(const WeightsFile& file, const std::string& kind,
+                                         const std::vector<std::int64_t>& counts) {
+  std::vector<FeatureMoments> all;
+  const auto used = std::count_if(counts.begin(), counts.end(), [](auto n) { return n > 0; });
+  at::Tensor means, scatters;
+  if (used > 0) {
+    means = read_tensor(file, kind + "_means", at::kFloat, 2).to(at::kDouble);
+    scatters = read_tensor(file, kind + "_scatters", at::kFloat, 3).to(at::kDouble);
+    const std::int64_t width = means.size(1);
+    if (means.size(0) != used || scatters.sizes() != at::IntArrayRef({used, width, width})) {
+      fail(file.path(), "its moments do not fit each other; it is damaged");
+    }
+  }
+  std::int64_t row = 0;
+  for (const auto count : counts) {
+    FeatureMoments& moments = all.emplace_back();
+    if (count <= 0) continue;
+    moments = {count, means[row], scatters[row]};
+    ++row;
+  }
+  return all;
+}
+
 /// Tensors and counts that fit each other.
 ReferenceFeatures read_features(const WeightsFile& file, const BankOptions& options,
                                 const BankRecord& record) {
@@ -112,28 +153,20 @@ ReferenceFeatures read_features(const WeightsFile& file, const BankOptions& opti
   const auto damaged = [&] {
     fail(file.path(), "its tensors do not fit its list of pictures; it is damaged");
   };
-  for (const auto* counts : {&record.normal_rows, &record.abnormal_views, &record.moment_counts}) {
+  for (const auto* counts : {&record.normal_rows, &record.abnormal_views}) {
     if (std::any_of(counts->begin(), counts->end(), [](std::int64_t count) { return count < 0; })) {
       damaged();
     }
   }
-  if (!record.moment_counts.empty()) {
-    const at::Tensor means = read_tensor(file, "moment_means", at::kFloat, 2).to(at::kDouble);
-    const at::Tensor scatters = read_tensor(file, "moment_scatters", at::kFloat, 3).to(at::kDouble);
-    const auto pictures = static_cast<std::int64_t>(record.moment_counts.size());
-    const std::int64_t width = features.normal.size(1);
-    if (means.sizes() != at::IntArrayRef({pictures, width}) ||
-        scatters.sizes() != at::IntArrayRef({pictures, width, width})) {
-      damaged();
-    }
-    for (std::int64_t i = 0; i < pictures; ++i) {
-      features.normal_moments.push_back(
-          {record.moment_counts[static_cast<std::size_t>(i)], means[i], scatters[i]});
-    }
+  features.thinned = options.coreset < 1;
+  if (features.thinned) {
+    features.normal_moments = read_moments(file, "normal", record.normal_moments);
+    features.abnormal_moments = read_moments(file, "abnormal", record.abnormal_moments);
   }
   try {
+    if (!features.thinned && uses_surroundings(options.method)) features.compute_moments();
     features.check();
-  } catch (const std::invalid_argument&) {
+  } catch (const std::exception&) {
     damaged();
   }
   return features;
@@ -186,6 +219,7 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
                     bank.features.normal_rows,
                     bank.features.abnormal_views,
                     {},
+                    {},
                     bank.calibration};
   std::map<std::string, at::Tensor> tensors;
   tensors["normal"] = bank.features.normal;
@@ -198,15 +232,9 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
     tensors["clear"] = bank.features.clear;
     tensors["drawn"] = bank.features.drawn;
   }
-  if (!bank.features.normal_moments.empty()) {
-    std::vector<at::Tensor> means, scatters;
-    for (const auto& moments : bank.features.normal_moments) {
-      record.moment_counts.push_back(moments.count);
-      means.push_back(moments.mean.to(at::kFloat));
-      scatters.push_back(moments.scatter.to(at::kFloat));
-    }
-    tensors["moment_means"] = at::stack(means);
-    tensors["moment_scatters"] = at::stack(scatters);
+  if (bank.features.thinned) {
+    add_moments("normal", bank.features.normal_moments, record.normal_moments, tensors);
+    add_moments("abnormal", bank.features.abnormal_moments, record.abnormal_moments, tensors);
   }
   if (bank.probe_scores.defined()) tensors["probe_scores"] = bank.probe_scores;
   const HeadOrigin origin = origin_of(backbone);

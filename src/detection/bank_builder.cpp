@@ -53,6 +53,7 @@ struct BankBuilder::State {
         }) {
     bank.options.check();
     bank.options.encoding = encoder.options();
+    range = bank.score_range();
     if (bank.head) bank.head = bank.head->on(backbone->device());
     bank.features = {};
   }
@@ -81,6 +82,7 @@ struct BankBuilder::State {
   ReferenceAssembler assembler;
   ProbeCollector probes;
   ViewBatches<WaitingView> waiting;
+  ScoreRange range = ScoreRange::kUnit;  ///< of the scores that `bank.probe_scores` are
   bool changed = false;
 };
 
@@ -177,6 +179,8 @@ Bank BankBuilder::finish() {
   bank.features = state.assembler.take();
   if (!state.changed) return bank;
   bank.calibration.reset();
+  // A first defect may change what scores are.
+  if (bank.score_range() != state.range) bank.probe_scores = at::Tensor();
   const at::Tensor scores = state.probes.score(state.encoder, bank, bank.probe_scores);
   if (scores.defined()) bank.probe_scores = scores;  // else no good picture came
   return bank;

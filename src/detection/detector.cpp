@@ -62,7 +62,11 @@ Detection Detector::detection_of(const PictureScores& scores) const {
   cv::Mat map = scores.raw_map();
   detection.verdict = verdict_of(scores.raw_image_score(), bank_.calibration);
   if (bank_.calibration) {
-    detection.regions = regions_above(map, bank_.calibration->map_threshold);
+    const double threshold = bank_.calibration->map_threshold;
+    // Outside, `raw_map` has the lowest score inside, which may well be above the threshold.
+    const cv::Mat& roi = scores.roi();
+    if (!roi.empty()) map.setTo(threshold, (roi == 0) & (map > threshold));
+    detection.regions = regions_above(map, threshold);
   }
   detection.map = scores.shown_map(std::move(map));
   for (auto& region : detection.regions) {

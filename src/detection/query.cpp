@@ -87,6 +87,8 @@ at::Tensor PictureScores::patch_scores() const {
   return at::where(at::stack(inside).reshape(shown.sizes()), shown, at::zeros_like(shown));
 }
 
+const cv::Mat& PictureScores::roi() const { return tiles_->roi_; }
+
 cv::Mat PictureScores::raw_map() const {
   const c10::InferenceMode guard;
   AnomalyMapStitcher stitcher(tiles_->tiles_);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <opencv2/imgproc.hpp>
+#include <tuple>
 #include <utility>
 
 #include "nagl/image/alteration.h"
@@ -14,6 +15,16 @@ namespace {
 std::int64_t rows_kept(std::int64_t patches, double coreset) {
   return std::max<std::int64_t>(
       1, static_cast<std::int64_t>(std::ceil(coreset * static_cast<double>(patches) - 1e-9)));
+}
+
+/// Rounded as a file keeps them, so that a bank is the same before it was written and after.
+std::vector<FeatureMoments> as_kept(std::vector<FeatureMoments> all) {
+  for (auto& moments : all) {
+    if (moments.count == 0) continue;
+    moments.mean = moments.mean.to(at::kFloat).to(at::kDouble);
+    moments.scatter = moments.scatter.to(at::kFloat).to(at::kDouble);
+  }
+  return all;
 }
 
 }  // namespace
@@ -127,6 +138,7 @@ ReferenceAssembler::ReferenceAssembler(const BankOptions& options,
   normal_.append(there.normal);
   normal_rows_ = there.normal_rows;
   moments_ = there.normal_moments;
+  abnormal_moments_ = there.abnormal_moments;
   if (!there.abnormal.defined()) return;
   abnormal_.append(there.abnormal);
   patch_masks_.push_back(there.patch_mask);
@@ -139,7 +151,7 @@ ReferenceAssembler::ReferenceAssembler(const BankOptions& options,
 
 std::int64_t ReferenceAssembler::begin_normal() {
   normal_rows_.push_back(0);
-  if (coreset_ < 1 && with_surroundings_) moments_.emplace_back();
+  if (with_surroundings_) moments_.emplace_back();
   return static_cast<std::int64_t>(normal_rows_.size()) - 1;
 }
 
@@ -158,7 +170,10 @@ void ReferenceAssembler::add_normal(std::int64_t picture, const at::Tensor& feat
   normal_rows_[index] += rows.size(0);
 }
 
-void ReferenceAssembler::begin_abnormal(std::int64_t views) { abnormal_views_.push_back(views); }
+void ReferenceAssembler::begin_abnormal(std::int64_t views) {
+  abnormal_views_.push_back(views);
+  if (with_surroundings_) abnormal_moments_.emplace_back();
+}
 
 void ReferenceAssembler::add_abnormal(const at::Tensor& features, const at::Tensor& patch_mask,
                                       const at::Tensor& clear, MaskOrigin origin) {
@@ -166,9 +181,24 @@ void ReferenceAssembler::add_abnormal(const at::Tensor& features, const at::Tens
   abnormal_.append(features.index({mask}));
   patch_masks_.push_back(mask.unsqueeze(0));
   if (!with_surroundings_) return;
-  surroundings_.append(features.index({mask.logical_not()}));
-  clear_.push_back(clear.to(features.device()).unsqueeze(0));
+  at::Tensor kept = clear.to(features.device());
+  at::Tensor rows = features.index({kept});
+  if (coreset_ < 1 && rows.size(0) > 0) {
+    abnormal_moments_.back() = abnormal_moments_.back().with(FeatureMoments::of(unit_rows(rows)));
+    const auto chosen = std::get<0>(
+        choose_coreset(rows, surroundings_.all(), rows_kept(rows.size(0), coreset_)).sort());
+    const at::Tensor places = kept.nonzero().squeeze(1).index_select(0, chosen.to(rows.device()));
+    rows = rows.index_select(0, chosen.to(rows.device()));
+    kept = at::zeros_like(kept).index_fill_(0, places, true);
+  }
+  surroundings_.append(rows);
+  clear_.push_back(kept.unsqueeze(0));
   drawn_.push_back(at::full({1}, origin == MaskOrigin::kDrawn, mask.options()));
+}
+
+ReferenceFeatures ReferenceAssembler::with_moments(ReferenceFeatures features) const {
+  if (with_surroundings_ && !features.thinned) features.compute_moments();
+  return features;
 }
 
 ReferenceFeatures ReferenceAssembler::features() const {
@@ -176,11 +206,12 @@ ReferenceFeatures ReferenceAssembler::features() const {
   features.normal = normal_.all();
   features.normal_rows = normal_rows_;
   features.turns = turns_;
-  for (const auto& moments : moments_) {  // as a file keeps them
-    features.normal_moments.push_back({moments.count, moments.mean.to(at::kFloat).to(at::kDouble),
-                                       moments.scatter.to(at::kFloat).to(at::kDouble)});
+  features.thinned = coreset_ < 1;
+  if (features.thinned) {
+    features.normal_moments = as_kept(moments_);
+    features.abnormal_moments = as_kept(abnormal_moments_);
   }
-  if (abnormal_.size() == 0) return features;
+  if (abnormal_.size() == 0) return with_moments(std::move(features));
   features.abnormal = abnormal_.all();
   features.patch_mask = at::cat(patch_masks_);
   features.abnormal_views = abnormal_views_;
@@ -188,7 +219,7 @@ ReferenceFeatures ReferenceAssembler::features() const {
   features.surroundings = surroundings_.all();
   features.clear = at::cat(clear_);
   features.drawn = at::cat(drawn_);
-  return features;
+  return with_moments(std::move(features));
 }
 
 ReferenceFeatures ReferenceAssembler::take() {
@@ -198,6 +229,7 @@ ReferenceFeatures ReferenceAssembler::take() {
   clear_.clear();
   drawn_.clear();
   moments_.clear();
+  abnormal_moments_.clear();
   normal_rows_.clear();
   abnormal_views_.clear();
   return taken;

@@ -10,6 +10,9 @@
 namespace nagl {
 namespace {
 
+/// Where no good picture says more: standardised scores, a third of the way up for the hottest
+/// good.
+constexpr ColourScale kUsualDeviations{0, 9, 3};
 constexpr double kNarrowest = 1e-3;  // so that identical references do not make noise look hot
 
 }  // namespace
@@ -17,7 +20,8 @@ constexpr double kNarrowest = 1e-3;  // so that identical references do not make
 ColourScale reference_scale(const Detector& detector, const cv::Mat& roi) {
   const c10::InferenceMode guard;
   at::Tensor scores = detector.bank().probe_scores;
-  if (!scores.defined()) return {};
+  const bool unbounded = detector.bank().score_range() == ScoreRange::kUnbounded;
+  if (!scores.defined()) return unbounded ? kUsualDeviations : ColourScale();
   const Method method = detector.references().effective(detector.options().method);
   const ImageSize size = detector.options().encoding.image_size;
   const cv::Size network(static_cast<int>(size.width), static_cast<int>(size.height));
@@ -49,7 +53,6 @@ ColourScale reference_scale(const Detector& detector, const cv::Mat& roi) {
   const auto& calibration = detector.bank().calibration;
   scale.good = calibration ? std::max(calibration->map_threshold, scale.low) : *middle;
   // Methods that use abnormal references and have bounds leave less room above good pictures.
-  const bool unbounded = range_of(method) == ScoreRange::kUnbounded;
   const double reach = uses_abnormal(method) && !unbounded ? 2 : 3;
   const double high = scale.low + std::max(reach * (scale.good - scale.low), kNarrowest);
   scale.high = std::min(high, highest_score(range_of(method)));

@@ -113,6 +113,7 @@ std::shared_ptr<const ReferenceBank> EncodedReferences::bank(const Paths& normal
     features.surroundings = defects.surroundings;
     features.clear = defects.clear;
     features.drawn = defects.drawn;
+    features.abnormal_moments = defects.abnormal_moments;
   }
   std::optional<DiscriminantOptions> discriminant;
   if (uses_surroundings(options_.method)) discriminant = options_.discriminant;

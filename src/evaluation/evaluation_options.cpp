@@ -41,6 +41,9 @@ void EvaluationOptions::check() const {
       throw ConfigError(fmt::format("abnormal shots {} are not in 0..{}", shots, kMostShots));
     }
   }
+  if (turns && *turns != 1 && *turns != 4 && *turns != 8) {
+    throw ConfigError(fmt::format("turns {} is not one of 1, 4, 8", *turns));
+  }
   if (seeds < 1 || seeds > 1000)
     throw ConfigError(fmt::format("seeds {} are not in 1..1000", seeds));
   if (!(pro_limit > 0 && pro_limit <= 1)) {

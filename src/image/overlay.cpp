@@ -80,15 +80,17 @@ cv::Mat heat_panel(const cv::Mat& query, const OverlayContent& content) {
       }
     }
   }
+  const cv::Mat roi =
+      content.roi.empty() ? cv::Mat() : resized(content.roi, size, cv::INTER_NEAREST);
   if (content.threshold) {
-    draw_outline(panel, map > *content.threshold, kWhite);
+    cv::Mat above = map > *content.threshold;
+    if (!roi.empty()) above.setTo(0, roi == 0);
+    draw_outline(panel, above, kWhite);
     return panel;
   }
   double peak = 0;
   cv::minMaxLoc(content.map, nullptr, &peak);
   if (peak > content.scale.good) {
-    const cv::Mat roi =
-        content.roi.empty() ? cv::Mat() : resized(content.roi, size, cv::INTER_NEAREST);
     draw_outline(panel, hottest_region(map, roi), kWhite);
   }
   return panel;

@@ -45,14 +45,15 @@ std::optional<TrainedHead> load_model(const fs::path& model, Method method, at::
     throw ConfigError(
         model.empty() ? fmt::format("method {} needs --model, the model.safetensors of nagl train",
                                     to_string(method))
-                      : "--model is for --method nagl");
+                      : "--model is for --method nagl and nagl_standardised");
   }
   if (model.empty()) return std::nullopt;
   return load_head(model, device);
 }
 
 /// Says what method `auto` comes down to, and why.
-void tell_choice(const BankOptions& options, const BankPictures& pictures,
+/// @param asked whether the turns were asked for
+void tell_choice(const BankOptions& options, const BankPictures& pictures, bool asked,
                  const JobObserver& observer) {
   const std::size_t good = pictures.normal.size(), defects = pictures.abnormal.size();
   const std::string method =
@@ -61,7 +62,8 @@ void tell_choice(const BankOptions& options, const BankPictures& pictures,
                                 defects == 1 ? "is" : "are")
                   : "normal_nn, since no picture of a defect is given (--abnormal)";
   const std::string turns =
-      options.turns > 1
+      asked ? ""
+      : options.turns > 1
           ? fmt::format(
                 "; good pictures also at {} angles, since they are few (leave that out "
                 "with --augment-references none where orientation is the defect)",
@@ -129,7 +131,8 @@ BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
   if (!request.references.turns) {
     options.turns = automatic_turns(options.method, pictures.normal.size());
   }
-  if (options.method == Method::kAuto) tell_choice(options, pictures, observer);
+  if (options.method == Method::kAuto)
+    tell_choice(options, pictures, request.references.turns.has_value(), observer);
   auto head = load_model(request.model, options.method, parse_device(runtime.device));
   if (head && !options.encoding.layer) options.encoding.layer = head->origin.layer;
   const PictureEncoder encoder = make_encoder(runtime, options.encoding, observer);

@@ -121,6 +121,7 @@ EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
   }
 
   const bool calibrated = earlier && earlier->calibration;
+  const Method scored_by = earlier ? earlier->scored_by() : method;
   BankBuilder builder = earlier ? go_on(options, std::move(*earlier), observer)
                                 : start_bank(options.request, pictures, options.runtime, observer);
   if (options.add) drop_known(builder, pictures, observer);
@@ -132,6 +133,10 @@ EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
   low_values.finish();
   const auto backbone = builder.encoder().shared_backbone();
   const Bank made = builder.finish();
+  if (options.add && made.scored_by() != scored_by) {
+    observer.info(fmt::format("method {}: {} from now on, since there is a picture of a defect",
+                              to_string(method), to_string(made.scored_by())));
+  }
   if (calibrated && !made.calibration) {
     observer.warn("the bank's calibration is void; calibrate it again");
   }

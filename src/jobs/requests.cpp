@@ -51,7 +51,9 @@ void BankRequest::check_agrees(const std::filesystem::path& bank_path, const Ban
   };
   const BankOptions& made = bank.options;
   const EncodingOptions& encoded = made.encoding;
-  if (method) differ("--method", to_string(*method), to_string(made.method));
+  if (method && *method != bank.scored_by()) {  // what `auto` came down to may be named, too
+    differ("--method", to_string(*method), to_string(made.method));
+  }
   if (references.turns) differ("--augment-references turns", *references.turns, made.turns);
   if (references.coreset) differ("--coreset", *references.coreset, made.coreset);
   if (const auto& weight = references.abnormal_weight) {

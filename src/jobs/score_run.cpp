@@ -247,7 +247,8 @@ void ScoreRun::finish(const Loaded& item, const Detection& detection) {
 cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) const {
   OverlayContent content;
   content.rgb = item.query.image.rgb;
-  content.map = detection.scores.raw_map();
+  const bool bounded = detection.scores.range() == ScoreRange::kUnit;
+  content.map = bounded ? detection.map : detection.scores.raw_map();
   content.range = detection.scores.range();
   if (!item.query.roi.empty()) {
     cv::resize(item.query.roi, content.roi, detection.map.size(), 0, 0, cv::INTER_NEAREST);

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "nagl/core/error.h"
 #include "nagl/nn/image_score.h"
@@ -87,38 +88,39 @@ at::Tensor ReferenceBank::mine() const {
   return head_->mine(patches);
 }
 
-at::Tensor ReferenceBank::learnt_cosine(const at::Tensor& features,
-                                        const NearestNeighbors& found) const {
+at::Tensor ReferenceBank::learnt_cosine(const at::Tensor& features, const NearestNeighbors& found,
+                                        const at::Tensor& positions) const {
   QueryPatches query;
   query.features = features;
   query.residuals = features - normal_.rows.index_select(0, found.index).reshape(features.sizes());
   query.normal_cosine = found.max_cosine.reshape({features.size(0), features.size(1)});
   query.grid = grid_;
-  query.positions = query_positions_;
+  query.positions = positions;
   const auto proxies = residual_proxies_.expand({features.size(0), -1, -1});
   return mean_cosine(features, head_->learn(proxies, query));
 }
 
-/// What good patches have: the clear ones of the pictures of defects, else all of the normal ones.
+/// What good patches have: the surroundings of defects, each view with what is kept of it as if it
+/// were a query. Too few of them leave the branch as it is.
 Standardisation ReferenceBank::usual_learnt() const {
   constexpr double kLeastDeviation = 0.001;
-  const auto score = [&](const at::Tensor& views) {  // [V, N, C]
-    const auto found =
-        nearest_neighbors(views.flatten(0, 1), normal_, head_->options().residual_metric);
-    return learnt_cosine(views, found);
-  };
-  const std::int64_t patches = grid_.size(), width = normal_.rows.size(1);
-  if (features_.clear.any().item<bool>()) {
-    const at::Tensor& mask = features_.patch_mask;
-    at::Tensor views = at::empty({mask.size(0), patches, width}, normal_.rows.options());
-    views.index_put_({mask}, features_.abnormal);
-    views.index_put_({mask.logical_not()}, features_.surroundings);
-    return Standardisation::of(score(views).index({features_.clear}), kLeastDeviation);
+  if (features_.surroundings.size(0) < kEnoughPatches) return {};
+  const at::Tensor &clear = features_.clear, &mask = features_.patch_mask;
+  at::Tensor views =
+      at::zeros({clear.size(0), clear.size(1), normal_.rows.size(1)}, normal_.rows.options());
+  views.index_put_({clear}, features_.surroundings);
+  views.index_put_({mask}, features_.abnormal);
+  std::vector<at::Tensor> scores;
+  for (std::int64_t i = 0; i < views.size(0); ++i) {
+    const at::Tensor kept = clear[i].logical_or(mask[i]);
+    if (!clear[i].any().item<bool>()) continue;
+    const at::Tensor view = views[i].index({kept});
+    const auto found = nearest_neighbors(view, normal_, head_->options().residual_metric);
+    const at::Tensor cosine =
+        learnt_cosine(view.unsqueeze(0), found, query_positions_.index({kept}));
+    scores.push_back(cosine[0].index({clear[i].index({kept})}));
   }
-  const at::Tensor own = features_.normal_picture_unturned(0);
-  const bool whole = features_.normal_moments.empty() && own.size(0) % patches == 0;
-  if (!whole) return {};
-  return Standardisation::of(score(own.reshape({-1, patches, width})), kLeastDeviation);
+  return Standardisation::of(at::cat(scores), kLeastDeviation);
 }
 
 at::Tensor ReferenceBank::score(const at::Tensor& features, Method method) const {
@@ -147,7 +149,7 @@ std::vector<at::Tensor> ReferenceBank::scores(const at::Tensor& features,
   if (head_used) {
     const auto found = nearest_neighbors(queries, normal_, head_->options().residual_metric);
     normal = by_picture(found.max_cosine);
-    learnt = learnt_cosine(features, found);
+    learnt = learnt_cosine(features, found, query_positions_);
   } else if (normal_used) {
     normal = by_picture(max_cosine(queries, normal_));
   }

@@ -19,6 +19,10 @@ at::Tensor without_rows(const at::Tensor& rows, std::int64_t begin, std::int64_t
   return at::cat({rows.slice(0, 0, begin), rows.slice(0, end)});
 }
 
+void without_entry(std::vector<FeatureMoments>& moments, std::int64_t index) {
+  if (!moments.empty()) moments.erase(moments.begin() + index);
+}
+
 std::int64_t count_of(const at::Tensor& marks) { return marks.sum().item<std::int64_t>(); }
 
 }  // namespace
@@ -43,9 +47,10 @@ ReferenceFeatures ReferenceFeatures::of_pictures(const at::Tensor& normal,
   features.abnormal = abnormal.index({features.patch_mask});
   features.abnormal_views.assign(static_cast<std::size_t>(abnormal.size(0)), 1);
   if (grid.size() == 0) return features;
-  features.surroundings = abnormal.index({features.patch_mask.logical_not()});
   features.clear = clear_of(features.patch_mask, grid);
+  features.surroundings = abnormal.index({features.clear});
   features.drawn = at::ones({abnormal.size(0)}, features.patch_mask.options());
+  features.compute_moments();
   return features;
 }
 
@@ -56,26 +61,31 @@ at::Tensor ReferenceFeatures::normal_picture(std::int64_t index) const {
 
 at::Tensor ReferenceFeatures::normal_picture_unturned(std::int64_t index) const {
   const at::Tensor rows = normal_picture(index);
-  return normal_moments.empty() ? rows.slice(0, 0, rows.size(0) / turns) : rows;
+  return thinned ? rows : rows.slice(0, 0, rows.size(0) / turns);
 }
 
-FeatureMoments ReferenceFeatures::moments_of_normal(std::int64_t index) const {
-  if (!normal_moments.empty()) return normal_moments[static_cast<std::size_t>(index)];
-  return FeatureMoments::of(unit_rows(normal_picture_unturned(index)));
-}
-
-std::vector<at::Tensor> ReferenceFeatures::clear_surroundings() const {
+std::vector<at::Tensor> ReferenceFeatures::surroundings_by_picture() const {
   std::vector<at::Tensor> pictures;
   std::int64_t view = 0, row = 0;
   for (const auto views : abnormal_views) {
-    const at::Tensor outside = patch_mask.slice(0, view, view + views).logical_not();
-    const at::Tensor wanted = clear.slice(0, view, view + views).index({outside});
-    const at::Tensor own = surroundings.slice(0, row, row + wanted.size(0));
-    pictures.push_back(own.index({wanted}));
+    const std::int64_t count = count_of(clear.slice(0, view, view + views));
+    pictures.push_back(surroundings.slice(0, row, row + count));
     view += views;
-    row += wanted.size(0);
+    row += count;
   }
   return pictures;
+}
+
+void ReferenceFeatures::compute_moments() {
+  normal_moments.clear();
+  abnormal_moments.clear();
+  for (std::int64_t i = 0; i < normal_count(); ++i) {
+    normal_moments.push_back(FeatureMoments::of(unit_rows(normal_picture_unturned(i))));
+  }
+  if (!surroundings.defined()) return;
+  for (const auto& rows : surroundings_by_picture()) {
+    abnormal_moments.push_back(FeatureMoments::of(unit_rows(rows)));
+  }
 }
 
 at::Tensor ReferenceFeatures::drawn_abnormal() const {
@@ -98,9 +108,7 @@ ReferenceFeatures ReferenceFeatures::without_normal(std::int64_t index) const {
   const auto at = others.normal_rows.begin() + index;
   others.normal = without_rows(normal, begin, begin + *at);
   others.normal_rows.erase(at);
-  if (!others.normal_moments.empty()) {
-    others.normal_moments.erase(others.normal_moments.begin() + index);
-  }
+  without_entry(others.normal_moments, index);
   return others;
 }
 
@@ -110,6 +118,7 @@ ReferenceFeatures ReferenceFeatures::without_abnormal(std::int64_t index) const 
   const auto at = others.abnormal_views.begin() + index;
   const std::int64_t end = begin + *at;
   others.abnormal_views.erase(at);
+  without_entry(others.abnormal_moments, index);
   if (others.abnormal_views.empty()) {
     others.abnormal = others.patch_mask = at::Tensor();
     others.surroundings = others.clear = others.drawn = at::Tensor();
@@ -120,8 +129,9 @@ ReferenceFeatures ReferenceFeatures::without_abnormal(std::int64_t index) const 
   others.abnormal = without_rows(abnormal, first, last);
   others.patch_mask = without_rows(patch_mask, begin, end);
   if (surroundings.defined()) {
-    const std::int64_t patches = patch_mask.size(1);
-    others.surroundings = without_rows(surroundings, begin * patches - first, end * patches - last);
+    const std::int64_t before = count_of(clear.slice(0, 0, begin));
+    const std::int64_t after = before + count_of(clear.slice(0, begin, end));
+    others.surroundings = without_rows(surroundings, before, after);
     others.clear = without_rows(clear, begin, end);
     others.drawn = without_rows(drawn, begin, end);
   }
@@ -135,10 +145,12 @@ ReferenceFeatures ReferenceFeatures::on(at::Device device) const {
        {&there.abnormal, &there.patch_mask, &there.surroundings, &there.clear, &there.drawn}) {
     if (tensor->defined()) *tensor = tensor->to(device);
   }
-  for (auto& moments : there.normal_moments) {
-    if (moments.count == 0) continue;
-    moments.mean = moments.mean.to(device);
-    moments.scatter = moments.scatter.to(device);
+  for (auto* all : {&there.normal_moments, &there.abnormal_moments}) {
+    for (auto& moments : *all) {
+      if (moments.count == 0) continue;
+      moments.mean = moments.mean.to(device);
+      moments.scatter = moments.scatter.to(device);
+    }
   }
   return there;
 }
@@ -151,6 +163,8 @@ void ReferenceFeatures::check() const {
           "references: normal must be [R, C], R rows in all pictures");
   require(normal_moments.empty() || normal_moments.size() == normal_rows.size(),
           "references: moments do not fit the normal pictures");
+  require(abnormal_moments.empty() || abnormal_moments.size() == abnormal_views.size(),
+          "references: moments do not fit the abnormal pictures");
   if (!abnormal.defined()) {
     require(abnormal_views.empty(), "references: abnormal pictures without rows");
     return;
@@ -167,11 +181,12 @@ void ReferenceFeatures::check() const {
     begin += count;
   }
   if (!surroundings.defined()) return;
-  require(surroundings.dim() == 2 && surroundings.size(1) == normal.size(1) &&
-              surroundings.size(0) == patch_mask.numel() - abnormal.size(0) && clear.defined() &&
-              clear.sizes() == patch_mask.sizes() && drawn.defined() && drawn.dim() == 1 &&
-              drawn.size(0) == views && !clear.logical_and(patch_mask).any().item<bool>(),
+  require(surroundings.dim() == 2 && surroundings.size(1) == normal.size(1) && clear.defined() &&
+              clear.sizes() == patch_mask.sizes() && count_of(clear) == surroundings.size(0) &&
+              !clear.logical_and(patch_mask).any().item<bool>() && drawn.defined() &&
+              drawn.dim() == 1 && drawn.size(0) == views,
           "references: surroundings do not fit the masks of defects");
+  require(!normal_moments.empty() || normal_rows.empty(), "references: surroundings, no moments");
 }
 
 }  // namespace nagl

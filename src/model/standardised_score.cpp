@@ -10,9 +10,11 @@
 namespace nagl {
 namespace {
 
-constexpr std::int64_t kEnoughPatches = 20;  // to tell a mean and a deviation from
-constexpr std::int64_t kMostLeftOut = 16;    // normal pictures that stand for all
-constexpr std::int64_t kNeighborhood = 2;    // patches around one that are too like it
+constexpr std::int64_t kMostLeftOut = 16;  // normal pictures that stand for all
+constexpr std::int64_t kNeighborhood = 2;  // patches around one that are too like it
+/// In the place of `kShrinkage` where surroundings do not tell how good patches vary from picture
+/// to picture (docs/methods.md has the figures).
+constexpr double kShrinkageAlone = 1;
 /// Least deviation of distances: references that are all the same picture have none.
 constexpr double kLeastDeviation = 0.01;
 
@@ -50,8 +52,7 @@ at::Tensor left_out_distances(const ReferenceFeatures& features) {
 /// copies are too unlike it.) The rows of a thinned one count as if none lay next to each other.
 at::Tensor own_distances(const ReferenceFeatures& features, PatchGrid grid) {
   const at::Tensor own = features.normal_picture_unturned(0);
-  const bool in_views =
-      features.normal_moments.empty() && grid.size() > 0 && own.size(0) % grid.size() == 0;
+  const bool in_views = !features.thinned && grid.size() > 0 && own.size(0) % grid.size() == 0;
   const at::Tensor views =
       in_views ? own.reshape({-1, grid.size(), own.size(1)}) : own.unsqueeze(0);
   const std::int64_t patches = views.size(1);
@@ -64,12 +65,13 @@ at::Tensor own_distances(const ReferenceFeatures& features, PatchGrid grid) {
     };
     near = close(y).logical_and(close(x));
   }
-  if (near.all().item<bool>()) return at::zeros({1}, own.options());  // too small a picture
+  const at::Tensor counts = near.all(1).logical_not();  // in small pictures some have no others
+  if (!counts.any().item<bool>()) return at::zeros({1}, own.options());
   std::vector<at::Tensor> all;
   for (std::int64_t i = 0; i < views.size(0); ++i) {
     const at::Tensor units = unit_rows(views[i]);
     const at::Tensor cosine = at::mm(units, units.t()).masked_fill(near, -1);
-    all.push_back(distances(cosine.amax(1)));
+    all.push_back(distances(cosine.amax(1).index({counts})));
   }
   return at::cat(all);
 }
@@ -97,11 +99,11 @@ StandardisedDistance::StandardisedDistance(const ReferenceFeatures& features,
                                            const NeighborRows& normal, PatchGrid grid,
                                            const DiscriminantOptions& options) {
   const c10::InferenceMode guard;
-  const std::vector<at::Tensor> pictures = features.clear_surroundings();
-  const at::Tensor around = at::cat(pictures);
+  const at::Tensor& around = features.surroundings;
   at::Tensor usual;
   if (around.size(0) >= kEnoughPatches) {
-    usual = surroundings_distances(pictures, normal, options.surroundings);
+    usual =
+        surroundings_distances(features.surroundings_by_picture(), normal, options.surroundings);
   } else if (features.normal_count() > 1) {
     usual = left_out_distances(features);
   } else {
@@ -122,13 +124,14 @@ at::Tensor StandardisedDistance::scores(const at::Tensor& queries,
 
 LinearDiscriminant discriminant_of(const ReferenceFeatures& features) {
   const c10::InferenceMode guard;
-  FeatureMoments good = FeatureMoments::of(unit_rows(at::cat(features.clear_surroundings())));
-  for (std::int64_t i = 0; i < features.normal_count(); ++i) {
-    good = good.with(features.moments_of_normal(i));
-  }
+  FeatureMoments around, good;
+  for (const auto& moments : features.abnormal_moments) around = around.with(moments);
+  for (const auto& moments : features.normal_moments) good = good.with(moments);
+  good = good.with(around);
   const at::Tensor defects = features.drawn_abnormal();
   if (defects.size(0) == 0) return {at::zeros_like(good.mean), 0};
-  return fisher_discriminant(good, unit_rows(defects));
+  return fisher_discriminant(good, unit_rows(defects),
+                             around.count >= kEnoughPatches ? kShrinkage : kShrinkageAlone);
 }
 
 }  // namespace nagl

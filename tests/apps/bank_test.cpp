@@ -86,6 +86,52 @@ TEST_F(BankTest, GivesNumberForNumberWhatFoldersGive) {
   }
 }
 
+TEST_F(BankTest, TheDefaultMethodMakesTheMostOfWhatThereIs) {
+  const auto good = enroll("--normal " + path("good"));
+  ASSERT_EQ(good.exit_code, 0) << good.err;
+  EXPECT_TRUE(contains(good.err, "method auto: normal_nn")) << good.err;
+  EXPECT_TRUE(contains(good.err, "4 angles")) << good.err;
+  EXPECT_TRUE(contains(good.out, "method normal_nn")) << good.out;
+  const std::string defects = " --abnormal " + path("bad") + " --masks " + path("masks");
+  const auto added = enroll("--add" + defects);
+  ASSERT_EQ(added.exit_code, 0) << added.err;
+  EXPECT_TRUE(contains(added.err, "discriminant from now on")) << added.err;
+  ASSERT_EQ(run_nagl("score --bank " + bank() + " --out " + path("by_bank") + " " + path("new"))
+                .exit_code,
+            0);
+  const auto run = nlohmann::json::parse(slurp(folder / "by_bank/run.json"));
+  EXPECT_EQ(run["method"], "auto");
+  EXPECT_EQ(run["scored_by"], "discriminant");
+  // The same as by folders, and as named.
+  const auto expected = run_nagl("score --json --image-size 112 --normal " + path("good") +
+                                 defects + " " + path("new"));
+  const auto found =
+      run_nagl("score --json --method discriminant --bank " + bank() + " " + path("new"));
+  EXPECT_EQ(found.out, expected.out) << found.err << expected.err;
+  EXPECT_TRUE(contains(expected.err, "method auto: discriminant, since 2 pictures"))
+      << expected.err;
+  for (const auto& line : lines(expected.out)) {
+    const double score = line["image_score"];
+    EXPECT_EQ(contains(line["path"], "spot"), score > 0.6) << line;
+    EXPECT_LT(score, 1);
+  }
+  // Thresholds are shown as scores are, and verdicts agree with them.
+  const auto calibrated = run_nagl("calibrate --json --bank " + bank());
+  ASSERT_EQ(calibrated.exit_code, 0) << calibrated.err;
+  const double threshold = nlohmann::json::parse(calibrated.out)["image_threshold"];
+  for (const auto& line :
+       lines(run_nagl("score --json --bank " + bank() + " " + path("new")).out)) {
+    EXPECT_EQ(line["verdict"] == "anomalous", line["image_score"].get<double>() > threshold);
+  }
+  // A bank of another method does not hold what this one needs.
+  ASSERT_EQ(enroll("--overwrite --method normal_nn --normal " + path("good")).exit_code, 0);
+  const auto refused = run_nagl("score --method discriminant --bank " + bank() + " " + path("new"));
+  EXPECT_EQ(refused.exit_code, 4);
+  EXPECT_TRUE(contains(refused.err, "enroll again")) << refused.err;
+  EXPECT_EQ(enroll("--overwrite --abnormal-weight -1 --normal " + path("good")).exit_code, 2);
+  EXPECT_EQ(enroll("--overwrite --top-share 0 --normal " + path("good")).exit_code, 2);
+}
+
 TEST_F(BankTest, AddedPicturesCountAndTheOthersAreNotRead) {
   ASSERT_EQ(enroll("--normal " + path("good") + " --normal-shots 2").exit_code, 0);
   fs::rename(folder / "good/0.png", folder / "gone.png");

@@ -59,12 +59,13 @@ TEST_F(EvaluateTest, WritesWhatScriptsAndPeopleRead) {
       evaluate("out", "--seeds 2 --normal-shots 1,2 --model " + shared("run/model.safetensors"));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_TRUE(contains(outcome.out, "strict protocol")) << outcome.out;
-  for (const char* method : {"normal_nn", "abnormal_nn", "both_nn", "nagl"}) {
+  for (const char* method : {"normal_nn", "abnormal_nn", "both_nn", "nagl", "nagl_standardised",
+                             "discriminant", "auto"}) {
     EXPECT_TRUE(contains(outcome.out, method)) << method;
   }
   const Json json = results("out");
   EXPECT_EQ(json["categories"].size(), 3U);
-  EXPECT_EQ(json["summary"].size(), (1U + 3) * 2 * 4);
+  EXPECT_EQ(json["summary"].size(), (1U + 3) * 2 * 7);
   EXPECT_EQ(json["references"].size(), 3U * 2 * 2);
   EXPECT_EQ(json["protocol"]["name"], "strict");
   EXPECT_EQ(json["dataset"]["format"], "mvtec");
@@ -79,8 +80,8 @@ TEST_F(EvaluateTest, WritesWhatScriptsAndPeopleRead) {
     const std::string text = slurp(folder / "out" / name);
     return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
   };
-  EXPECT_EQ(lines("results.csv"), 1U + 3 * 2 * 2 * 4);
-  EXPECT_GT(lines("scores.csv"), 1U + 3 * 2 * 2 * 4);
+  EXPECT_EQ(lines("results.csv"), 1U + 3 * 2 * 2 * 7);
+  EXPECT_GT(lines("scores.csv"), 1U + 3 * 2 * 2 * 7);
   EXPECT_TRUE(contains(slurp(folder / "out/table.md"), "| normal_nn | 1 | 1 |"));
   EXPECT_TRUE(contains(slurp(folder / "out/table.tex"), "\\toprule"));
   const std::string html = slurp(folder / "out/report.html");

@@ -92,7 +92,8 @@ TEST_F(BankTest, AddingGivesWhatMakingAtOnceGives) {
         EXPECT_TRUE(added.features.abnormal.equal(whole.features.abnormal));
         EXPECT_TRUE(added.features.patch_mask.equal(whole.features.patch_mask));
         EXPECT_EQ(added.features.surroundings.defined(), turns == 4);
-        EXPECT_EQ(added.features.normal_moments.size(), turns == 4 && coreset < 1 ? 3U : 0U);
+        EXPECT_EQ(added.features.normal_moments.size(), turns == 4 ? 3U : 0U);
+        EXPECT_EQ(added.features.abnormal_moments.size(), turns == 4 ? 2U : 0U);
         if (turns == 4) {
           EXPECT_TRUE(added.features.surroundings.equal(whole.features.surroundings));
           EXPECT_TRUE(added.features.clear.equal(whole.features.clear));
@@ -148,7 +149,7 @@ TEST_F(BankTest, TilesWithoutAMarkAreSurroundingsAndAMarkCountsAcrossTheirEdges)
   const Bank bank = builder.finish();
   EXPECT_EQ(bank.features.abnormal_views, (std::vector<std::int64_t>{4}));
   EXPECT_EQ(bank.features.abnormal.size(0), 1);
-  EXPECT_EQ(bank.features.surroundings.size(0), 4 * 64 - 1);
+  EXPECT_EQ(bank.features.surroundings.size(0), 4 * 64 - 15);
   const at::Tensor unclear = bank.features.clear.logical_not().reshape({4, 8, 8});
   EXPECT_EQ(unclear.sum().item<int>(), 3 * 3 + 3 * 2);
   EXPECT_TRUE(unclear[0].slice(0, 0, 3).slice(1, 6).all().item<bool>());  // left of the mark
@@ -252,6 +253,42 @@ TEST_F(BankTest, AddingADefectKeepsTheScaleOfALonePicture) {
   EXPECT_LT(reference_scale(Detector(backbone, added)).high, 1);
 }
 
+TEST_F(BankTest, AThinnedBankThinsSurroundingsTooAndKnowsAllTheSame) {
+  options.method = Method::kAuto;
+  options.encoding.image_size = {112, 112};
+  const Bank whole = make_bank(backbone, references, options);
+  options.coreset = 0.25;
+  const Bank thinned = make_bank(backbone, references, options);
+  const std::int64_t clear = whole.features.clear.sum().item<std::int64_t>();
+  EXPECT_EQ(whole.features.surroundings.size(0), clear);
+  EXPECT_EQ(thinned.features.surroundings.size(0), (clear + 3) / 4);
+  EXPECT_EQ(thinned.features.clear.sum().item<std::int64_t>(), (clear + 3) / 4);
+  const auto direction = [](const Bank& bank) { return discriminant_of(bank.features).direction; };
+  EXPECT_LT(max_difference(direction(thinned), direction(whole)), 1e-4);
+  save(thinned);
+  EXPECT_LT(max_difference(direction(load()), direction(thinned)), 1e-12);
+}
+
+TEST_F(BankTest, AFirstDefectMakesAnotherScaleOfAnAutomaticBank) {
+  options.method = Method::kAuto;
+  for (const double coreset : {1.0, 0.5}) {
+    options.coreset = coreset;
+    BankBuilder first(backbone, options);
+    first.add_normal(image(0, false));
+    save(first.finish());
+    EXPECT_EQ(load().scored_by(), Method::kNormalNn);
+    BankBuilder second(backbone, load());
+    second.add_abnormal(image(7, true), defect_mask());
+    const Bank added = second.finish();
+    EXPECT_EQ(added.scored_by(), Method::kDiscriminant);
+    // What good pictures scored before says nothing of raw scores.
+    EXPECT_FALSE(added.probe_scores.defined());
+    const ColourScale scale = reference_scale(Detector(backbone, added));
+    EXPECT_GT(scale.good, 1);
+    EXPECT_GT(scale.high, scale.good);
+  }
+}
+
 TEST_F(BankTest, DefectsWithoutMasksGetDerivedOnes) {
   options.method = Method::kBothNn;
   references.abnormal[0].masks.clear();
@@ -271,9 +308,8 @@ TEST_F(BankTest, DefectsWithoutMasksGetDerivedOnes) {
   const Bank by_discriminant = make_bank(backbone, references, options);
   EXPECT_EQ(by_discriminant.features.drawn_count(), 0);
   EXPECT_TRUE(by_discriminant.features.clear.any().item<bool>());
-  EXPECT_EQ(
-      by_discriminant.features.surroundings.size(0) + by_discriminant.features.abnormal.size(0),
-      80);
+  EXPECT_EQ(by_discriminant.features.surroundings.size(0),
+            by_discriminant.features.clear.sum().item<std::int64_t>());
   const Detector own(backbone, bank);
   EXPECT_GT(own.detect(query(21, true)).image_score, own.detect(query(20, false)).image_score);
   references.normal.clear();

@@ -98,7 +98,7 @@ TEST_F(DetectorTest, ScoresWithoutBoundsAreShownInTheUnitIntervalAndComparedRaw)
   cv::minMaxLoc(raw_map, nullptr, &peak);
   EXPECT_NEAR(seen.regions[0].peak_score, shown_score(peak, ScoreRange::kUnbounded), 1e-6);
   EXPECT_EQ(seen.regions[0].area, cv::countNonZero(raw_map > 8));
-  EXPECT_DOUBLE_EQ(bank.shown_calibration()->image_threshold, 0.5 + 8 / 24.0);
+  EXPECT_DOUBLE_EQ(bank.shown_calibration()->image_threshold, 0.5 + 8 / 36.0);
 
   references.abnormal.clear();
   const Bank good = make_bank(backbone, references, options, {}, 2);

@@ -14,7 +14,7 @@ namespace {
 
 using testing::max_difference;
 
-constexpr PatchGrid kGrid{8, 8};
+constexpr PatchGrid kGrid{12, 12};
 constexpr std::int64_t kWidth = 8;
 
 at::Tensor random_pictures(std::int64_t count, std::uint64_t seed) {
@@ -22,7 +22,7 @@ at::Tensor random_pictures(std::int64_t count, std::uint64_t seed) {
          1.5;
 }
 
-/// A square of 2 x 2 patches in a corner; 64 - 16 patches are clear of it.
+/// A square of 2 x 2 patches in a corner; 128 of 144 patches are clear of it.
 at::Tensor corner_mask(std::int64_t pictures) {
   at::Tensor mask = at::zeros({pictures, kGrid.rows, kGrid.columns}, at::kBool);
   mask.slice(1, 0, 2).slice(2, 0, 2).fill_(true);
@@ -31,6 +31,13 @@ at::Tensor corner_mask(std::int64_t pictures) {
 
 ReferenceFeatures features_of(const at::Tensor& normal, const at::Tensor& abnormal) {
   return ReferenceFeatures::of_pictures(normal, abnormal, corner_mask(abnormal.size(0)), kGrid);
+}
+
+/// A mask that leaves nothing.
+void drop_surroundings(ReferenceFeatures& features) {
+  features.clear = at::zeros_like(features.clear);
+  features.surroundings = features.surroundings.slice(0, 0, 0);
+  features.compute_moments();
 }
 
 /// Recipe by recipe, in double and with every pair of patches at once.
@@ -50,13 +57,14 @@ struct Expected {
     mean = distances.mean().item<double>();
     deviation = distances.std(/*unbiased=*/false).item<double>();
   }
-  void set_direction(const at::Tensor& good_rows, const at::Tensor& defects) {
+  void set_direction(const at::Tensor& good_rows, const at::Tensor& defects,
+                     double shrinkage = 0.1) {
     mu = good_rows.mean(0);
     const at::Tensor centred = good_rows - mu;
     const at::Tensor covariance =
         at::mm(centred.t(), centred) / static_cast<double>(good_rows.size(0));
     const at::Tensor regular =
-        covariance + at::eye(kWidth, at::kDouble) * (0.1 * covariance.trace() / kWidth);
+        covariance + at::eye(kWidth, at::kDouble) * (shrinkage * covariance.trace() / kWidth);
     w = at::mv(at::linalg_inv(regular), defects.mean(0) - mu);
     w = w / at::sqrt(w.dot(at::mv(covariance, w)));
   }
@@ -109,6 +117,7 @@ TEST(StandardisedScore, TurnedCopiesAreNearestPatchesAndNothingElse) {
   features.normal = at::cat({features.normal, turned.flatten(0, 1)});
   features.normal_rows = {4 * kGrid.size()};
   features.turns = 4;
+  features.compute_moments();
   const at::Tensor around = Expected::unit(clear_rows(abnormal[0]));
   const at::Tensor rows = Expected::unit(features.normal);
   Expected expected;
@@ -122,20 +131,20 @@ TEST(StandardisedScore, TurnedCopiesAreNearestPatchesAndNothingElse) {
 TEST(StandardisedScore, WithoutSurroundingsNormalPicturesSayWhatIsUsual) {
   const at::Tensor normal = random_pictures(2, 1), abnormal = random_pictures(1, 2);
   ReferenceFeatures features = features_of(normal, abnormal);
-  features.clear.fill_(false);  // a derived mask
+  drop_surroundings(features);  // a mask that leaves nothing
   const at::Tensor first = Expected::unit(normal[0]), second = Expected::unit(normal[1]);
   Expected expected;
   expected.good = at::cat({first, second});
   expected.set_usual(
       at::cat({Expected::distance(first, second), Expected::distance(second, first)}));
-  expected.set_direction(expected.good, Expected::unit(abnormal.index({corner_mask(1)})));
+  expected.set_direction(expected.good, Expected::unit(abnormal.index({corner_mask(1)})), 1);
   EXPECT_LT(worst(features, expected), 1e-4);
 }
 
 TEST(StandardisedScore, OnlyMasksThatSomebodyDrewSayWhatDefectsAreLike) {
   const at::Tensor normal = random_pictures(2, 1), abnormal = random_pictures(2, 2);
   ReferenceFeatures features = features_of(normal, abnormal);
-  features.drawn[0] = false;
+  features.drawn = torch::tensor({false, true});
   EXPECT_EQ(features.drawn_count(), 1);
   const at::Tensor mask = corner_mask(2);
   const at::Tensor first = Expected::unit(clear_rows(abnormal[0]));
@@ -147,7 +156,7 @@ TEST(StandardisedScore, OnlyMasksThatSomebodyDrewSayWhatDefectsAreLike) {
                               Expected::distance(second, at::cat({rows, first}))}));
   expected.set_direction(expected.good, Expected::unit(abnormal[1].index({mask[1]})));
   EXPECT_LT(worst(features, expected), 1e-4);
-  features.drawn[1] = false;  // then the distance alone is left
+  features.drawn = torch::tensor({false, false});  // then the distance alone is left
   expected.w = at::zeros_like(expected.w);
   EXPECT_LT(worst(features, expected), 1e-4);
   EXPECT_EQ(features.without_abnormal(0).drawn_count(), 0);
@@ -162,19 +171,20 @@ TEST(StandardisedScore, TheWeightGrowsWithTheSecondDefect) {
 TEST(StandardisedScore, ALonePictureIsComparedWithItsOwnFarPatches) {
   const at::Tensor normal = random_pictures(1, 1), abnormal = random_pictures(1, 2);
   ReferenceFeatures features = features_of(normal, abnormal);
-  features.clear.fill_(false);
+  drop_surroundings(features);
   const at::Tensor own = Expected::unit(normal[0]);
   at::Tensor cosine = at::mm(own, own.t());
   for (std::int64_t i = 0; i < kGrid.size(); ++i) {
     for (std::int64_t k = 0; k < kGrid.size(); ++k) {
-      const std::int64_t rows = std::abs(i / 8 - k / 8), columns = std::abs(i % 8 - k % 8);
+      const std::int64_t rows = std::abs(i / kGrid.columns - k / kGrid.columns);
+      const std::int64_t columns = std::abs(i % kGrid.columns - k % kGrid.columns);
       if (rows <= 2 && columns <= 2) cosine[i][k] = -1;
     }
   }
   Expected expected;
   expected.good = own;
   expected.set_usual(1 - cosine.amax(1));
-  expected.set_direction(own, Expected::unit(abnormal.index({corner_mask(1)})));
+  expected.set_direction(own, Expected::unit(abnormal.index({corner_mask(1)})), 1);
   EXPECT_LT(worst(features, expected), 1e-4);
 }
 
@@ -233,9 +243,7 @@ TEST(StandardisedScore, MomentsStandForRowsThatAThinnedBankDropped) {
   ReferenceFeatures thinned = whole;
   thinned.normal = at::cat({normal[0].slice(0, 0, 10), normal[1].slice(0, 0, 10)});
   thinned.normal_rows = {10, 10};
-  for (std::int64_t i = 0; i < 2; ++i) {
-    thinned.normal_moments.push_back(FeatureMoments::of(unit_rows(normal[i])));
-  }
+  thinned.thinned = true;  // and its moments stay
   const auto direction = [](const ReferenceFeatures& features) {
     return ReferenceBank(features, nullptr, kGrid, Precision::kFloat32, DiscriminantOptions())
         .discriminant()

@@ -20,9 +20,9 @@ TEST(ScoreRange, ScoresWithBoundsAreShownAsTheyAre) {
 
 TEST(ScoreRange, UnboundedOnesComeIntoTheUnitInterval) {
   EXPECT_DOUBLE_EQ(shown_score(0, kUnbounded), 0.5);
-  EXPECT_DOUBLE_EQ(shown_score(4, kUnbounded), 0.75);  // 0.5 + 4 / (2 (4 + 4))
-  EXPECT_DOUBLE_EQ(shown_score(-4, kUnbounded), 0.25);
-  EXPECT_DOUBLE_EQ(shown_score(12, kUnbounded), 0.875);
+  EXPECT_DOUBLE_EQ(shown_score(10, kUnbounded), 0.75);  // 0.5 + 10 / (2 (10 + 10))
+  EXPECT_DOUBLE_EQ(shown_score(-10, kUnbounded), 0.25);
+  EXPECT_DOUBLE_EQ(shown_score(30, kUnbounded), 0.875);
   EXPECT_TRUE(std::isinf(highest_score(kUnbounded)));
   for (const double raw : {-1000.0, -3.0, 0.0, 1e-3, 7.5, 1000.0}) {
     EXPECT_NEAR(raw_score(shown_score(raw, kUnbounded), kUnbounded), raw, 1e-9 * (1 + raw * raw));

@@ -55,6 +55,8 @@ class PictureScores {
   cv::Mat shown_map(cv::Mat raw) const;
 
   ScoreRange range() const { return range_; }
+  /// The region of interest, uint8 [H, W] of the picture's size; empty: everywhere.
+  const cv::Mat& roi() const;
 
  private:
   friend class QueryTiles;

@@ -83,11 +83,13 @@ class ReferenceAssembler {
     std::int64_t size_ = 0;
   };
 
+  ReferenceFeatures with_moments(ReferenceFeatures features) const;
+
   double coreset_;
   std::int64_t turns_;
   bool with_surroundings_;
   Rows normal_, abnormal_, surroundings_;
-  std::vector<FeatureMoments> moments_;  ///< of a thinned bank that keeps surroundings
+  std::vector<FeatureMoments> moments_, abnormal_moments_;  ///< filled in where it is thinned
   std::vector<at::Tensor> patch_masks_, clear_, drawn_;
   std::vector<std::int64_t> normal_rows_, abnormal_views_;
 };

@@ -73,7 +73,8 @@ class ReferenceBank {
   Standardisation usual_learnt() const;
   /// The mean cosine of queries with the anomaly proxies. @param found their neighbours in
   /// `normal_` @return [B, N]
-  at::Tensor learnt_cosine(const at::Tensor& features, const NearestNeighbors& found) const;
+  at::Tensor learnt_cosine(const at::Tensor& features, const NearestNeighbors& found,
+                           const at::Tensor& positions) const;
 
   ReferenceFeatures features_;
   NeighborRows normal_, abnormal_;

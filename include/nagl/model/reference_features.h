@@ -17,20 +17,23 @@ struct ReferenceFeatures {
   /// Angles at which each normal picture is there. Of a bank that is not thinned the first
   /// `normal_rows / turns` rows of a picture are of the picture as it is.
   std::int64_t turns = 1;
-  /// Of a thinned bank: of all patches of each normal picture as it is, at unit length. Else empty.
-  std::vector<FeatureMoments> normal_moments;
+  bool thinned = false;  ///< whether rows are a choice among the patches
 
   at::Tensor abnormal;  ///< [A, C] float32, the patches that show a defect; undefined: none
   /// [V, N] bool, where they lie in their views: A are set, in each picture at least one.
   at::Tensor patch_mask;
   std::vector<std::int64_t> abnormal_views;  ///< views of each abnormal picture; their sum is V
-  /// [V N - A, C] float32, the other patches of these views; undefined where no method needs them.
+  /// [U, C] float32, patches of these views that lie well outside the mask; undefined where no
+  /// method needs them.
   at::Tensor surroundings;
-  /// [V, N] bool, those of them that lie well outside the mask; undefined with `surroundings`.
-  at::Tensor clear;
+  at::Tensor clear;  ///< [V, N] bool, where they lie: U are set; undefined with `surroundings`
   /// [V] bool, the views whose mask somebody drew; a derived one may lie elsewhere than the defect.
   /// Undefined with `surroundings`.
   at::Tensor drawn;
+
+  /// Of all patches of each normal picture as it is, and of all surroundings of each abnormal one,
+  /// at unit length and before any thinning. Empty where no method needs them.
+  std::vector<FeatureMoments> normal_moments, abnormal_moments;
 
   /// Whole pictures. @param normal [K1, N, C] @param abnormal [K2, N, C] or undefined
   /// @param patch_mask [K2, N] bool, undefined with `abnormal`
@@ -45,10 +48,10 @@ struct ReferenceFeatures {
   at::Tensor normal_picture(std::int64_t index) const;
   /// Those of them that are of the picture as it is; of a thinned bank all.
   at::Tensor normal_picture_unturned(std::int64_t index) const;
-  /// Of the patches of one normal picture as it is, at unit length and before any thinning.
-  FeatureMoments moments_of_normal(std::int64_t index) const;
-  /// The surroundings of each abnormal picture that lie well outside its mask, [*, C], K2 of them.
-  std::vector<at::Tensor> clear_surroundings() const;
+  /// The surroundings of each abnormal picture, [*, C], K2 of them.
+  std::vector<at::Tensor> surroundings_by_picture() const;
+  /// Fills in the moments of rows that are not thinned.
+  void compute_moments();
   /// The rows of `abnormal` whose masks were drawn, [*, C].
   at::Tensor drawn_abnormal() const;
   /// The abnormal pictures whose masks were drawn.

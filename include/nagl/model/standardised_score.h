@@ -31,6 +31,9 @@ struct DiscriminantOptions {
   }
 };
 
+/// Good patches that it takes to tell a mean and a deviation from.
+inline constexpr std::int64_t kEnoughPatches = 100;
+
 /// Mean and deviation of what good patches score, and a score by them.
 struct Standardisation {
   double mean = 0, deviation = 1;

@@ -14,7 +14,7 @@ enum class ScoreRange {
 double highest_score(ScoreRange range);
 
 /// The raw score that lies half way between 0.5 and 1.
-inline constexpr double kScoreScale = 4;
+inline constexpr double kScoreScale = 10;
 
 /// What users see of a raw score: of an unbounded one g(S) = 0.5 + S / (2 (c + |S|)) with
 /// c = kScoreScale, in (0, 1), strictly increasing, the same for all banks; its tails are
