@@ -21,7 +21,9 @@ std::optional<int> quarter_turn(const Alteration& alteration) {
 cv::Mat altered(const cv::Mat& rgb, const Alteration& alteration) {
   cv::Mat result = rgb;
   if (const auto turn = quarter_turn(alteration)) {
-    cv::rotate(rgb, result, *turn);
+    cv::Mat turned;  // `result` would be turned in place, and the caller's picture with it
+    cv::rotate(rgb, turned, *turn);
+    result = turned;
   } else if (alteration.degrees != 0 || alteration.shift_x != 0 || alteration.shift_y != 0) {
     // Pixel centres lie at whole numbers, so a quarter turn of a square moves pixels onto pixels.
     const cv::Point2f centre(static_cast<float>(rgb.cols - 1) / 2,

@@ -172,7 +172,7 @@ TEST_F(BankTest, MismatchesAreModelErrorsAndNothingIsReplacedUnasked) {
   };
   refused("--layer 3", 4, "--layer 7");
   refused("--image-size 56", 4, "112x112");
-  refused("--method both_nn", 4, "normal_nn");
+  refused("--method both_nn", 4, "--method auto");
   refused("--bit-depth 12", 4, "--bit-depth 16");
   refused("--tile 60", 4, "--tile 0");
   refused("--coreset 0.5", 4, "--coreset 1");

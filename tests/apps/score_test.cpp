@@ -249,7 +249,7 @@ TEST_F(ScoreTest, WrongOptionsAreExplained) {
   refused("--device cuda:77", 5, "--device cpu");
   refused("--bit-depth 20", 2, "bit depth");
   refused("--normal-shots 9", 3, "9 references");
-  refused("--abnormal " + path("cat/test/spot"), 2, "both_nn");
+  refused("--method normal_nn --abnormal " + path("cat/test/spot"), 2, "does not use --abnormal");
   refused("--roi " + path("absent.png"), 3, "absent.png");
   spill(folder / "file", "x");
   refused("--out " + path("file"), 3, "cannot make the folder");

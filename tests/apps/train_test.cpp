@@ -125,7 +125,7 @@ TEST_F(TrainTest, LeavesAModelThatScores) {
   const auto alone = run_nagl(score + with_model + board + "/test/good");
   EXPECT_EQ(alone.exit_code, 0) << alone.err;
   EXPECT_TRUE(contains(alone.err, "is normal_nn")) << alone.err;
-  EXPECT_EQ(alone.out, run_nagl(score + board + "/test/good").out);
+  EXPECT_EQ(alone.out, run_nagl(score + "--method normal_nn " + board + "/test/good").out);
 
   const auto other_layer = run_nagl(score + with_model + abnormal + "--layer 5 " + board + "/test");
   EXPECT_EQ(other_layer.exit_code, 4);

@@ -146,7 +146,7 @@ TEST_F(EvaluatorTest, AllShotsAndSeedsShareOneEncodingOfEachPicture) {
   options.seeds = 2;
   options.methods.push_back(Method::kNagl);
   const CategoryResult result = evaluate(untrained_head());
-  EXPECT_EQ(result.rows.size(), 2U * 2 * 2 * 4);
+  EXPECT_EQ(result.rows.size(), 2U * 2 * 2 * 6);
   EXPECT_LE(result.timing.pictures,
             static_cast<std::int64_t>(category.train.size() + category.test.size()));
   // What a setting gives does not depend on which others there are.
@@ -188,7 +188,7 @@ TEST_F(EvaluatorTest, WhatCannotBeMeasuredIsAbsentWithAReason) {
   category = whole;
   for (auto& sample : category.test) sample.masks.clear();
   const auto no_masks = evaluate();
-  ASSERT_EQ(no_masks.rows.size(), 3U);
+  ASSERT_EQ(no_masks.rows.size(), 5U);
   for (const auto& row : no_masks.rows) {
     if (row.method == Method::kNormalNn) {
       EXPECT_TRUE(value(row, Metric::kImageAuroc).value.has_value());

@@ -16,18 +16,21 @@ cv::Mat noise(int rows, int columns) {
 }
 
 TEST(Alteration, QuarterTurnsMovePixelsOntoPixelsWhateverTheProportions) {
-  const cv::Mat picture = noise(20, 31);
-  const std::array turns = {std::pair(90.0, cv::ROTATE_90_COUNTERCLOCKWISE),
-                            std::pair(180.0, cv::ROTATE_180),
-                            std::pair(270.0, cv::ROTATE_90_CLOCKWISE)};
-  for (const auto& [degrees, code] : turns) {
-    cv::Mat expected;
-    cv::rotate(picture, expected, code);
-    Alteration turn;
-    turn.degrees = degrees;
-    const cv::Mat turned = altered(picture, turn);
-    ASSERT_EQ(turned.size(), expected.size()) << degrees;
-    EXPECT_EQ(cv::norm(turned, expected, cv::NORM_INF), 0) << degrees;
+  for (const cv::Size size : {cv::Size(31, 20), cv::Size(31, 31)}) {
+    const cv::Mat picture = noise(size.height, size.width), before = picture.clone();
+    const std::array turns = {std::pair(90.0, cv::ROTATE_90_COUNTERCLOCKWISE),
+                              std::pair(180.0, cv::ROTATE_180),
+                              std::pair(270.0, cv::ROTATE_90_CLOCKWISE)};
+    for (const auto& [degrees, code] : turns) {
+      cv::Mat expected;
+      cv::rotate(picture, expected, code);
+      Alteration turn;
+      turn.degrees = degrees;
+      const cv::Mat turned = altered(picture, turn);
+      ASSERT_EQ(turned.size(), expected.size()) << degrees;
+      EXPECT_EQ(cv::norm(turned, expected, cv::NORM_INF), 0) << degrees;
+      EXPECT_EQ(cv::norm(picture, before, cv::NORM_INF), 0) << degrees;  // the caller's stays
+    }
   }
 }
 
