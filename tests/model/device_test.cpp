@@ -188,5 +188,22 @@ TEST(Device, PartsOfABatchThatIsTooLargeAreEncodedToo) {
   EXPECT_LT(max_difference(features.slice(0, 0, 1), network->encode(images.slice(0, 0, 1))), 1e-2);
 }
 
+TEST(Device, TheDiscriminantIsTheSameOnCuda) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
+  const c10::InferenceMode guard;
+  const auto random = at::make_generator<at::CPUGeneratorImpl>(1);
+  const at::Tensor all = at::randn({4, kGrid.size(), 384}, random) + 0.5;
+  const at::Tensor mask = at::zeros({1, kGrid.size()}, at::kBool);
+  mask.slice(1, 500, 540).fill_(true);
+  const auto scores_on = [&](at::Device device) {
+    const ReferenceFeatures features =
+        ReferenceFeatures::of_pictures(all.slice(0, 0, 2), all.slice(0, 2, 3), mask, kGrid)
+            .on(device);
+    const ReferenceBank bank(features, nullptr, kGrid, Precision::kFloat32, DiscriminantOptions());
+    return bank.score(all.slice(0, 3).to(device), Method::kDiscriminant).to(at::kCPU);
+  };
+  EXPECT_LT(max_difference(scores_on(at::kCUDA), scores_on(at::kCPU)), 1e-2);
+}
+
 }  // namespace
 }  // namespace nagl
