@@ -67,8 +67,8 @@ void print(const jobs::BenchmarkOptions& options, const jobs::BenchmarkResult& r
                    all["parameters"]["head"].get<double>() / 1e6));
   print_parts(result);
   if (all.contains("ratios")) line("");
-  for (const char* name : {"query", "query_normal_nn", "query_discriminant",
-                           "query_discriminant_turned"}) {
+  for (const char* name :
+       {"query", "query_normal_nn", "query_discriminant", "query_discriminant_turned"}) {
     const std::string key = std::string(name) + "_over_backbone";
     if (all.contains("ratios") && all["ratios"].contains(key)) {
       line(fmt::format("{} over backbone: {:.3f}", name, all["ratios"][key].get<double>()));

@@ -100,8 +100,7 @@ void add_evaluate(CLI::App& app, int&) {
       },
       listed_names<Method>() +
           ", separated by commas (default: all, those of nagl with a model). auto is what nagl "
-          "score does "
-          "unless told otherwise")
+          "score does unless told otherwise")
       ->group(kProtocol);
   command
       ->add_option("--model", request->model,

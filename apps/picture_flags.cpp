@@ -120,7 +120,8 @@ void add_bank_flags(CLI::App& command, jobs::BankRequest& request) {
       ->group(kScoring);
   command
       .add_option("--model", request.model,
-                  "The model.safetensors of a training, for the methods nagl and nagl_standardised; --layer follows it")
+                  "The model.safetensors of a training, for nagl and nagl_standardised; --layer "
+                  "follows it")
       ->group(kScoring);
   add_tiling_flags(command, request.encoding);
   command
