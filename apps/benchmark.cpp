@@ -4,6 +4,7 @@
 #include <fmt/ostream.h>
 
 #include <iostream>
+#include <string_view>
 
 #include "commands.h"
 #include "console.h"
@@ -66,12 +67,12 @@ void print(const jobs::BenchmarkOptions& options, const jobs::BenchmarkResult& r
                    all["parameters"]["backbone"].get<double>() / 1e6,
                    all["parameters"]["head"].get<double>() / 1e6));
   print_parts(result);
-  if (all.contains("ratios")) line("");
-  for (const char* name :
-       {"query", "query_normal_nn", "query_discriminant", "query_discriminant_turned"}) {
-    const std::string key = std::string(name) + "_over_backbone";
-    if (all.contains("ratios") && all["ratios"].contains(key)) {
-      line(fmt::format("{} over backbone: {:.3f}", name, all["ratios"][key].get<double>()));
+  if (all.contains("ratios")) {
+    constexpr std::string_view kOver = "_over_backbone";
+    line("");
+    for (const auto& [key, ratio] : all["ratios"].items()) {
+      line(fmt::format("{} over backbone: {:.3f}", key.substr(0, key.size() - kOver.size()),
+                       ratio.get<double>()));
     }
   }
   print_batches(all);

@@ -220,15 +220,9 @@ void CategoryRun::count(std::size_t index, const ReadQuery& query,
   const Setting& first = settings_.front();
   if (!first.asked[index] || first.methods.empty()) return;
   // Overlays are of the last method, wherever its group stands.
-  std::size_t place = 0;
-  for (const auto& group : first.groups) {
-    for (const auto i : group.methods) {
-      if (i + 1 == first.methods.size()) {
-        examples_.see({query.sample, query.anomalous, scores[place]});
-      }
-      ++place;
-    }
-  }
+  const auto last = std::find(tallies.begin(), tallies.end(), first.tallies.back().get());
+  examples_.see(
+      {query.sample, query.anomalous, scores[static_cast<std::size_t>(last - tallies.begin())]});
 }
 
 /// Queries that are a reference's very bytes under another name.

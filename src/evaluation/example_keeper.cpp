@@ -78,7 +78,7 @@ std::vector<Example> ExampleKeeper::draw(const Category& category, const Picture
     content.rgb = image.rgb;
     content.map = seen.scores.raw_map();
     content.scale = scale;
-    content.range = range;
+    content.shown = [range](double score) { return shown_score(score, range); };
     if (!seen.sample->masks.empty()) {
       content.truth = read_masks_for(image, seen.sample->masks);
     }

@@ -115,8 +115,10 @@ int text_width(const std::string& text) {
 /// Caption, then the colour bar between its two values.
 void draw_footer(cv::Mat& canvas, int top, const OverlayContent& content) {
   put_text(canvas, content.caption, {kGap, top + 18});
-  const std::string low = fmt::format("{:.3f}", shown_score(content.scale.low, content.range));
-  const std::string high = fmt::format("{:.3f}", shown_score(content.scale.high, content.range));
+  const auto text = [&](double score) {
+    return fmt::format("{:.3f}", content.shown ? content.shown(score) : score);
+  };
+  const std::string low = text(content.scale.low), high = text(content.scale.high);
   const int left = 2 * kGap + text_width(low);
   const int right = std::min(canvas.cols - 2 * kGap - text_width(high), left + kLongSide);
   put_text(canvas, low, {kGap, top + 42});

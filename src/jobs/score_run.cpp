@@ -249,7 +249,7 @@ cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) con
   content.rgb = item.query.image.rgb;
   const bool bounded = detection.scores.range() == ScoreRange::kUnit;
   content.map = bounded ? detection.map : detection.scores.raw_map();
-  content.range = detection.scores.range();
+  content.shown = [&](double score) { return shown_score(score, detection.scores.range()); };
   if (!item.query.roi.empty()) {
     cv::resize(item.query.roi, content.roi, detection.map.size(), 0, 0, cv::INTER_NEAREST);
   }

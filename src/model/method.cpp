@@ -18,8 +18,7 @@ bool uses_head(Method method) {
   return method == Method::kNagl || method == Method::kNaglStandardised;
 }
 bool uses_surroundings(Method method) {
-  return method == Method::kDiscriminant || method == Method::kNaglStandardised ||
-         method == Method::kAuto;
+  return range_of(method) == ScoreRange::kUnbounded || method == Method::kAuto;
 }
 
 Method effective(Method method, bool has_abnormal) {

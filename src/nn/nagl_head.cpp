@@ -5,16 +5,13 @@
 
 #include "nagl/core/error.h"
 #include "nagl/nn/anomaly_feature_learning.h"
+#include "nagl/nn/discriminant.h"
 #include "nagl/nn/residual_mining.h"
 
 namespace nagl {
 namespace {
 
 constexpr double kSmallestNorm = 1e-12;
-
-at::Tensor normalized(const at::Tensor& rows) {
-  return rows / rows.norm(2, -1, /*keepdim=*/true).clamp_min(kSmallestNorm);
-}
 
 }  // namespace
 
@@ -78,7 +75,7 @@ std::shared_ptr<torch::nn::Module> NaglHeadImpl::clone(
 
 at::Tensor mean_cosine(const at::Tensor& features, const at::Tensor& proxies) {
   // The mean of cosines with M unit vectors is the dot product with their mean.
-  const auto direction = normalized(proxies).mean(1).unsqueeze(2);  // [B, C, 1]
+  const auto direction = unit_rows(proxies).mean(1).unsqueeze(2);  // [B, C, 1]
   const auto products = at::bmm(features, direction).squeeze(2);
   return (products / features.norm(2, -1).clamp_min(kSmallestNorm)).clamp(-1.0, 1.0);
 }

@@ -88,25 +88,36 @@ double worst(const ReferenceFeatures& features, const Expected& expected,
       expected.scores(queries.flatten(0, 1), options.weight_for(features.drawn_count())));
 }
 
+/// What two normal pictures and the surroundings of two defects say is good and usual.
+struct TwoDefects {
+  at::Tensor normal = random_pictures(2, 1), abnormal = random_pictures(2, 2);
+  at::Tensor mask = corner_mask(2);
+  at::Tensor first = Expected::unit(clear_rows(abnormal[0]));
+  at::Tensor second = Expected::unit(clear_rows(abnormal[1]));
+  at::Tensor rows = Expected::unit(normal.flatten(0, 1));
+
+  Expected expected() const {
+    Expected expected;
+    expected.good = at::cat({rows, first, second});
+    expected.set_usual(at::cat({Expected::distance(first, at::cat({rows, second})),
+                                Expected::distance(second, at::cat({rows, first}))}));
+    return expected;
+  }
+};
+
 TEST(StandardisedScore, IsTheRecipe) {
-  const at::Tensor normal = random_pictures(2, 1), abnormal = random_pictures(2, 2);
-  const at::Tensor mask = corner_mask(2);
-  const at::Tensor first = Expected::unit(clear_rows(abnormal[0]));
-  const at::Tensor second = Expected::unit(clear_rows(abnormal[1]));
-  const at::Tensor rows = Expected::unit(normal.flatten(0, 1));
-  Expected expected;
-  expected.good = at::cat({rows, first, second});
-  expected.set_usual(at::cat({Expected::distance(first, at::cat({rows, second})),
-                              Expected::distance(second, at::cat({rows, first}))}));
-  expected.set_direction(expected.good, Expected::unit(abnormal.index({mask})));
-  const ReferenceFeatures features = features_of(normal, abnormal);
+  const TwoDefects two;
+  Expected expected = two.expected();
+  expected.set_direction(expected.good, Expected::unit(two.abnormal.index({two.mask})));
+  const ReferenceFeatures features = features_of(two.normal, two.abnormal);
   EXPECT_LT(worst(features, expected), 1e-4);
   EXPECT_LT(worst(features, expected, {.weight = 0}), 1e-4);
   EXPECT_LT(worst(features, expected, {.weight = 2}), 1e-4);
 
   // Without surroundings in the memory they still say what is usual.
-  expected.good = rows;
-  expected.set_usual(at::cat({Expected::distance(first, rows), Expected::distance(second, rows)}));
+  expected.good = two.rows;
+  expected.set_usual(
+      at::cat({Expected::distance(two.first, two.rows), Expected::distance(two.second, two.rows)}));
   EXPECT_LT(worst(features, expected, {.weight = {}, .surroundings = false}), 1e-4);
 }
 
@@ -142,19 +153,12 @@ TEST(StandardisedScore, WithoutSurroundingsNormalPicturesSayWhatIsUsual) {
 }
 
 TEST(StandardisedScore, OnlyMasksThatSomebodyDrewSayWhatDefectsAreLike) {
-  const at::Tensor normal = random_pictures(2, 1), abnormal = random_pictures(2, 2);
-  ReferenceFeatures features = features_of(normal, abnormal);
+  const TwoDefects two;
+  ReferenceFeatures features = features_of(two.normal, two.abnormal);
   features.drawn = torch::tensor({false, true});
   EXPECT_EQ(features.drawn_count(), 1);
-  const at::Tensor mask = corner_mask(2);
-  const at::Tensor first = Expected::unit(clear_rows(abnormal[0]));
-  const at::Tensor second = Expected::unit(clear_rows(abnormal[1]));
-  const at::Tensor rows = Expected::unit(normal.flatten(0, 1));
-  Expected expected;
-  expected.good = at::cat({rows, first, second});
-  expected.set_usual(at::cat({Expected::distance(first, at::cat({rows, second})),
-                              Expected::distance(second, at::cat({rows, first}))}));
-  expected.set_direction(expected.good, Expected::unit(abnormal[1].index({mask[1]})));
+  Expected expected = two.expected();
+  expected.set_direction(expected.good, Expected::unit(two.abnormal[1].index({two.mask[1]})));
   EXPECT_LT(worst(features, expected), 1e-4);
   features.drawn = torch::tensor({false, false});  // then the distance alone is left
   expected.w = at::zeros_like(expected.w);

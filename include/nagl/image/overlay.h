@@ -1,10 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <opencv2/core/mat.hpp>
 #include <optional>
 #include <string>
-
-#include "nagl/nn/score_range.h"
 
 namespace nagl {
 
@@ -29,8 +28,8 @@ struct OverlayContent {
   cv::Mat truth;        ///< uint8 [H, W], above 0 on the true defect; empty where it is not known
   std::string caption;  ///< ASCII, e.g. `score 0.231`
   ColourScale scale;
-  ScoreRange range = ScoreRange::kUnit;  ///< how the scale's ends are written
-  std::optional<double> threshold;       ///< what is hotter is outlined; else the hottest region
+  std::function<double(double)> shown;  ///< what is written for a score; empty: the score itself
+  std::optional<double> threshold;      ///< what is hotter is outlined; else the hottest region
 };
 
 /// A picture to judge a detection by at a glance: the query; the query under the heat map with the
