@@ -21,7 +21,7 @@ result=0
 ctest --preset release "${which[@]}" "$@" | tee "$log" | sed '/^[0-9]*% tests passed/,$d' || result=$?
 echo "The slowest:"
 sed -nE 's|^ *[0-9]+/[0-9]+ Test +#[0-9]+: ([^ ]+) .* ([0-9.]+) sec.*$|\2 s  \1|p' "$log" | sort -rn |
-  head -n 10 | sed 's/^/  /'
+  sed -n '1,10s/^/  /p'  # to the end: `head` would leave sort a broken pipe
 skipped=$(awk '/: Skipped$/ { getline reason } /^\[  SKIPPED \] .*\(.* ms\)$/ { print "  " $4 ": " reason }' \
   build/release/Testing/Temporary/LastTest.log)
 [ -z "$skipped" ] || echo "Skipped:"$'\n'"$skipped"
