@@ -140,7 +140,7 @@ void add_benchmark(CLI::App& app, const jobs::BenchmarkParts& more) {
   constexpr const char* kHow = "How";
   command
       ->add_option("--seconds", options.seconds, "Time for the parts; there are at least 5 rounds")
-      ->check(CLI::Range(0.0, 3600.0))
+      ->check(real_range(0.0, 3600.0))
       ->capture_default_str()
       ->group(kHow);
   command->add_option("--rounds", options.rounds, "Exactly so many rounds, whatever they take")

@@ -17,6 +17,20 @@ inline CLI::Option* add_text_option(CLI::App& command, const std::string& name,
   return command.add_option_function<std::string>(name, read, help);
 }
 
+/// Accepts numbers from `least` to `most`, and nothing that is no number (CLI::Range takes `nan`).
+inline CLI::Validator real_range(double least, double most) {
+  const std::string text =
+      "FLOAT in [" + CLI::detail::to_string(least) + " - " + CLI::detail::to_string(most) + "]";
+  return CLI::Validator(
+      [least, most, text](std::string& given) -> std::string {
+        double value = 0;
+        const bool fits =
+            CLI::detail::lexical_cast(given, value) && value >= least && value <= most;
+        return fits ? "" : "Value " + given + " is not a " + text;
+      },
+      text);
+}
+
 /// Adds an option of a type that has `parse(text, value)`.
 template <typename T>
 CLI::Option* add_parsed_option(CLI::App& command, const std::string& name, std::optional<T>& target,

@@ -13,6 +13,7 @@
 #include "exit_code.h"
 #include "flags.h"
 #include "nagl/core/error.h"
+#include "picture_flags.h"
 
 namespace nagl::apps {
 namespace {
@@ -21,6 +22,7 @@ struct InspectFlags {
   std::filesystem::path path;
   std::optional<DatasetFormat> format;
   DecodeOptions decode;
+  std::optional<std::int64_t> max_pixels;
   bool json = false;
 };
 
@@ -106,9 +108,11 @@ int run_inspect(const InspectFlags& flags) {
     }
     return kSuccess;
   }
+  DecodeOptions decode = flags.decode;
+  decode.max_pixels = flags.max_pixels.value_or(decode.max_pixels);
   Console console;
   const auto found = jobs::inspect_dataset(flags.path, flags.format.value_or(DatasetFormat::kAuto),
-                                           flags.decode, console.observer());
+                                           decode, console.observer());
   console.clear();
   if (flags.json) {
     fmt::print(std::cout, "{}\n", dump_json(found.json(flags.path), 2));
@@ -141,6 +145,7 @@ void add_inspect(CLI::App& app, int& exit_code) {
       ->add_option("--bit-depth", flags->decode.bit_depth,
                    "Bits a sample of 16-bit pictures really holds")
       ->capture_default_str();
+  add_max_pixels_flag(*command, flags->max_pixels);
   command->add_flag("--json", flags->json, "Print JSON");
   command->callback([flags, &exit_code] { exit_code = run_inspect(*flags); });
 }

@@ -1,4 +1,5 @@
 #include <c10/util/Exception.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -13,6 +14,7 @@
 #include "exit_code.h"
 #include "nagl/core/error.h"
 #include "nagl/core/memory.h"
+#include "nagl/core/stderr_capture.h"
 
 namespace {
 
@@ -25,6 +27,16 @@ constexpr const char* kFooter =
     "was found "
     "(nagl score --fail-on-anomaly).\n"
     "Results go to stdout and files, messages to stderr. `nagl COMMAND --help` tells the rest.";
+
+/// Standard streams that the caller closed must not become files of ours: whoever writes to one
+/// gets an error, as from a closed one.
+void hold_standard_streams() {
+  for (int stream = 0; stream <= 2; ++stream) {
+    if (fcntl(stream, F_GETFD) >= 0) continue;
+    const int null = open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY);  // the lowest free one
+    static_cast<void>(null);
+  }
+}
 
 void log_to_stderr() {
   auto logger =
@@ -72,9 +84,11 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  hold_standard_streams();
   keep_freed_memory();
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
+  StderrCapture::install();
   try {
     log_to_stderr();
     return run(argc, argv);

@@ -17,6 +17,17 @@ constexpr const char* kScoring = "Scoring";
 void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,
                         jobs::EncodingRequest& encoding) {
   add_backbone_flags(command, runtime, encoding.layer, encoding.image_size, encoding.precision);
+  add_max_pixels_flag(command, encoding.max_pixels);
+}
+
+void add_max_pixels_flag(CLI::App& command, std::optional<std::int64_t>& max_pixels) {
+  command
+      .add_option("--max-pixels", max_pixels,
+                  "Refuse larger pictures instead of reading them, as width x height; a picture "
+                  "takes up to some 20 bytes of memory a pixel")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+      ->default_str(std::to_string(DecodeOptions().max_pixels))
+      ->group("Backbone and device");
 }
 
 void add_picture_flags(CLI::App& command, jobs::PictureSelection& pictures) {
@@ -52,6 +63,7 @@ void add_reference_flags(CLI::App& command, jobs::ReferenceRequest& request) {
   add_text_option(
       command, "--augment-references",
       [&request](const std::string& text) {
+        request.automatic_turns = text == "auto";
         request.turns.reset();
         if (text != "auto") request.turns = text == "rotate" ? 4 : text == "rotate8" ? 8 : 1;
       },

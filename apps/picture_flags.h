@@ -18,6 +18,9 @@ void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,
 /// Adds `--normal`, `--abnormal`, `--masks` and the numbers of shots.
 void add_picture_flags(CLI::App& command, jobs::PictureSelection& pictures);
 
+/// Adds `--max-pixels`.
+void add_max_pixels_flag(CLI::App& command, std::optional<std::int64_t>& max_pixels);
+
 /// Adds `--augment-references`, `--coreset` and how references become scores.
 void add_reference_flags(CLI::App& command, jobs::ReferenceRequest& request);
 

@@ -157,7 +157,7 @@ void add_score(CLI::App& app, int& exit_code) {
   command
       ->add_option("--settle", flags->watch.settle,
                    "Seconds that a watched file must not have changed before it counts as complete")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(real_range(0.1, 3600.0))
       ->capture_default_str()
       ->group("Queries");
   command

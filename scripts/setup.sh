@@ -42,7 +42,7 @@ step() { echo "[setup] $*" >&2; }
 
 install_packages() {
   local wanted=(ca-certificates g++ cmake ninja-build clang-format python3 python3-venv
-    libopencv-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libssl-dev libgtest-dev)
+    libopencv-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libssl-dev libtiff-dev libgtest-dev)
   local missing=() package
   for package in "${wanted[@]}"; do
     dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||

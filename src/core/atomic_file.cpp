@@ -1,12 +1,17 @@
 #include "nagl/core/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <cstdio>
 #include <cstring>
+#include <mutex>
+#include <random>
+#include <set>
 #include <string>
 
 #include "nagl/core/error.h"
@@ -14,9 +19,11 @@
 namespace nagl {
 namespace {
 
+namespace fs = std::filesystem;
+
 std::string reason() { return std::strerror(errno); }
 
-[[noreturn]] void fail_to_write(const std::filesystem::path& path) {
+[[noreturn]] void fail_to_write(const fs::path& path) {
   throw DataError("cannot write '" + path.string() + "': " + reason() +
                   "; check the folder's permissions and the free disk space");
 }
@@ -28,17 +35,61 @@ struct Descriptor {
   }
 };
 
+constexpr const char *kBegin = ".nagl-", *kEnd = ".tmp";
+
+/// Where a chain of symbolic links leads to, also where nothing is there yet.
+fs::path target_of(fs::path path) {
+  std::error_code error;
+  for (int links = 0; links < 40 && fs::is_symlink(path, error); ++links) {
+    const fs::path next = fs::read_symlink(path, error);
+    path = next.is_absolute() ? next : path.parent_path() / next;
+  }
+  return path;
+}
+
+/// Removes temporary files of processes that were killed: nobody holds them, and they are not of
+/// this minute. Looks into each folder once.
+void remove_left_behind(const fs::path& folder) {
+  static std::mutex mutex;
+  static std::set<fs::path> seen;
+  {
+    const std::lock_guard guard(mutex);
+    if (!seen.insert(folder).second) return;
+  }
+  std::error_code error;
+  const auto now = fs::file_time_type::clock::now();
+  for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kBegin) || !name.ends_with(kEnd)) continue;
+    const auto written = entry.last_write_time(error);
+    if (error || now - written < std::chrono::minutes(1)) continue;
+    const Descriptor file{::open(entry.path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
+    if (file.value < 0 || ::flock(file.value, LOCK_EX | LOCK_NB) != 0) continue;
+    ::unlink(entry.path().c_str());
+  }
+}
+
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
-  static std::atomic<unsigned> counter{0};
-  if (path_.has_parent_path()) make_folder(path_.parent_path());
+AtomicFile::AtomicFile(fs::path path)
+    : path_(std::move(path)), target_(target_of(path_)), folders_(target_.parent_path()) {
+  const fs::path folder = target_.parent_path();
+  remove_left_behind(folder);
   // Short, so that a file whose own name is as long as names may be can be written too.
-  std::string name = ".nagl-";
-  name.append(std::to_string(::getpid())).append("-").append(std::to_string(counter++));
-  temporary_ = path_.parent_path() / name.append(".tmp");
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail_to_write(path_);
+  std::random_device random;
+  for (int attempt = 0; descriptor_ < 0; ++attempt) {
+    char name[32];
+    std::snprintf(name, sizeof(name), "%s%08x%s", kBegin, random(), kEnd);
+    temporary_ = folder / name;
+    descriptor_ =
+        ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 && (errno != EEXIST || attempt == 100)) fail_to_write(path_);
+  }
+  ::flock(descriptor_, LOCK_EX | LOCK_NB);  // tells others that it is in use
+  struct stat before {};
+  if (::stat(target_.c_str(), &before) == 0 && S_ISREG(before.st_mode)) {
+    ::fchmod(descriptor_, before.st_mode & 07777);
+  }
 }
 
 AtomicFile::~AtomicFile() { discard(); }
@@ -65,7 +116,7 @@ void AtomicFile::commit(bool flush) {
   if (flush && ::fsync(descriptor_) != 0) fail_to_write(path_);
   const int descriptor = descriptor_;
   descriptor_ = -1;
-  if (::close(descriptor) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
+  if (::close(descriptor) != 0 || ::rename(temporary_.c_str(), target_.c_str()) != 0) {
     const int error = errno;
     ::unlink(temporary_.c_str());
     errno = error;
@@ -73,13 +124,13 @@ void AtomicFile::commit(bool flush) {
   }
 }
 
-void write_file(const std::filesystem::path& path, std::string_view bytes) {
+void write_file(const fs::path& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes);
   file.commit();
 }
 
-std::string read_file(const std::filesystem::path& path, std::size_t limit) {
+std::string read_file(const fs::path& path, std::size_t limit) {
   const auto fail = [&path](const std::string& why) {
     throw DataError("cannot read '" + path.string() + "': " + why);
   };
@@ -105,11 +156,11 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
   return bytes;
 }
 
-void make_folder(const std::filesystem::path& folder) {
+void make_folder(const fs::path& folder) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  fs::create_directories(folder, error);
   std::error_code unknown;
-  if (error || !std::filesystem::is_directory(folder, unknown)) {
+  if (error || !fs::is_directory(folder, unknown)) {
     throw DataError("cannot make the folder '" + folder.string() +
                     "': " + (error ? error.message() : "a file of that name is in the way") +
                     "; check the path and its permissions");

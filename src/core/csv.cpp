@@ -1,6 +1,7 @@
 #include "nagl/core/csv.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
@@ -12,7 +13,7 @@ constexpr std::size_t kLargestFile = std::size_t{1} << 30;
 
 /// One record's fields; moves `at` behind it and counts its lines.
 std::vector<std::string> next_record(const std::filesystem::path& path, const std::string& text,
-                                     std::size_t& at, std::size_t& line) {
+                                     char separator, std::size_t& at, std::size_t& line) {
   std::vector<std::string> fields(1);
   const std::size_t begun = line;
   bool quoted = false;
@@ -29,7 +30,7 @@ std::vector<std::string> next_record(const std::filesystem::path& path, const st
       }
     } else if (c == '"') {
       quoted = true;
-    } else if (c == ',') {
+    } else if (c == separator) {
       fields.emplace_back();
     } else if (c == '\n') {
       ++at;
@@ -43,6 +44,27 @@ std::vector<std::string> next_record(const std::filesystem::path& path, const st
                     ": a quotation mark is not closed");
   }
   return fields;
+}
+
+/// What stands between the fields: spreadsheets of many countries write semicolons.
+char separator_of(const std::string& text, std::size_t begin) {
+  const std::string first = text.substr(begin, text.find('\n', begin) - begin);
+  const auto count = [&](char c) { return std::count(first.begin(), first.end(), c); };
+  char most = ',';
+  for (const char other : {';', '\t'}) {
+    if (count(other) > count(most)) most = other;
+  }
+  return most;
+}
+
+/// A column's name without spaces around it, in lower case.
+std::string plain_name(std::string name) {
+  const auto space = [](unsigned char c) { return std::isspace(c) != 0; };
+  name.erase(name.begin(), std::find_if_not(name.begin(), name.end(), space));
+  name.erase(std::find_if_not(name.rbegin(), name.rend(), space).base(), name.end());
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
 }
 
 bool is_empty(const std::vector<std::string>& fields) {
@@ -69,8 +91,19 @@ std::string CsvRow::get(const std::string& name) const {
 std::vector<CsvRow> read_csv(const std::filesystem::path& path,
                              const std::vector<std::string>& required) {
   const std::string text = read_file(path, kLargestFile);
+  if (text.find('\0') != std::string::npos || text.starts_with("\xFF\xFE") ||
+      text.starts_with("\xFE\xFF")) {
+    throw DataError("'" + path.string() + "' is no CSV in UTF-8 (UTF-16?); save it as UTF-8");
+  }
   std::size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0, line = 1;
-  const auto names = next_record(path, text, at, line);
+  const char separator = separator_of(text, at);
+  auto names = next_record(path, text, separator, at, line);
+  std::transform(names.begin(), names.end(), names.begin(), plain_name);
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    if (std::find(names.begin(), name, *name) != name) {
+      throw DataError("'" + path.string() + "' has two columns '" + *name + "'");
+    }
+  }
   for (const auto& name : required) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       throw DataError("'" + path.string() + "' has no column '" + name + "' in its first line");
@@ -80,7 +113,7 @@ std::vector<CsvRow> read_csv(const std::filesystem::path& path,
   while (at < text.size()) {
     CsvRow row;
     row.line = line;
-    auto fields = next_record(path, text, at, line);
+    auto fields = next_record(path, text, separator, at, line);
     if (is_empty(fields)) continue;
     if (fields.size() != names.size()) {
       throw DataError("'" + path.string() + "', line " + std::to_string(row.line) + ": " +

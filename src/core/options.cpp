@@ -51,8 +51,7 @@ Json parse_assignment(std::string_view assignment) {
     throw ConfigError(fmt::format("'{}' is not KEY=VALUE, e.g. trainer.epochs=1", assignment));
   }
   const std::string text(assignment.substr(equals + 1));
-  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) value = text;
+  Json value = try_parse_json(text).value_or(text);
   for (std::size_t end = path.size();;) {
     const auto dot = path.substr(0, end).rfind('.');
     const std::size_t begin = dot == std::string_view::npos ? 0 : dot + 1;
@@ -73,7 +72,7 @@ Json read_config(const std::filesystem::path& path) {
     throw ConfigError(error.what());
   }
   try {
-    return Json::parse(text, nullptr, true, /*ignore_comments=*/true);
+    return parse_json(text, /*comments=*/true);
   } catch (const Json::exception& error) {
     throw ConfigError("config file '" + path.string() + "' is not valid JSON: " + error.what());
   }

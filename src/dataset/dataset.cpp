@@ -25,9 +25,30 @@ constexpr DatasetReader kReaders[] = {
 };
 constexpr const char* kGoodNames[] = {kGood, "normal", "healthy", "ok"};
 
+/// Plain folders are what is left when nothing else fits. Where a training split of good pictures
+/// is in sight, that is some other layout, of which they would be a part.
+void check_whole(const fs::path& root) {
+  const fs::path above = fs::absolute(root).lexically_normal() / "..";
+  for (const auto& folder : {root, above.lexically_normal()}) {
+    if (!is_folder(folder / "train")) continue;
+    for (const auto& good : sorted_folders(folder / "train")) {
+      if (!is_good_name(good.filename().string())) continue;
+      throw DataError(
+          "'" + root.string() + "' has the good pictures of a training split beside it ('" +
+          good.string() +
+          "') in a layout that is not known; give the folder that holds train/ and "
+          "test/, a manifest, or --format folders to take it for plain folders and its test "
+          "pictures for references");
+    }
+  }
+}
+
 const DatasetReader& reader_for(const fs::path& root, DatasetFormat format) {
   for (const auto& reader : kReaders) {
     if (format == DatasetFormat::kAuto ? reader.recognises(root) : reader.format == format) {
+      if (format == DatasetFormat::kAuto && reader.format == DatasetFormat::kFolders) {
+        check_whole(root);
+      }
       return reader;
     }
   }

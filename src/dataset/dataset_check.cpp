@@ -7,6 +7,8 @@
 
 #include "nagl/core/error.h"
 #include "nagl/core/sha256.h"
+#include "nagl/image/mask.h"
+#include "nagl/image/thumbnail.h"
 
 namespace nagl {
 namespace {
@@ -30,25 +32,26 @@ class CategoryChecker {
     Image image;
     try {
       image = read_image(sample.path, decode_);
-      find_duplicate(sample.path, train);
+      find_duplicate(image, train);
     } catch (const DataError& error) {
       add("broken picture", sample.path, error.what());
       return;
     }
     ++result_.picture_sizes[size_text(image.rgb.size())];
+    add(image.remarks, sample.path);
     if (!sample.anomalous()) return;
     if (sample.masks.empty()) add("missing mask", sample.path, "its defect has no mask");
     bool empty = !sample.masks.empty();
     for (const auto& path : sample.masks) {
       try {
-        const cv::Mat mask = read_mask(path);
-        if (cv::countNonZero(mask) > 0) empty = false;
-        if (mask.size() != image.rgb.size()) {
+        const Mask mask = read_masks_for(image, {path});
+        if (cv::countNonZero(mask.marks) > 0) empty = false;
+        if (mask.marks.size() != image.rgb.size()) {
           add("mask of another size", path,
-              fmt::format("it is {}, its picture {}", size_text(mask.size()),
+              fmt::format("it is {}, its picture {}", size_text(mask.marks.size()),
                           size_text(image.rgb.size())));
         }
-        read_mask_for(image, path);
+        add(mask.remarks, path);
       } catch (const DataError& error) {
         add("broken mask", path, error.what());
         empty = false;
@@ -64,18 +67,37 @@ class CategoryChecker {
     result_.findings.push_back({kind, path, detail});
   }
 
-  void find_duplicate(const fs::path& path, bool train) {
-    const std::string sum = sha256_of_file(path);
-    if (train) {
-      trained_.emplace(sum, path);
-    } else if (const auto found = trained_.find(sum); found != trained_.end()) {
-      add("duplicate", path, "the same bytes as '" + found->second.string() + "' in train");
+  void add(const std::vector<Remark>& remarks, const fs::path& path) {
+    for (const auto& remark : remarks) add(remark.kind, path, remark.text);
+  }
+
+  void find_duplicate(const Image& image, bool train) {
+    const fs::path& path = image.path;
+    const auto [same, fresh] = seen_.emplace(sha256_of_file(path), Seen{path, train});
+    if (!fresh) {
+      const auto& [other, other_trains] = same->second;
+      add("duplicate", path,
+          fmt::format("the same bytes as '{}'{}", other.string(),
+                      other_trains && !train ? " in train" : ""));
+      return;
     }
+    const Thumbnail thumbnail(image.rgb);
+    for (const auto& [other, of_other] : thumbnails_) {
+      if (!thumbnail.is_near_copy(of_other)) continue;
+      add("near copy", path, fmt::format("the same shot as '{}', saved again", other.string()));
+      return;
+    }
+    thumbnails_.emplace_back(path, thumbnail);
   }
 
   const DecodeOptions& decode_;
   CategoryCheck result_;
-  std::map<std::string, fs::path> trained_;
+  struct Seen {
+    fs::path path;
+    bool train = false;
+  };
+  std::map<std::string, Seen> seen_;  ///< by the file's SHA-256
+  std::vector<std::pair<fs::path, Thumbnail>> thumbnails_;
 };
 
 }  // namespace

@@ -8,16 +8,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kMaskFolders[] = {"masks", "mask", "ground_truth", "labels", "label"};
+constexpr const char* kMaskFolders[] = {"masks", "mask", "ground_truth", "labels", "label", "gt"};
 constexpr const char* kMaskSuffixes[] = {"_mask", "_masks", "_label", "_labels"};
-
-bool is_mask_folder(const fs::path& folder) {
-  const std::string name = folder.filename().string();
-  const auto is = [&](const char* other) { return name == other; };
-  const auto ends = [&](const char* suffix) { return name.ends_with(suffix); };
-  return std::any_of(std::begin(kMaskFolders), std::end(kMaskFolders), is) ||
-         std::any_of(std::begin(kMaskSuffixes), std::end(kMaskSuffixes), ends);
-}
 
 bool is_category(const fs::path& folder) {
   if (!is_folder(folder)) return false;
@@ -38,7 +30,9 @@ std::optional<StemIndex> masks_of(const fs::path& category, const std::string& t
     if (!is_folder(folder) || !sorted_folders(folder).empty()) continue;
     if (auto masks = masks_in(folder)) return masks;
   }
-  return std::nullopt;
+  std::vector<PictureFile> beside;  // masks among the pictures
+  list_pictures(category / type, &beside);
+  return beside.empty() ? std::nullopt : std::optional<StemIndex>(category / type);
 }
 
 Category read_category(const fs::path& folder) {
@@ -51,7 +45,7 @@ Category read_category(const fs::path& folder) {
     if (is_good_name(type)) {
       const auto samples = good_samples(type_folder);
       category.test.insert(category.test.end(), samples.begin(), samples.end());
-    } else if (!is_mask_folder(type_folder)) {
+    } else if (!is_mask_folder_name(type)) {
       const auto samples = defect_samples(type_folder, type, masks_of(folder, type));
       defective.insert(defective.end(), samples.begin(), samples.end());
     }

@@ -71,7 +71,7 @@ std::string text_of(const Json& item, const char* key) {
 std::vector<Line> read_lines_of_json(const fs::path& file) {
   Json json;
   try {
-    json = Json::parse(read_file(file, kLargestFile));
+    json = parse_json(read_file(file, kLargestFile));
   } catch (const Json::exception& error) {
     throw DataError("'" + file.string() + "' is not JSON: " + error.what());
   }
@@ -168,12 +168,12 @@ std::vector<Category> read_manifest(const fs::path& root) {
     if (line.path.empty()) {
       throw DataError("'" + file.string() + "', " + line.place + ": it has no path");
     }
-    sample.path = folder / line.path;
+    sample.path = listed_path(folder, line.path);
     check_listed(file, sample.path);
     sample.defect = defect_of(line, file);
     if (sample.anomalous()) {
       for (const auto& mask : line.masks) {
-        sample.masks.push_back(folder / mask);
+        sample.masks.push_back(listed_path(folder, mask));
         check_listed(file, sample.masks.back());
       }
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <mutex>
 #include <set>
 
 #include "nagl/core/error.h"
@@ -16,17 +17,74 @@ namespace fs = std::filesystem;
 constexpr std::array kExtensions = {".png", ".jpg",  ".jpeg", ".jpe", ".jfif", ".bmp", ".dib",
                                     ".tif", ".tiff", ".webp", ".jp2", ".ppm",  ".pgm", ".pbm",
                                     ".pnm", ".pam",  ".pxm",  ".sr",  ".ras"};
-constexpr std::string_view kMaskSuffix = "_mask";
+constexpr std::array<std::string_view, 7> kMaskEndings = {
+    "_mask", "_masks", "_gt", "_label", "_labels", "-mask", "_ground_truth"};
+constexpr std::array kMaskFolders = {"masks",  "mask",  "ground_truth", "groundtruth",
+                                     "labels", "label", "gt",           "seg"};
+constexpr std::array kMaskFolderEndings = {"_mask", "_masks", "_label", "_labels", "_gt"};
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
-/// The path without its extension and a trailing `_mask`.
-fs::path key_of(const fs::path& relative) {
-  std::string stem = relative.stem().string();
-  if (stem.size() > kMaskSuffix.size() && stem.ends_with(kMaskSuffix)) {
-    stem.resize(stem.size() - kMaskSuffix.size());
+std::string lower_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+/// A stem without the ending that makes it a mask's; itself if it has none.
+std::string without_ending(const std::string& stem) {
+  const std::string lower = lower_case(stem);
+  for (const std::string_view ending : kMaskEndings) {
+    if (lower.size() > ending.size() && lower.ends_with(ending)) {
+      return stem.substr(0, stem.size() - ending.size());
+    }
   }
-  return relative.parent_path() / stem;
+  return stem;
+}
+
+/// Splits files into pictures and the masks among them.
+void separate_masks(std::vector<PictureFile>& files, std::vector<PictureFile>* masks) {
+  std::set<fs::path> stems;  // paths without extensions
+  const auto stem_of = [](const fs::path& path) { return path.parent_path() / path.stem(); };
+  // The stems of what stands in folders beside a folder, by the folder that holds them all.
+  std::set<fs::path> below;
+  for (const auto& file : files) {
+    stems.insert(stem_of(file.path));
+    if (!is_mask_folder_name(file.path.parent_path().filename().string())) {
+      below.insert(file.path.parent_path().parent_path() / file.path.stem());
+    }
+  }
+  const auto is_mask = [&](const PictureFile& file) {
+    const fs::path folder = file.path.parent_path();
+    const std::string stem = file.path.stem().string(), base = without_ending(stem);
+    if (base != stem && stems.contains(folder / base)) return true;
+    if (folder == file.folder || !is_mask_folder_name(folder.filename().string())) return false;
+    const fs::path above = folder.parent_path();
+    for (const auto& name : {stem, base}) {
+      if (stems.contains(above / name) || below.contains(above / name)) return true;
+    }
+    return false;
+  };
+  const auto first = std::stable_partition(files.begin(), files.end(),
+                                           [&](const PictureFile& file) { return !is_mask(file); });
+  if (masks != nullptr) masks->insert(masks->end(), first, files.end());
+  files.erase(first, files.end());
+}
+
+/// What a folder without pictures may hold instead, for its message.
+std::string other_labels(const fs::path& folder) {
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
+    const std::string extension = lower_case(entry.path().extension().string());
+    if (extension == ".xml") {
+      return "; its .xml files (CVAT, Pascal VOC) cannot be read: export as COCO, or as mask "
+             "pictures";
+    }
+    if (extension == ".txt") {
+      return "; its .txt files (YOLO?) cannot be read: export as COCO, or as mask pictures";
+    }
+  }
+  return "";
 }
 
 /// What `list_pictures` lists, and where asked for the annotation files too.
@@ -60,7 +118,7 @@ std::vector<PictureFile> list_files(const fs::path& path, bool with_annotations)
   if (files.empty()) {
     throw DataError("the folder '" + path.string() +
                     "' holds no pictures (png, jpg, bmp, tiff, webp, ...)" +
-                    (with_annotations ? " and no annotations (json)" : ""));
+                    (with_annotations ? " and no annotations (json)" + other_labels(path) : ""));
   }
   std::sort(files.begin(), files.end(),
             [](const PictureFile& a, const PictureFile& b) { return a.path < b.path; });
@@ -73,15 +131,34 @@ fs::path PictureFile::relative() const {
   return folder.empty() ? path.filename() : path.lexically_relative(folder);
 }
 
+fs::path listed_path(const fs::path& folder, const std::string& text) {
+  fs::path path = folder / text;
+  std::error_code error;
+  if (text.find('\\') == std::string::npos || fs::exists(path, error)) return path;
+  std::string slashes = text;
+  std::replace(slashes.begin(), slashes.end(), '\\', '/');
+  return folder / slashes;
+}
+
 bool has_picture_extension(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string extension = lower_case(path.extension().string());
   return !is_hidden(path) &&
          std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
 }
 
-std::vector<PictureFile> list_pictures(const fs::path& path) { return list_files(path, false); }
+std::vector<PictureFile> list_pictures(const fs::path& path, std::vector<PictureFile>* masks) {
+  auto files = list_files(path, false);
+  separate_masks(files, masks);
+  return files;
+}
+
+bool is_mask_folder_name(const std::string& name) {
+  const std::string lower = lower_case(name);
+  return std::any_of(kMaskFolders.begin(), kMaskFolders.end(),
+                     [&](const char* other) { return lower == other; }) ||
+         std::any_of(kMaskFolderEndings.begin(), kMaskFolderEndings.end(),
+                     [&](const char* ending) { return lower.ends_with(ending); });
+}
 
 bool holds_pictures(const fs::path& path) {
   std::error_code error;
@@ -94,19 +171,21 @@ bool holds_pictures(const fs::path& path) {
   return false;
 }
 
-std::vector<PictureFile> list_pictures(const std::vector<fs::path>& paths) {
+std::vector<PictureFile> list_pictures(const std::vector<fs::path>& paths,
+                                       std::vector<PictureFile>* masks) {
   std::vector<PictureFile> all;
   for (const auto& path : paths) {
-    const auto files = list_pictures(path);
+    const auto files = list_pictures(path, masks);
     all.insert(all.end(), files.begin(), files.end());
   }
   return all;
 }
 
-std::vector<PictureFile> choose_references(const std::vector<fs::path>& paths, std::size_t shots) {
+std::vector<PictureFile> choose_references(const std::vector<fs::path>& paths, std::size_t shots,
+                                           std::vector<PictureFile>* masks) {
   std::vector<PictureFile> chosen;
   std::set<fs::path> taken;
-  for (const auto& file : list_pictures(paths)) {
+  for (const auto& file : list_pictures(paths, masks)) {
     std::error_code error;
     if (taken.insert(fs::weakly_canonical(file.path, error)).second) chosen.push_back(file);
   }
@@ -139,32 +218,64 @@ std::vector<MaskedPicture> pair_with_masks(const std::vector<PictureFile>& pictu
   return pairs;
 }
 
-StemIndex::StemIndex(const fs::path& folder, bool with_annotations) : folder_(folder) {
+struct StemIndex::Claims {
+  std::mutex mutex;
+  std::map<fs::path, fs::path> picture;  ///< by mask
+};
+
+StemIndex::StemIndex(const fs::path& folder, bool with_annotations)
+    : claims_(std::make_shared<Claims>()) {
   for (const auto& file : list_files(folder, with_annotations)) {
-    const fs::path key = key_of(file.relative());
-    by_place_.emplace(key, file.path);
-    by_name_.emplace(key.filename(), file.path);
+    const std::string stem = file.path.stem().string(), base = without_ending(stem);
+    const Mask mask{file.path, file.relative().parent_path(), stem};
+    masks_.emplace(stem, mask);
+    if (base != stem) masks_.emplace(base, mask);
   }
 }
 
-std::optional<fs::path> StemIndex::find(const PictureFile& picture) const {
-  const auto only = [&](const auto& index, const fs::path& key) -> std::optional<fs::path> {
-    std::optional<fs::path> found;
-    const auto [first, last] = index.equal_range(key);
-    for (auto entry = first; entry != last; ++entry) {
-      std::error_code error;  // annotations may stand beside the pictures
-      if (fs::equivalent(entry->second, picture.path, error)) continue;
-      if (found) {
-        throw DataError("'" + picture.path.string() + "' could belong to '" + found->string() +
-                        "' or '" + entry->second.string() + "'; keep one of them");
-      }
-      found = entry->second;
+std::optional<fs::path> StemIndex::candidate(const PictureFile& picture) const {
+  const fs::path own_folder = picture.path.parent_path();
+  const fs::path place = picture.relative().parent_path();
+  std::vector<const Mask*> here, namesakes, elsewhere;
+  const auto [first, last] = masks_.equal_range(picture.path.stem().string());
+  for (auto entry = first; entry != last; ++entry) {
+    const Mask& mask = entry->second;
+    std::error_code error;  // annotations and masks may stand beside the pictures
+    if (fs::equivalent(mask.path, picture.path, error)) continue;
+    if (mask.place == place) {
+      here.push_back(&mask);
+    } else if (mask.place.filename() == own_folder.filename()) {
+      namesakes.push_back(&mask);
+    } else if (mask.place.empty() ||
+               (!fs::is_directory(picture.folder / mask.place, error) &&
+                !fs::is_directory(own_folder.parent_path() / mask.place.filename(), error))) {
+      elsewhere.push_back(&mask);
     }
-    return found;
-  };
-  const fs::path wanted = key_of(picture.relative());
-  if (auto found = only(by_place_, wanted)) return found;
-  return only(by_name_, wanted.filename());
+  }
+  for (const auto& found : {here, namesakes, elsewhere}) {
+    if (found.empty()) continue;
+    if (found.size() > 1) {
+      throw DataError("'" + picture.path.string() + "' could belong to '" +
+                      found[0]->path.string() + "' or '" + found[1]->path.string() +
+                      "'; keep one of them");
+    }
+    return found.front()->path;
+  }
+  return std::nullopt;
+}
+
+std::optional<fs::path> StemIndex::find(const PictureFile& picture) const {
+  const auto mask = candidate(picture);
+  if (!mask || is_annotation(*mask)) return mask;
+  const fs::path asking = picture.path.lexically_normal();
+  const std::lock_guard lock(claims_->mutex);
+  const fs::path& owner = claims_->picture.emplace(*mask, asking).first->second;
+  if (owner != asking) {
+    throw DataError("the mask '" + mask->string() + "' could belong to '" + owner.string() +
+                    "' or '" + asking.string() +
+                    "'; give each picture one of its own, at the same place below its folder");
+  }
+  return mask;
 }
 
 }  // namespace nagl

@@ -63,7 +63,7 @@ fs::path picture_folder(const fs::path& root, const fs::path& file, const std::s
 
 void read_split_file(const fs::path& root, const fs::path& file, CategoryCollector& categories) {
   try {
-    const Json json = Json::parse(read_file(file, kLargestFile));
+    const Json json = parse_json(read_file(file, kLargestFile));
     const std::string normal = json.at("meta").at("normal_class");
     const std::string prefix = json.at("meta").value("prefix", "");
     fs::path folder;
@@ -73,12 +73,12 @@ void read_split_file(const fs::path& root, const fs::path& file, CategoryCollect
         const std::string picture = item.at("image_path");
         if (folder.empty()) folder = picture_folder(root, file, prefix, picture);
         Sample sample;
-        sample.path = folder / picture;
+        sample.path = listed_path(folder, picture);
         check_listed(file, sample.path);
         if (const std::string type = item.at("anomaly_class"); type != normal) sample.defect = type;
         const auto mask = item.find("mask_path");
         if (sample.anomalous() && mask != item.end() && mask->is_string()) {
-          sample.masks.push_back(folder / mask->get<std::string>());
+          sample.masks.push_back(listed_path(folder, mask->get<std::string>()));
           check_listed(file, sample.masks.back());
         }
         // A training split with defects (its unsupervised setting) is of no use as references.

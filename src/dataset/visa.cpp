@@ -27,12 +27,12 @@ std::vector<Category> read_visa(const fs::path& root) {
   CategoryCollector categories(folder);
   for (const auto& row : read_csv(file, {"object", "split", "label", "image", "mask"})) {
     Sample sample;
-    sample.path = folder / row.get("image");
+    sample.path = listed_path(folder, row.get("image"));
     check_listed(file, sample.path);
     if (!is_good_name(row.get("label"))) {
       sample.defect = row.get("label");
       if (const std::string mask = row.get("mask"); !mask.empty()) {
-        sample.masks.push_back(folder / mask);
+        sample.masks.push_back(listed_path(folder, mask));
         check_listed(file, sample.masks.back());
       }
     }

@@ -17,6 +17,8 @@ namespace {
 
 constexpr const char* kKind = "nagl bank";
 constexpr const char* kHeadPrefix = "head.";
+constexpr const char *kNormalThumbnails = "normal_thumbnails",
+                     *kAbnormalThumbnails = "abnormal_thumbnails";
 
 /// What a bank file says beside its tensors.
 struct BankRecord {
@@ -44,11 +46,6 @@ struct BankRecord {
   throw ModelError(fmt::format("bank '{}': {}", path.string(), why));
 }
 
-std::string text_of(const WeightsFile& file, const std::string& key) {
-  const auto found = file.metadata().find(key);
-  return found == file.metadata().end() ? "" : found->second;
-}
-
 /// Banks of nagl 0.1 had the options of their encoding among their own.
 void gather_encoding(const WeightsFile& file, Json& record) {
   if (!record.is_object() || !record.contains("options")) return;
@@ -60,7 +57,7 @@ void gather_encoding(const WeightsFile& file, Json& record) {
     encoding[key] = options[key];
     options.erase(key);
   }
-  if (const auto precision = text_of(file, "precision"); !precision.empty()) {
+  if (const auto precision = file.text("precision"); !precision.empty()) {
     encoding["precision"] = precision;
   }
   options["encoding"] = std::move(encoding);
@@ -69,7 +66,7 @@ void gather_encoding(const WeightsFile& file, Json& record) {
 BankRecord read_record(const WeightsFile& file) {
   BankRecord record;
   try {
-    Json json = Json::parse(text_of(file, "bank"));
+    Json json = parse_json(file.text("bank"));
     gather_encoding(file, json);
     option_from_json(record, json, "bank");
     record.options.check();
@@ -77,7 +74,7 @@ BankRecord read_record(const WeightsFile& file) {
     fail(file.path(), "what it says of its pictures is not valid JSON; it is damaged");
   } catch (const ConfigError& error) {
     fail(file.path(), fmt::format("{}; it was written by another version of nagl ({}), or damaged",
-                                  error.what(), text_of(file, "nagl_version")));
+                                  error.what(), file.text("nagl_version")));
   }
   return record;
 }
@@ -132,6 +129,32 @@ std::vector<FeatureMoments> read_moments(const WeightsFile& file, const std::str
   return all;
 }
 
+/// One after the other; undefined if a picture has none, as in banks of nagl 0.1.
+at::Tensor thumbnails_of(const std::vector<EnrolledPicture>& pictures) {
+  std::vector<at::Tensor> all;
+  for (const auto& picture : pictures) {
+    const cv::Mat& grey = picture.thumbnail.grey();
+    if (grey.empty()) return {};
+    all.push_back(at::from_blob(grey.data, {grey.rows, grey.cols}, at::kByte));
+  }
+  return all.empty() ? at::Tensor() : at::stack(all);
+}
+
+void read_thumbnails(const WeightsFile& file, const std::string& name,
+                     std::vector<EnrolledPicture>& pictures) {
+  if (!file.entries().contains(name)) return;
+  const at::Tensor all = file.read(name);
+  const auto count = static_cast<std::int64_t>(pictures.size());
+  constexpr std::int64_t kSide = Thumbnail::kSide;
+  if (all.scalar_type() != at::kByte || all.sizes() != at::IntArrayRef({count, kSide, kSide})) {
+    fail(file.path(), fmt::format("tensor '{}' is not what a bank holds; it is damaged", name));
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    const cv::Mat grey(kSide, kSide, CV_8U, all[i].data_ptr());
+    pictures[static_cast<std::size_t>(i)].thumbnail = Thumbnail::of_grey(grey);
+  }
+}
+
 /// Tensors and counts that fit each other.
 ReferenceFeatures read_features(const WeightsFile& file, const BankOptions& options,
                                 const BankRecord& record) {
@@ -181,6 +204,24 @@ std::string checksum_of(const Image& image) {
     sum.update(image.rgb.ptr(y), static_cast<std::size_t>(image.rgb.cols) * image.rgb.elemSize());
   }
   return sum.hex();
+}
+
+EnrolledPicture enrolled(const Image& image) {
+  std::error_code error;  // a path that stays true in another working directory
+  const auto path = image.path.empty() ? image.path : std::filesystem::absolute(image.path, error);
+  return {path.string(), checksum_of(image), Thumbnail(image.rgb)};
+}
+
+std::vector<std::int64_t> same_shots(const std::vector<EnrolledPicture>& pictures,
+                                     const EnrolledPicture& picture) {
+  std::vector<std::int64_t> same;
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    const EnrolledPicture& other = pictures[i];
+    if (other.checksum == picture.checksum || other.thumbnail.is_near_copy(picture.thumbnail)) {
+      same.push_back(static_cast<std::int64_t>(i));
+    }
+  }
+  return same;
 }
 
 std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pictures,
@@ -237,6 +278,11 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
     add_moments("abnormal", bank.features.abnormal_moments, record.abnormal_moments, tensors);
   }
   if (bank.probe_scores.defined()) tensors["probe_scores"] = bank.probe_scores;
+  for (const auto& [name, pictures] : {std::pair(kNormalThumbnails, &bank.normal),
+                                       std::pair(kAbnormalThumbnails, &bank.abnormal)}) {
+    const at::Tensor thumbnails = thumbnails_of(*pictures);
+    if (thumbnails.defined()) tensors[name] = thumbnails;
+  }
   const HeadOrigin origin = origin_of(backbone);
   auto metadata = head_metadata(
       bank.head ? bank.head->head->options() : NaglHeadOptions{.width = origin.width}, origin);
@@ -259,11 +305,11 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
 Bank load_bank(const std::filesystem::path& path, at::Device device) {
   const c10::InferenceMode guard(false);  // the head is a module
   const WeightsFile file(path);
-  if (const auto kind = text_of(file, "kind"); kind != kKind) {
+  if (const auto kind = file.text("kind"); kind != kKind) {
     fail(path, fmt::format("it is no bank (its kind is '{}'); give a file that nagl enroll wrote",
                            kind.empty() ? "unknown" : kind));
   }
-  if (const auto made = text_of(file, "preprocess_version");
+  if (const auto made = file.text("preprocess_version");
       made != std::to_string(kPreprocessVersion)) {
     fail(path, fmt::format("its pictures were preprocessed in another way (version {}, here {}); "
                            "enroll them again",
@@ -274,6 +320,8 @@ Bank load_bank(const std::filesystem::path& path, at::Device device) {
   bank.options = record.options;
   bank.normal = std::move(record.normal);
   bank.abnormal = std::move(record.abnormal);
+  read_thumbnails(file, kNormalThumbnails, bank.normal);
+  read_thumbnails(file, kAbnormalThumbnails, bank.abnormal);
   bank.calibration = record.calibration;
   bank.origin = read_origin(file);
   bank.options.encoding.layer = bank.origin.layer;

@@ -11,12 +11,6 @@
 namespace nagl {
 namespace {
 
-EnrolledPicture enrolled(const Image& image) {
-  std::error_code error;  // a path that stays true in another working directory
-  const auto path = image.path.empty() ? image.path : std::filesystem::absolute(image.path, error);
-  return {path.string(), checksum_of(image)};
-}
-
 /// An empty bank of that backbone.
 Bank begun(const Backbone& backbone, const BankOptions& options, std::optional<TrainedHead> head) {
   Bank bank;
@@ -104,8 +98,17 @@ BankBuilder& BankBuilder::operator=(BankBuilder&&) noexcept = default;
 const PictureEncoder& BankBuilder::encoder() const { return state_->encoder; }
 const BankOptions& BankBuilder::options() const { return state_->bank.options; }
 
-bool BankBuilder::holds_normal(const Image& image) const {
-  return find_picture(state_->bank.normal, checksum_of(image)).has_value();
+std::optional<std::string> BankBuilder::normal_like(const Image& image) const {
+  const auto found = find_picture(state_->bank.normal, checksum_of(image));
+  if (!found) return std::nullopt;
+  return state_->bank.normal[static_cast<std::size_t>(*found)].path;
+}
+
+std::optional<std::string> BankBuilder::near_copy_of(const Image& image) const {
+  const auto& pictures = state_->bank.normal;
+  const auto found = same_shots(pictures, enrolled(image));
+  if (found.empty()) return std::nullopt;
+  return pictures[static_cast<std::size_t>(found.front())].path;
 }
 
 bool BankBuilder::holds_abnormal(const Image& image) const {
@@ -199,12 +202,23 @@ void add_pictures(BankBuilder& builder, const BankPictures& pictures,
     if (observer.seen) observer.seen(image);
     return image;
   };
-  for (std::size_t i = 0; i < pictures.normal.size(); ++i) builder.add_normal(next());
+  for (std::size_t i = 0; i < pictures.normal.size(); ++i) {
+    const Image image = next();
+    if (const auto same = builder.normal_like(image)) {
+      if (observer.copied) observer.copied(image, *same);
+      continue;
+    }
+    const auto similar = builder.near_copy_of(image);
+    if (similar && observer.nearly_copied) observer.nearly_copied(image, *similar);
+    builder.add_normal(image);
+  }
   std::optional<Detector> by_good_pictures;
   for (const auto& [picture, masks] : pictures.abnormal) {
     const Image image = next();
     if (!masks.empty()) {
-      builder.add_abnormal(image, read_masks_for(image, masks), masks.front());
+      const Mask mask = read_masks_for(image, masks);
+      if (observer.masked) observer.masked(mask);
+      builder.add_abnormal(image, mask.marks, masks.front());
       continue;
     }
     if (!by_good_pictures) {

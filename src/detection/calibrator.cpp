@@ -52,30 +52,30 @@ class Calibrator {
   void add_good(const std::filesystem::path& path, std::size_t of, bool enrolled) {
     const bool few = of < kEnoughPictures;
     const Image image = read(path);
-    const std::string checksum = checksum_of(image);
-    const auto own = find_picture(bank_.normal, checksum);
-    if (enrolled && !own) {
+    const EnrolledPicture picture = nagl::enrolled(image);
+    const auto own = same_shots(bank_.normal, picture);
+    if (enrolled && !find_picture(bank_.normal, picture.checksum)) {
       throw DataError(fmt::format(
           "the bank's reference '{}' has changed since; enroll again, or give good pictures with "
           "--normal",
           path.string()));
     }
+    const bool by_normal = uses_normal(bank_.options.method);
+    const bool alone = by_normal && !own.empty() && own.size() == bank_.normal.size();
+    if (alone && !enrolled) return;  // the bank holds nothing that it could be compared with
     std::optional<Detector> without;
-    const bool alone = own && bank_.normal.size() == 1 && uses_normal(bank_.options.method);
-    if (alone && of > 1) return;  // the others tell more
-    if (own && !alone && uses_normal(bank_.options.method)) {
+    if (!own.empty() && !alone && by_normal) {
       Bank others = bank_;
-      for (auto same = own; same && others.normal.size() > 1;  // a copy of it does not count either
-           same = find_picture(others.normal, checksum)) {
-        others.features = others.features.without_normal(*same);
-        others.normal.erase(others.normal.begin() + *same);
+      others.features = bank_.features.without_normal(own);
+      for (auto index = own.rbegin(); index != own.rend(); ++index) {
+        others.normal.erase(others.normal.begin() + *index);
       }
       result_.thinned = result_.thinned || bank_.options.coreset < 1;
       without.emplace(backbone_, std::move(others), batch_size_);
     }
     const Detector& detector = without ? *without : whole();
     result_.good_pictures += 1;
-    result_.left_out += own.has_value();
+    result_.left_out += !own.empty();
     result_.alone = result_.alone || alone;
     if (!alone) keep(good_, scores_of(detector, image));
     if (!few && !alone) return;
@@ -182,22 +182,43 @@ std::vector<std::filesystem::path> own_pictures(const Bank& bank) {
   return paths;
 }
 
+/// The pictures without those that are the same shot as an earlier one.
+std::vector<std::filesystem::path> distinct(const std::vector<std::filesystem::path>& paths,
+                                            const DecodeOptions& decode,
+                                            CalibrationFindings& findings) {
+  std::vector<EnrolledPicture> kept;
+  std::vector<std::filesystem::path> chosen;
+  for (const auto& path : paths) {
+    EnrolledPicture picture = nagl::enrolled(read_image(path, decode));
+    const auto same = same_shots(kept, picture);
+    if (!same.empty()) {
+      findings.copies.emplace_back(path, chosen[static_cast<std::size_t>(same.front())]);
+      continue;
+    }
+    kept.push_back(std::move(picture));
+    chosen.push_back(path);
+  }
+  return chosen;
+}
+
 }  // namespace
 
 Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
                       const CalibrationPictures& pictures, const CalibrationOptions& options,
                       std::int64_t batch_size, const std::function<void(const Image&)>& seen,
-                      std::vector<std::filesystem::path>* left_aside) {
+                      CalibrationFindings* findings) {
   options.check();
-  const auto good = pictures.normal.empty() ? own_pictures(bank) : pictures.normal;
-  if (good.empty()) throw ConfigError("a calibration needs good pictures; give --normal");
+  const bool enrolled = pictures.normal.empty();
+  const auto given = enrolled ? own_pictures(bank) : pictures.normal;
+  if (given.empty()) throw ConfigError("a calibration needs good pictures; give --normal");
+  CalibrationFindings found;
+  const auto good = distinct(given, bank.options.encoding.decode, found);
   Calibrator calibrator(backbone, bank, batch_size, seen);
-  for (const auto& path : good) {
-    calibrator.add_good(path, good.size(), pictures.normal.empty());
-  }
+  for (const auto& path : good) calibrator.add_good(path, good.size(), enrolled);
   for (const auto& path : pictures.abnormal) {
-    if (!calibrator.add_defect(path) && left_aside != nullptr) left_aside->push_back(path);
+    if (!calibrator.add_defect(path)) found.left_aside.push_back(path);
   }
+  if (findings != nullptr) *findings = std::move(found);
   return calibrator.finish(options);
 }
 

@@ -1,5 +1,10 @@
 #include "nagl/detection/detector.h"
 
+#include <fmt/format.h>
+
+#include <new>
+#include <opencv2/core.hpp>
+#include <optional>
 #include <utility>
 
 #include "nagl/core/error.h"
@@ -84,12 +89,30 @@ at::Tensor Detector::roi_patches(const cv::Mat& roi) const {
   return inside;
 }
 
-DetectionStream::DetectionStream(const Detector& detector, std::function<void(Detection)> done)
-    : detector_(detector), done_(std::move(done)), scorer_(detector.encoder()) {}
+DetectionStream::DetectionStream(const Detector& detector, std::function<void(Detection)> done,
+                                 std::function<void(const std::string&)> failed)
+    : detector_(detector),
+      done_(std::move(done)),
+      failed_(std::move(failed)),
+      scorer_(detector.encoder()) {}
 
 void DetectionStream::add(const Query& query) {
-  scorer_.add(query, {detector_.target()}, [this](std::vector<PictureScores> scores) {
-    done_(detector_.detection_of(scores.front()));
+  const std::filesystem::path path = query.image.path;
+  scorer_.add(query, {detector_.target()}, [this, path](std::vector<PictureScores> scores) {
+    std::optional<Detection> detection;
+    const auto fail = [&](const std::string& why) {
+      const std::string message = fmt::format("'{}' {}", path.string(), why);
+      if (!failed_) throw DataError(message);
+      failed_(message);
+    };
+    try {
+      detection = detector_.detection_of(scores.front());
+    } catch (const cv::Exception& error) {
+      return fail("could not be scored: " + error.err);
+    } catch (const std::bad_alloc&) {
+      return fail("needs more memory than there is; scale it down");
+    }
+    done_(std::move(*detection));
   });
 }
 

@@ -74,7 +74,10 @@ at::Tensor ProbeCollector::score(const PictureEncoder& encoder, const Bank& bank
   std::vector<at::Tensor> scores;
   if (!uses_normal(method) || references.normal_count() > 1) {
     for (const auto& [picture, features] : chosen(encoder, bank)) {
-      scores.push_back(references.score_left_out(features.unsqueeze(0), picture, method));
+      // Without its copies too, which would make it look better than a further picture.
+      const auto same = same_shots(bank.normal, bank.normal[static_cast<std::size_t>(picture)]);
+      if (uses_normal(method) && same.size() == bank.normal.size()) continue;
+      scores.push_back(references.score_left_out(features.unsqueeze(0), same, method));
     }
   }
   for (const auto& pixels : mirrored_) {

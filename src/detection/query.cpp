@@ -7,21 +7,13 @@
 
 #include "nagl/core/error.h"
 #include "nagl/image/anomaly_map.h"
+#include "nagl/image/preprocess.h"
 #include "nagl/model/reference_bank.h"
 
 namespace nagl {
 
 at::Tensor patches_inside(const PictureEncoder& encoder, const cv::Mat& roi) {
-  // By area, so that a region thinner than a pixel of the network's size is not lost.
-  const ImageSize size = encoder.options().image_size;
-  cv::Mat fractions;
-  cv::Mat marked(roi.size(), CV_32F, cv::Scalar(0));
-  marked.setTo(1, roi > 0);
-  cv::resize(marked, fractions,
-             cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)), 0, 0,
-             cv::INTER_AREA);
-  return mask_to_patches(at::from_blob(fractions.data, {size.height, size.width}, at::kFloat),
-                         encoder.backbone().patch());
+  return marked_patches(roi, encoder.grid().rows, encoder.grid().columns);
 }
 
 QueryTiles::QueryTiles(const PictureEncoder& encoder, const Query& query)

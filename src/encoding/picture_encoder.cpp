@@ -35,6 +35,9 @@ at::Tensor PictureEncoder::pixels(const cv::Mat& rgb) const {
 }
 
 at::Tensor PictureEncoder::patch_mask(const cv::Mat& mask) const {
+  if (options_.mask_alignment == MaskAlignment::kAligned) {
+    return marked_patches(mask, grid().rows, grid().columns);
+  }
   return mask_to_patches(resize_mask(mask, options_.image_size), backbone_->patch(),
                          options_.mask_alignment);
 }

@@ -78,6 +78,11 @@ void CategoryRun::choose_references(const RecordedDraws* replay) {
   const Timing timing(timing_.encode);
   const auto draws = draw_all(category_, options_, replay,
                               [&](const Sample& sample) { return references_.is_usable(sample); });
+  if (category_.train.empty() && replay == nullptr) {
+    warnings_.push_back(
+        "it has no training split: good references are drawn from the pictures to test on, and are "
+        "not scored then");
+  }
   for (const auto& draw : draws) warn_of_few(draw);
   references_.encode(draws);
   timing_.pictures += static_cast<std::int64_t>(references_.paths().size());
@@ -131,14 +136,18 @@ void CategoryRun::make_groups(Setting& setting) {
     group->methods.push_back(i);
   }
   for (auto& group : setting.groups) {
+    const bool with_head =
+        std::any_of(group.methods.begin(), group.methods.end(),
+                    [&](std::size_t index) { return uses_head(setting.methods[index]); });
+    const auto bank = [&](const std::vector<fs::path>& abnormal) {
+      return references_.bank(draw.normal, abnormal, group.turns, with_head);
+    };
     std::vector<fs::path> all;
     for (const auto& [type, paths] : draw.abnormal) {
       all.insert(all.end(), paths.begin(), paths.end());
-      if (options_.protocol == Protocol::kPublished) {
-        group.banks[type] = references_.bank(draw.normal, paths, group.turns);
-      }
+      if (options_.protocol == Protocol::kPublished) group.banks[type] = bank(paths);
     }
-    if (group.banks.empty()) group.banks[""] = references_.bank(draw.normal, all, group.turns);
+    if (group.banks.empty()) group.banks[""] = bank(all);
   }
 }
 
@@ -161,6 +170,7 @@ bool CategoryRun::score_queries(const EvaluationObserver& observer) {
       const Timing timing(timing_.wait);
       return std::make_shared<ReadQuery>(reader.next());
     }();
+    remarks_.insert(remarks_.end(), query->remarks.begin(), query->remarks.end());
     score_query(scorer, asked[static_cast<std::size_t>(done)], query);
     if (observer.picture) observer.picture(done + 1, total);
   }
@@ -297,6 +307,10 @@ CategoryResult CategoryRun::finish(const fs::path& folder) {
     result.examples_of = fmt::format("{}, {}", to_string(row.method), shots_of(first.draw));
     result.examples = examples_.draw(category_, encoder_, row.image_threshold, folder);
   }
+  const auto& of_references = references_.remarks();
+  remarks_.insert(remarks_.begin(), of_references.begin(), of_references.end());
+  const auto remarkable = summarize(remarks_);
+  warnings_.insert(warnings_.end(), remarkable.begin(), remarkable.end());
   result.warnings = warnings_;
   result.timing = timing_;
   return result;

@@ -68,6 +68,7 @@ class CategoryRun {
   std::vector<Setting> settings_;
   ExampleKeeper examples_;
   std::vector<std::string> warnings_;
+  std::vector<Remark> remarks_;  ///< of queries
   std::int64_t unmasked_ = 0;
   std::string first_unmasked_;
   EvaluationTiming timing_;

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "nagl/core/error.h"
+#include "nagl/image/mask.h"
 
 namespace nagl {
 
@@ -25,12 +26,14 @@ EncodedReferences::Picture& EncodedReferences::load(const Sample& sample) {
   Picture& picture = place->second;
   if (!is_new) return picture;
   const Image image = encoder_.read(sample.path);
+  remarks_.insert(remarks_.end(), image.remarks.begin(), image.remarks.end());
   picture.tiles = encoder_.tiles_of(image.rgb).count();
   std::vector<cv::Mat> parts;
   if (sample.anomalous()) {
-    const cv::Mat mask = read_masks_for(image, sample.masks);
+    const Mask mask = read_masks_for(image, sample.masks);
+    remarks_.insert(remarks_.end(), mask.remarks.begin(), mask.remarks.end());
     for (const auto& view :
-         defect_views(encoder_, image.rgb, mask, uses_surroundings(options_.method))) {
+         defect_views(encoder_, image.rgb, mask.marks, uses_surroundings(options_.method))) {
       picture.views.push_back({view.tile, false, view.patch_mask, view.clear, {}});
       parts.push_back(image.rgb(view.area));
     }
@@ -93,8 +96,8 @@ const ReferenceFeatures& EncodedReferences::normal_features(const Paths& paths,
 
 std::shared_ptr<const ReferenceBank> EncodedReferences::bank(const Paths& normal,
                                                              const Paths& abnormal,
-                                                             std::int64_t turns) {
-  auto& bank = banks_[{normal, abnormal, turns}];
+                                                             std::int64_t turns, bool with_head) {
+  auto& bank = banks_[{normal, abnormal, turns, with_head}];
   if (bank) return bank;
   ReferenceFeatures features = normal_features(normal, turns);
   if (!abnormal.empty()) {
@@ -106,19 +109,12 @@ std::shared_ptr<const ReferenceBank> EncodedReferences::bank(const Paths& normal
         known.add_abnormal(view.features, view.patch_mask, view.clear, MaskOrigin::kDrawn);
       }
     }
-    const ReferenceFeatures defects = known.take();
-    features.abnormal = defects.abnormal;
-    features.patch_mask = defects.patch_mask;
-    features.abnormal_views = defects.abnormal_views;
-    features.surroundings = defects.surroundings;
-    features.clear = defects.clear;
-    features.drawn = defects.drawn;
-    features.abnormal_moments = defects.abnormal_moments;
+    features = features.with_abnormal_of(known.take());
   }
   std::optional<DiscriminantOptions> discriminant;
   if (uses_surroundings(options_.method)) discriminant = options_.discriminant;
   bank = std::make_shared<const ReferenceBank>(
-      std::move(features), head_ != nullptr ? head_->head : NaglHead(nullptr), encoder_.grid(),
+      std::move(features), with_head ? head_->head : NaglHead(nullptr), encoder_.grid(),
       encoder_.backbone().precision(), discriminant);
   return bank;
 }

@@ -44,11 +44,14 @@ class EncodedReferences {
   void encode(const std::vector<ReferenceDraw>& draws);
 
   /// Of encoded pictures. @param turns as the options', or 1: turned copies are left out
+  /// @param with_head whether a method is asked of it that uses the head
   std::shared_ptr<const ReferenceBank> bank(const Paths& normal, const Paths& abnormal,
-                                            std::int64_t turns);
+                                            std::int64_t turns, bool with_head);
 
   bool contains(const std::filesystem::path& path) const { return pictures_.contains(path); }
   Paths paths() const;
+  /// Of the pictures and masks that were read.
+  const std::vector<Remark>& remarks() const { return remarks_; }
   /// A picture's features [N, C] by tile, as it is (not turned); undefined for tiles that were not
   /// encoded. Empty for a picture that is none of the references.
   std::vector<at::Tensor> features_by_tile(const std::filesystem::path& path) const;
@@ -74,9 +77,11 @@ class EncodedReferences {
   const TrainedHead* head_;
   const Category& category_;
   std::map<std::filesystem::path, Picture> pictures_;
+  std::vector<Remark> remarks_;
   ViewBatches<std::pair<Picture*, std::size_t>> waiting_;
   std::map<std::pair<Paths, std::int64_t>, ReferenceFeatures> normal_features_;  ///< by turns
-  std::map<std::tuple<Paths, Paths, std::int64_t>, std::shared_ptr<const ReferenceBank>> banks_;
+  using BankKey = std::tuple<Paths, Paths, std::int64_t, bool>;  ///< what `bank` is asked for
+  std::map<BankKey, std::shared_ptr<const ReferenceBank>> banks_;
 };
 
 }  // namespace nagl

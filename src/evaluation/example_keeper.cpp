@@ -7,6 +7,7 @@
 #include <set>
 
 #include "nagl/core/error.h"
+#include "nagl/image/mask.h"
 #include "nagl/image/overlay.h"
 
 namespace nagl {
@@ -80,7 +81,7 @@ std::vector<Example> ExampleKeeper::draw(const Category& category, const Picture
     content.scale = scale;
     content.shown = [range](double score) { return shown_score(score, range); };
     if (!seen.sample->masks.empty()) {
-      content.truth = read_masks_for(image, seen.sample->masks);
+      content.truth = read_masks_for(image, seen.sample->masks).marks;
     }
     content.caption = fmt::format("score {:.4f}   {}", score, seen.sample->defect);
     write_jpeg(folder / example.overlay, draw_overlay(content));

@@ -251,7 +251,7 @@ Json to_json(const ReferenceDraw& references, const fs::path& category_folder) {
 
 RecordedDraws::RecordedDraws(const fs::path& file) : file_(file) {
   try {
-    list_ = Json::parse(read_file(file, kLargestList));
+    list_ = parse_json(read_file(file, kLargestList));
   } catch (const Json::exception& error) {
     throw DataError("'" + file.string() + "' is not JSON: " + error.what());
   }

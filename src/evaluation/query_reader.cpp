@@ -10,15 +10,20 @@ ReadQuery read_query(const PictureEncoder& encoder, const Category& category, co
   read.sample = &sample;
   read.query.image = encoder.read(sample.path);
   const Image& image = read.query.image;
+  read.remarks = image.remarks;
   if (const auto where = roi.find({sample.path, category.folder})) {
-    read.query.roi = read_mask_for(image, *where);
+    Mask region = read_mask_for(image, *where);
+    read.query.roi = std::move(region.marks);
+    read.remarks.insert(read.remarks.end(), region.remarks.begin(), region.remarks.end());
   }
   read.anomalous = sample.anomalous();
   cv::Mat mask;
   if (!sample.anomalous()) {
     mask = cv::Mat::zeros(image.rgb.size(), CV_8U);
   } else if (!sample.masks.empty()) {
-    mask = read_masks_for(image, sample.masks);
+    Mask marked = read_masks_for(image, sample.masks);
+    mask = std::move(marked.marks);
+    read.remarks.insert(read.remarks.end(), marked.remarks.begin(), marked.remarks.end());
     if (mask.size() != image.rgb.size()) {
       cv::resize(mask, mask, image.rgb.size(), 0, 0, cv::INTER_NEAREST);
     }

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "nagl/dataset/dataset.h"
 #include "nagl/dataset/region_of_interest.h"
 #include "nagl/detection/query.h"
 #include "nagl/encoding/picture_encoder.h"
+#include "nagl/image/mask.h"
 #include "nagl/metrics/pixel_metrics.h"
 
 namespace nagl {
@@ -16,6 +18,7 @@ struct ReadQuery {
   Query query;
   bool anomalous = false;        ///< as the protocol counts it
   std::optional<Regions> truth;  ///< at the picture's own size; nothing where it is not known
+  std::vector<Remark> remarks;   ///< of the picture, its masks and its region of interest
 };
 
 /// @param roi where to look

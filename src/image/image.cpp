@@ -1,118 +1,19 @@
 #include "nagl/image/image.h"
 
-#include <array>
-#include <cmath>
-#include <new>
+#include <fmt/format.h>
+
+#include <map>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
-#include <string>
-#include <vector>
+#include <set>
 
+#include "decoding.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
-#include "nagl/image/annotation.h"
 
 namespace nagl {
 namespace {
-
-constexpr std::size_t kLargestFile = std::size_t{1} << 31;
-constexpr const char* kWrongDepth =
-    "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 bit";
-
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& why) {
-  throw DataError("'" + path.string() + "' " + why);
-}
-
-/// Calls `read`; what OpenCV cannot do with the file becomes a DataError.
-template <typename Read>
-auto guarded(const std::filesystem::path& path, Read&& read) {
-  try {
-    return read();
-  } catch (const cv::Exception& error) {
-    fail(path, "cannot be decoded: " + error.err);
-  } catch (const std::bad_alloc&) {
-    fail(path, "needs more memory than there is; scale it down");
-  }
-}
-
-bool is_jpeg(const std::string& bytes) { return bytes.starts_with("\xFF\xD8\xFF"); }
-
-/// Any depth, three channels, BGR.
-cv::Mat decode(const std::filesystem::path& path, const std::string& bytes, int flags) {
-  const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
-  cv::Mat picture = cv::imdecode(buffer, flags | cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH);
-  if (!picture.empty()) return picture;
-  if (!cv::imdecode(buffer, cv::IMREAD_UNCHANGED).empty()) fail(path, kWrongDepth);
-  fail(path, "is not a picture that can be decoded, or it is damaged; replace or remove it");
-}
-
-std::string read_bytes(const std::filesystem::path& path) {
-  std::string bytes = read_file(path, kLargestFile - 1);
-  if (bytes.empty()) fail(path, "is empty; replace or remove it");
-  if (is_jpeg(bytes) &&
-      !jpeg_is_complete(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size())) {
-    fail(path, "is a truncated JPEG; replace or remove it");
-  }
-  return bytes;
-}
-
-cv::Mat to_bytes(const std::filesystem::path& path, const cv::Mat& picture, int bit_depth) {
-  if (picture.depth() == CV_8U) return picture;
-  if (picture.depth() != CV_16U) {
-    fail(path, kWrongDepth);
-  }
-  cv::Mat bytes;
-  picture.convertTo(bytes, CV_8U, 255.0 / ((1 << bit_depth) - 1));
-  return bytes;
-}
-
-bool same_proportions(const cv::Size& a, const cv::Size& b) {
-  // Equal up to one pixel of rounding in the smaller of the two.
-  const double expected = static_cast<double>(a.width) * b.height / b.width;
-  const double scale = std::max(1.0, static_cast<double>(a.width) / b.width);
-  return std::abs(expected - a.height) <= 1.0 * scale;
-}
-
-using Turn = cv::Mat (*)(const cv::Mat&);
-
-cv::Mat transposed(const cv::Mat& m) { return m.t(); }
-cv::Mat turned_left(const cv::Mat& m) {
-  cv::Mat out;
-  cv::rotate(m, out, cv::ROTATE_90_COUNTERCLOCKWISE);
-  return out;
-}
-cv::Mat turned_right(const cv::Mat& m) {
-  cv::Mat out;
-  cv::rotate(m, out, cv::ROTATE_90_CLOCKWISE);
-  return out;
-}
-cv::Mat transversed(const cv::Mat& m) {
-  cv::Mat out;
-  cv::rotate(transposed(m), out, cv::ROTATE_180);
-  return out;
-}
-
-/// The quarter turn that decoding gave `image`, found by looking at what it did to the pixels;
-/// nullptr if it gave none.
-Turn quarter_turn_of(const Image& image) {
-  const std::string bytes = read_bytes(image.path);
-  cv::Mat stored, upright;
-  cv::cvtColor(decode(image.path, bytes, cv::IMREAD_IGNORE_ORIENTATION), stored,
-               cv::COLOR_BGR2GRAY);
-  cv::cvtColor(decode(image.path, bytes, 0), upright, cv::COLOR_BGR2GRAY);
-  for (const Turn turn : {turned_right, turned_left, transposed, transversed}) {
-    const cv::Mat candidate = turn(stored);
-    if (candidate.size() == upright.size() && cv::norm(candidate, upright, cv::NORM_INF) == 0) {
-      return turn;
-    }
-  }
-  return nullptr;
-}
-
-std::string size_text(const cv::Size& size) {
-  return std::to_string(size.width) + "x" + std::to_string(size.height);
-}
 
 constexpr int kJpegQuality = 88;
 
@@ -125,7 +26,7 @@ void write_encoded(const std::filesystem::path& path, const cv::Mat& picture,
     stored = picture;
   }
   std::vector<unsigned char> bytes;
-  if (!cv::imencode(extension, stored, bytes, parameters)) fail(path, "cannot be encoded");
+  if (!cv::imencode(extension, stored, bytes, parameters)) fail_picture(path, "cannot be encoded");
   AtomicFile file(path);
   file.write(bytes.data(), bytes.size());
   file.commit();
@@ -133,62 +34,60 @@ void write_encoded(const std::filesystem::path& path, const cv::Mat& picture,
 
 }  // namespace
 
+std::vector<std::string> summarize(const std::vector<Remark>& remarks) {
+  std::vector<std::string> kinds, lines;
+  std::map<std::string, std::set<std::string>> seen;  // texts by kind
+  for (const auto& remark : remarks) {
+    auto& texts = seen[remark.kind];
+    if (texts.empty()) {
+      kinds.push_back(remark.kind);
+      lines.push_back(remark.text);
+    }
+    texts.insert(remark.text);
+  }
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    const std::size_t others = seen[kinds[i]].size() - 1;
+    if (others > 0) lines[i] += fmt::format("; {} other{} too", others, others == 1 ? "" : "s");
+  }
+  return lines;
+}
+
 void DecodeOptions::check() const {
   if (bit_depth < 9 || bit_depth > 16) throw ConfigError("bit depth must be in 9..16");
+  if (max_pixels < 1) throw ConfigError("the most pixels of a picture must be above 0");
 }
 
 Image read_image(const std::filesystem::path& path, const DecodeOptions& options) {
   options.check();
-  return guarded(path, [&] {
-    const cv::Mat decoded = decode(path, read_bytes(path), 0);
-    Image image;
-    image.path = path;
-    if (decoded.depth() == CV_16U && options.bit_depth == 16) {
-      double largest = 0;
-      cv::minMaxLoc(decoded.reshape(1), nullptr, &largest);
-      image.looks_12_bit = largest < 4096;
+  Decoding wanted;
+  wanted.max_pixels = options.max_pixels;
+  Decoded decoded = decode_file(path, wanted);
+  Image image;
+  image.path = path;
+  image.remarks = std::move(decoded.remarks);
+  const cv::Mat& samples = decoded.samples;
+  double white = 255;
+  if (samples.depth() == CV_16U) {
+    white = (1 << options.bit_depth) - 1;
+    double largest = 0;
+    cv::minMaxLoc(samples.reshape(1), nullptr, &largest);
+    if (decoded.header.largest_value == 0 && options.bit_depth == 16 && largest < 4096) {
+      image.remarks.push_back(
+          {"low values",
+           fmt::format("'{}' is a 16-bit picture without values of 4096 or more and will look "
+                       "dark; if it holds 12 bits, give --bit-depth 12",
+                       path.string())});
     }
-    cv::cvtColor(to_bytes(path, decoded, options.bit_depth), image.rgb, cv::COLOR_BGR2RGB);
-    return image;
-  });
-}
-
-cv::Mat read_mask(const std::filesystem::path& path) {
-  return guarded(path, [&]() -> cv::Mat {
-    const cv::Mat decoded = decode(path, read_bytes(path), cv::IMREAD_IGNORE_ORIENTATION);
-    std::vector<cv::Mat> channels;
-    cv::split(decoded, channels);
-    cv::Mat largest;
-    cv::max(channels[0], channels[1], largest);
-    cv::max(largest, channels[2], largest);
-    return largest > 0;
-  });
-}
-
-cv::Mat read_mask_for(const Image& image, const std::filesystem::path& mask_path) {
-  const cv::Mat mask =
-      is_annotation(mask_path) ? read_annotation(mask_path, image.path) : read_mask(mask_path);
-  const cv::Size wanted = image.rgb.size();
-  if (same_proportions(mask.size(), wanted)) return mask;
-  if (!image.path.empty() && same_proportions(cv::Size(mask.rows, mask.cols), wanted)) {
-    if (const Turn turn = quarter_turn_of(image)) return turn(mask);
+  } else if (samples.depth() != CV_8U) {
+    fail_picture(path,
+                 "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 "
+                 "bit");
   }
-  fail(mask_path, "is " + size_text(mask.size()) + ", but its picture '" + image.path.string() +
-                      "' is " + size_text(wanted) + "; a mask needs the picture's proportions");
-}
-
-cv::Mat read_masks_for(const Image& image, const std::vector<std::filesystem::path>& masks) {
-  cv::Mat all;
-  for (const auto& path : masks) {
-    cv::Mat mask = read_mask_for(image, path);
-    if (all.empty()) {
-      all = mask;
-      continue;
-    }
-    if (mask.size() != all.size()) cv::resize(mask, mask, all.size(), 0, 0, cv::INTER_NEAREST);
-    cv::bitwise_or(all, mask, all);
-  }
-  return all;
+  if (decoded.header.largest_value > 0) white = decoded.header.largest_value;
+  cv::Mat bytes = samples;
+  if (samples.depth() != CV_8U || white != 255) samples.convertTo(bytes, CV_8U, 255.0 / white);
+  cv::cvtColor(bytes, image.rgb, cv::COLOR_BGR2RGB);
+  return image;
 }
 
 bool jpeg_is_complete(const unsigned char* data, std::size_t size) {

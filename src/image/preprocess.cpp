@@ -20,6 +20,12 @@ at::Tensor pixels_of(const cv::Mat& rgb) {
       .permute({2, 0, 1});
 }
 
+void check_mask(const cv::Mat& mask) {
+  if (mask.empty() || mask.type() != CV_8U) {
+    throw DataError("a mask must have one channel of 8 bit, and not be empty");
+  }
+}
+
 }  // namespace
 
 void check_picture(const cv::Mat& rgb) {
@@ -57,13 +63,36 @@ at::Tensor preprocess(const cv::Mat& rgb, ImageSize size, at::Device device) {
 }
 
 at::Tensor resize_mask(const cv::Mat& mask, ImageSize size) {
-  if (mask.empty() || mask.type() != CV_8U) {
-    throw DataError("a mask must have one channel of 8 bit, and not be empty");
-  }
+  check_mask(mask);
   cv::Mat resized;
   cv::resize(mask, resized, cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)),
              0, 0, cv::INTER_NEAREST);
   return at::from_blob(resized.data, {size.height, size.width}, at::kByte).gt(0).to(at::kByte);
+}
+
+at::Tensor marked_patches(const cv::Mat& mask, std::int64_t rows, std::int64_t columns) {
+  check_mask(mask);
+  at::Tensor patches = at::zeros({rows, columns}, at::kBool);
+  auto marked = patches.accessor<bool, 2>();
+  // The patch in which pixel i of n has its centre, and the pixel that holds the centre of a patch.
+  const auto patch_of = [](std::int64_t i, std::int64_t n, std::int64_t all) {
+    return (2 * i + 1) * all / (2 * n);
+  };
+  for (int y = 0; y < mask.rows; ++y) {
+    const std::uint8_t* row = mask.ptr(y);
+    const std::int64_t r = patch_of(y, mask.rows, rows);
+    for (int x = 0; x < mask.cols; ++x) {
+      if (row[x] != 0) marked[r][patch_of(x, mask.cols, columns)] = true;
+    }
+  }
+  if (mask.rows >= rows && mask.cols >= columns) return patches.flatten();
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::uint8_t* row = mask.ptr(static_cast<int>(patch_of(r, rows, mask.rows)));
+    for (std::int64_t c = 0; c < columns; ++c) {
+      if (row[patch_of(c, columns, mask.cols)] != 0) marked[r][c] = true;
+    }
+  }
+  return patches.flatten();
 }
 
 at::Tensor mask_to_patches(const at::Tensor& network_mask, std::int64_t patch,

@@ -51,48 +51,27 @@ std::optional<TrainedHead> load_model(const fs::path& model, Method method, at::
   return load_head(model, device);
 }
 
-/// Says what method `auto` comes down to, and why.
-/// @param asked whether the turns were asked for
-void tell_choice(const BankOptions& options, const BankPictures& pictures, bool asked,
-                 const JobObserver& observer) {
-  const std::size_t good = pictures.normal.size(), defects = pictures.abnormal.size();
-  const std::string method =
-      defects > 0 ? fmt::format("discriminant, since {} of a defect {} given",
-                                defects == 1 ? "a picture" : fmt::format("{} pictures", defects),
-                                defects == 1 ? "is" : "are")
-                  : "normal_nn, since no picture of a defect is given (--abnormal)";
-  const std::string turns =
-      asked ? ""
-      : options.turns > 1
-          ? fmt::format(
-                "; good pictures also at {} angles, since they are few (leave that out "
-                "with --augment-references none where orientation is the defect)",
-                options.turns)
-      : good > kTurnedPictures ? "; good pictures as they lie, since they are many"
-                               : "";
-  observer.info(fmt::format("method auto: {}{}", method, turns));
-}
-
 }  // namespace
 
-void LowValueWarning::see(const Image& image) {
-  if (!image.looks_12_bit || count_++ > 0) return;
-  observer_.warn(
-      fmt::format("'{}' is a 16-bit picture without values of 4096 or more and will look dark; "
-                  "if it holds 12 bits, give --bit-depth 12",
-                  image.path.string()));
+void tell_masks_left_out(const std::vector<PictureFile>& masks, bool wanted,
+                         const JobObserver& observer) {
+  if (masks.empty()) return;
+  observer.info(
+      fmt::format("{} files are masks by their names and places, and not taken for "
+                  "pictures, e.g. '{}'{}",
+                  masks.size(), masks.front().path.string(),
+                  wanted ? "; to use them, give their folder as --masks too" : ""));
 }
 
-void LowValueWarning::finish() const {
-  if (count_ > 1) observer_.warn(fmt::format("{} pictures gave that warning", count_));
-}
-
-BankPictures find_pictures(const PictureSelection& selection, Method method) {
+BankPictures find_pictures(const PictureSelection& selection, Method method,
+                           const JobObserver& observer) {
   BankPictures pictures;
   if (!selection.normal.empty()) {
-    for (const auto& file : choose_references(selection.normal, selection.normal_shots)) {
+    std::vector<PictureFile> masks;
+    for (const auto& file : choose_references(selection.normal, selection.normal_shots, &masks)) {
       pictures.normal.push_back(file.path);
     }
+    tell_masks_left_out(masks, false, observer);
   }
   const bool abnormal_given = !selection.abnormal.empty() || !selection.masks.empty();
   if (!uses_abnormal(method)) {
@@ -105,7 +84,9 @@ BankPictures find_pictures(const PictureSelection& selection, Method method) {
   if (selection.abnormal.empty()) {
     throw ConfigError("--masks are those of pictures of defects; name them with --abnormal");
   }
-  const auto files = choose_references(selection.abnormal, selection.abnormal_shots);
+  std::vector<PictureFile> masks;
+  const auto files = choose_references(selection.abnormal, selection.abnormal_shots, &masks);
+  tell_masks_left_out(masks, selection.masks.empty(), observer);
   if (!selection.masks.empty()) {
     pictures.abnormal = pair_with_masks(files, selection.masks);
   } else {
@@ -125,14 +106,32 @@ void check_pictures(const BankPictures& pictures, Method method, const JobObserv
   }
 }
 
+std::string explain_choice(const BankOptions& options, std::size_t good, std::size_t defects) {
+  if (options.method != Method::kAuto) return "";
+  const std::string method =
+      defects == 0   ? "normal_nn, since no picture of a defect is given (--abnormal)"
+      : defects == 1 ? "discriminant, since a picture of a defect is given"
+                     : fmt::format("discriminant, since {} pictures of defects are given", defects);
+  if (options.turns > 1) {
+    return fmt::format(
+        "{}; good pictures at {} angles (where orientation is the defect, give "
+        "--augment-references none)",
+        method, options.turns);
+  }
+  return method +
+         (good > kTurnedPictures ? "; good pictures as they lie, since they are many" : "");
+}
+
 BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
                        const RuntimeOptions& runtime, const JobObserver& observer) {
   BankOptions options = request.over();
   if (!request.references.turns) {
     options.turns = automatic_turns(options.method, pictures.normal.size());
   }
-  if (options.method == Method::kAuto)
-    tell_choice(options, pictures, request.references.turns.has_value(), observer);
+  if (const auto choice = explain_choice(options, pictures.normal.size(), pictures.abnormal.size());
+      !choice.empty()) {
+    observer.info("method auto: " + choice);
+  }
   auto head = load_model(request.model, options.method, parse_device(runtime.device));
   if (head && !options.encoding.layer) options.encoding.layer = head->origin.layer;
   const PictureEncoder encoder = make_encoder(runtime, options.encoding, observer);
@@ -145,6 +144,7 @@ PictureEncoder encoder_for(const fs::path& bank_path, const Bank& bank, const Ba
   EncodingOptions options = bank.options.encoding;
   options.layer = bank.origin.layer;
   options.precision = request.encoding.precision.value_or(EncodingOptions().precision);
+  options.decode.max_pixels = request.encoding.max_pixels.value_or(DecodeOptions().max_pixels);
   parse_device(runtime.device);  // what is wrong with it is no fault of the bank
   PictureEncoder encoder = [&] {
     try {
@@ -188,7 +188,7 @@ DerivedMaskPlan plan_derived_masks(const PictureSelection& selection, const Bank
 }
 
 void add_to_bank(BankBuilder& builder, const BankPictures& pictures,
-                 const DerivedMaskPlan& derived_masks, LowValueWarning& low_values,
+                 const DerivedMaskPlan& derived_masks, RemarkLog& remarks,
                  const JobObserver& observer) {
   const auto total = static_cast<std::int64_t>(pictures.normal.size() + pictures.abnormal.size());
   const auto progress = [&](std::int64_t done) {
@@ -200,8 +200,20 @@ void add_to_bank(BankBuilder& builder, const BankPictures& pictures,
   BankObserver told;
   told.seen = [&](const Image& image) {
     if (observer.stopped()) throw Error("interrupted; nothing was kept");
-    low_values.see(image);
+    remarks.see(image.remarks);
     progress(++done);
+  };
+  told.masked = [&](const Mask& mask) { remarks.see(mask.remarks); };
+  told.copied = [&](const Image& image, const std::string& of) {
+    remarks.see(
+        {{"copies", fmt::format("'{}' is a copy of '{}' and says nothing more; it is left out",
+                                image.path.string(), of)}});
+  };
+  told.nearly_copied = [&](const Image& image, const std::string& of) {
+    remarks.see(
+        {{"near copies", fmt::format("'{}' is the same shot as '{}', saved again; it counts "
+                                     "once when the bank is calibrated",
+                                     image.path.string(), of)}});
   };
   told.derived = [&](const Image& image, const DerivedMask& derived) {
     ++derived_count;

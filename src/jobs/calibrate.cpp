@@ -5,6 +5,7 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/device.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_lock.h"
 #include "nagl/dataset/pictures.h"
 #include "nagl/detection/bank.h"
 #include "nagl/detection/calibrator.h"
@@ -15,10 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<fs::path> pictures_of(const std::vector<fs::path>& paths) {
+std::vector<fs::path> pictures_of(const std::vector<fs::path>& paths, const JobObserver& observer) {
   std::vector<fs::path> pictures;
   if (paths.empty()) return pictures;
-  for (const auto& file : choose_references(paths, 0)) pictures.push_back(file.path);
+  std::vector<PictureFile> masks;
+  for (const auto& file : choose_references(paths, 0, &masks)) pictures.push_back(file.path);
+  tell_masks_left_out(masks, false, observer);
   return pictures;
 }
 
@@ -26,10 +29,12 @@ std::vector<fs::path> pictures_of(const std::vector<fs::path>& paths) {
 
 Calibration calibrate(const CalibrateOptions& options, const JobObserver& observer) {
   options.calibration.check();
-  const CalibrationPictures pictures{pictures_of(options.normal), pictures_of(options.abnormal)};
+  const CalibrationPictures pictures{pictures_of(options.normal, observer),
+                                     pictures_of(options.abnormal, observer)};
   if (options.calibration.rule == ThresholdRule::kBestF1 && pictures.abnormal.empty()) {
     throw ConfigError("--best-f1 needs pictures of defects; give --abnormal");
   }
+  const FileLock lock = FileLock::on_file(options.bank, "changing the bank");
   AtomicFile probe(options.bank);  // never committed: what cannot be written is said at once
   Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
   BankRequest request;
@@ -40,19 +45,27 @@ Calibration calibrate(const CalibrateOptions& options, const JobObserver& observ
   const auto total = static_cast<std::int64_t>(good + pictures.abnormal.size());
   std::int64_t done = 0;
   observer.advance("calibrating", done, total);
-  std::vector<fs::path> left_aside;
+  CalibrationFindings findings;
   bank.calibration = nagl::calibrate(
       encoder.shared_backbone(), bank, pictures, options.calibration, encoder.batch_size(),
       [&](const Image&) {
         if (observer.stopped()) throw Error("interrupted; the bank is as it was");
         observer.advance("calibrating", done++, total);
       },
-      &left_aside);
-  for (const auto& path : left_aside) {
+      &findings);
+  for (const auto& path : findings.left_aside) {
     observer.warn(fmt::format(
         "'{}' is the bank's only picture of a defect: scored against itself it would say nothing, "
         "so it does not count",
         path.string()));
+  }
+  if (!findings.copies.empty()) {
+    const auto& [copy, first] = findings.copies.front();
+    observer.warn(fmt::format("'{}' is the same shot as '{}', saved again, and does not count{}",
+                              copy.string(), first.string(),
+                              findings.copies.size() == 1
+                                  ? ""
+                                  : fmt::format("; so are {} others", findings.copies.size() - 1)));
   }
   save_bank(options.bank, bank, encoder.backbone());
   return *bank.shown_calibration();

@@ -5,28 +5,32 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/options.h"
+#include "nagl/image/mask.h"
+#include "nagl/jobs/remark_log.h"
 #include "nagl/model/trained_head.h"
 
 namespace nagl::jobs {
 namespace {
 
+constexpr int kMaskVersion = 2;        // of how masks are read and mark patches
 constexpr double kDiskReserve = 1.01;  // file systems round up
 
 /// A picture on its way into the store.
 struct Loaded {
   Image image;
   PictureMasks masks;
+  std::vector<Remark> remarks;
 };
 
 Loaded load(const SourcePicture& picture, const PictureEncoder& encoder) {
   const c10::InferenceMode guard;
-  Loaded loaded{encoder.read(picture.path), {}};
+  Loaded loaded{encoder.read(picture.path), {}, {}};
+  loaded.remarks = loaded.image.remarks;
   if (picture.masks.empty()) return loaded;
-  const EncodingOptions& options = encoder.options();
-  loaded.masks.network =
-      resize_mask(read_masks_for(loaded.image, picture.masks), options.image_size);
-  loaded.masks.patches =
-      mask_to_patches(loaded.masks.network, encoder.backbone().patch(), options.mask_alignment);
+  Mask mask = read_masks_for(loaded.image, picture.masks);
+  loaded.masks.network = resize_mask(mask.marks, encoder.options().image_size);
+  loaded.masks.patches = encoder.patch_mask(mask.marks);
+  loaded.remarks.insert(loaded.remarks.end(), mask.remarks.begin(), mask.remarks.end());
   return loaded;
 }
 
@@ -64,7 +68,8 @@ FeatureFormat store_format(const PictureEncoder& encoder, const FeatureStoreOpti
                    {"device", backbone.device().is_cpu() ? "cpu" : "cuda"},
                    {"preprocess_version", kPreprocessVersion},
                    {"bit_depth", options.decode.bit_depth},
-                   {"mask_alignment", to_string(options.mask_alignment)}};
+                   {"mask_alignment", to_string(options.mask_alignment)},
+                   {"mask_version", kMaskVersion}};
   format.encoding = option_to_json(options);
   return format;
 }
@@ -107,14 +112,17 @@ std::vector<std::string> encode_source(FeatureStore& store,
         done += static_cast<std::int64_t>(waiting.size());
         observer.advance(kEncoding, done, wanted);
       });
+  RemarkLog remarks(observer);
   auto reader = encoder.read_ahead<Loaded>(
       missing.size(), [&](std::size_t i) { return load(pictures[missing[i]], encoder); });
   for (const auto picture : missing) {
     if (observer.stopped()) return {};
     Loaded loaded = reader.next();
+    remarks.see(loaded.remarks);
     batches.add(encoder.pixels(loaded.image.rgb), {picture, std::move(loaded.masks)});
   }
   batches.flush();
+  remarks.finish();
   return keys;
 }
 

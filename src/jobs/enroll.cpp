@@ -9,6 +9,7 @@
 #include "nagl/core/device.h"
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_lock.h"
 #include "nagl/jobs/bank_preparation.h"
 
 namespace nagl::jobs {
@@ -26,8 +27,8 @@ fs::path derived_folder(const EnrollOptions& options) {
   return folder;
 }
 
-double megabytes(std::int64_t rows, std::int64_t width) {
-  return static_cast<double>(rows * width) * sizeof(float) / kMegabyte;
+double megabytes(std::int64_t values) {
+  return static_cast<double>(values) * sizeof(float) / kMegabyte;
 }
 
 /// Says how large the bank will be, by the first picture's size.
@@ -35,17 +36,26 @@ void tell_size(const BankPictures& pictures, const BankBuilder& builder,
                const JobObserver& observer) {
   if (pictures.normal.empty()) return;
   const PictureEncoder& encoder = builder.encoder();
-  const std::int64_t turns = builder.options().turns;
-  const double coreset = builder.options().coreset;
+  const BankOptions& options = builder.options();
   const Image first = encoder.read(pictures.normal.front());
-  const auto count = static_cast<std::int64_t>(pictures.normal.size());
+  const auto good = static_cast<std::int64_t>(pictures.normal.size());
+  const auto defects = static_cast<std::int64_t>(pictures.abnormal.size());
   const auto tiles = encoder.tiles_of(first.rgb).count();
-  const std::int64_t rows = count * expected_rows(first.rgb.size(), encoder, turns, coreset);
-  observer.info(fmt::format("{} normal pictures{}{} give about {} patches, {:.0f} MB{}", count,
-                            tiles > 1 ? fmt::format(" of {} tiles", tiles) : "",
-                            turns > 1 ? fmt::format(" at {} angles", turns) : "", rows,
-                            megabytes(rows, encoder.backbone().width()),
-                            coreset < 1 ? fmt::format(" (coreset {})", coreset) : ""));
+  const auto rows_of = [&](std::int64_t turns) {
+    return expected_rows(first.rgb.size(), encoder, turns, options.coreset);
+  };
+  const std::int64_t width = encoder.backbone().width(), rows = good * rows_of(options.turns);
+  std::int64_t values = rows * width;
+  if (uses_surroundings(options.method)) {
+    values += defects * rows_of(1) * width;
+    if (options.coreset < 1) values += (good + defects) * width * (width + 1);  // their moments
+  }
+  observer.info(fmt::format(
+      "{} normal pictures{}{} give about {} patches; the bank will have about "
+      "{:.0f} MB{}",
+      good, tiles > 1 ? fmt::format(" of {} tiles", tiles) : "",
+      options.turns > 1 ? fmt::format(" at {} angles", options.turns) : "", rows, megabytes(values),
+      options.coreset < 1 ? fmt::format(" (coreset {})", options.coreset) : ""));
 }
 
 BankBuilder go_on(const EnrollOptions& options, Bank earlier, const JobObserver& observer) {
@@ -67,11 +77,11 @@ void drop_known(const BankBuilder& builder, BankPictures& pictures, const JobObs
   const auto normal = std::erase_if(pictures.normal, [&](const fs::path& path) {
     const Image image = encoder.read(path);
     if (builder.holds_abnormal(image)) contradicts(path, "of a defect");
-    return builder.holds_normal(image);
+    return builder.normal_like(image).has_value();
   });
   const auto abnormal = std::erase_if(pictures.abnormal, [&](const MaskedPicture& masked) {
     const Image image = encoder.read(masked.picture);
-    if (builder.holds_normal(image)) contradicts(masked.picture, "of a good part");
+    if (builder.normal_like(image).has_value()) contradicts(masked.picture, "of a good part");
     return builder.holds_abnormal(image);
   });
   if (normal > 0) observer.info(fmt::format("{} of the pictures are in the bank already", normal));
@@ -110,11 +120,12 @@ void check_out(const EnrollOptions& options) {
 EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
   const Stopwatch watch;
   check_out(options);
+  const FileLock lock = FileLock::on_file(options.out, "changing the bank");
   AtomicFile probe(options.out);  // never committed: what cannot be written is said at once
   std::optional<Bank> earlier;
   if (options.add) earlier = load_bank(options.out, parse_device(options.runtime.device));
   const Method method = earlier ? earlier->options.method : options.request.over().method;
-  BankPictures pictures = find_pictures(options.pictures, method);
+  BankPictures pictures = find_pictures(options.pictures, method, observer);
   if (!earlier) {
     if (pictures.normal.empty()) throw ConfigError("give good pictures with --normal");
     check_pictures(pictures, method, observer);
@@ -128,9 +139,9 @@ EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
   const DerivedMaskPlan derived =
       plan_derived_masks(options.pictures, pictures, derived_folder(options));
   tell_size(pictures, builder, observer);
-  LowValueWarning low_values(observer);
-  add_to_bank(builder, pictures, derived, low_values, observer);
-  low_values.finish();
+  RemarkLog remarks(observer);
+  add_to_bank(builder, pictures, derived, remarks, observer);
+  remarks.finish();
   const auto backbone = builder.encoder().shared_backbone();
   const Bank made = builder.finish();
   if (options.add && made.scored_by() != scored_by) {

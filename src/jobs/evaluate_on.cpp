@@ -10,7 +10,7 @@
 #include "nagl/core/device.h"
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
-#include "nagl/core/folder_lock.h"
+#include "nagl/core/file_lock.h"
 #include "nagl/core/sha256.h"
 #include "nagl/evaluation/evaluator.h"
 #include "nagl/evaluation/report.h"
@@ -69,7 +69,7 @@ ExperimentOptions resolve(const EvaluateRequest& request) {
   if (request.protocol) options.protocol = *request.protocol;
   if (request.seeds) options.seeds = *request.seeds;
   const ReferenceRequest& asked = request.reference_options;
-  if (asked.turns) options.turns = asked.turns;
+  if (asked.turns || asked.automatic_turns) options.turns = asked.turns;
   const BankOptions references = asked.over(bank_options(target));
   target.coreset = references.coreset;
   target.discriminant = references.discriminant;
@@ -98,17 +98,33 @@ ExperimentOptions resolve(const EvaluateRequest& request) {
   return experiment;
 }
 
-/// Of the paths and sizes of all pictures: whether they are still the same ones.
-std::string files_checksum(const Dataset& dataset) {
+/// Of the paths and contents of all pictures, masks and regions of interest: whether they are still
+/// the same ones.
+std::string files_checksum(const Dataset& dataset, const fs::path& roi,
+                           const JobObserver& observer) {
   Sha256 sum;
-  std::error_code error;
+  std::int64_t total = 0, done = 0;
+  for (const auto& category : dataset.categories) {
+    total += static_cast<std::int64_t>(category.train.size() + category.test.size());
+  }
+  const auto add = [&](const fs::path& path) {
+    std::error_code error;
+    const bool there = fs::is_regular_file(path, error);  // else it fails where it is read
+    sum.update(fmt::format("{}\n{}\n", path.string(), there ? sha256_of_file(path) : "missing"));
+  };
   for (const auto& category : dataset.categories) {
     for (const auto* samples : {&category.train, &category.test}) {
       for (const auto& sample : *samples) {
-        sum.update(fmt::format("{}\n{}\n{}\n", sample.path.string(), sample.defect,
-                               fs::file_size(sample.path, error)));
+        if (observer.stopped()) throw Error("interrupted; nothing was scored yet");
+        sum.update(fmt::format("{}\n", sample.defect));
+        add(sample.path);
+        for (const auto& mask : sample.masks) add(mask);
+        observer.advance("hashing pictures", ++done, total);
       }
     }
+  }
+  if (!roi.empty()) {
+    for (const auto& file : list_pictures(roi)) add(file.path);
   }
   return sum.hex();
 }
@@ -151,7 +167,7 @@ class EvaluateRun {
     for (const auto& category : dataset.categories) {
       evaluator.check_references(category, replay ? &*replay : nullptr);
     }
-    const FolderLock lock(request_.out, "evaluating");
+    const FileLock lock = FileLock::on_folder(request_.out, "evaluating");
     const Json described = describe(encoder, head, dataset);
     begin(described);
 
@@ -186,7 +202,7 @@ class EvaluateRun {
     if (!head) return;
     const auto source = head->metadata.find("source");
     if (source == head->metadata.end()) return;
-    const Json trained = Json::parse(source->second, nullptr, /*allow_exceptions=*/false);
+    const Json trained = try_parse_json(source->second).value_or(Json());
     if (!trained.is_object() || !trained.contains("trained_on")) return;
     std::vector<std::string> shared;
     for (const auto& category : dataset.categories) {
@@ -226,7 +242,7 @@ class EvaluateRun {
       categories[category.name] = {{"train", category.train.size()}, {"test", types}};
     }
     described["dataset"] = {{"format", to_string(dataset.format)},
-                            {"checksum", files_checksum(dataset)},
+                            {"checksum", files_checksum(dataset, target.roi, observer_)},
                             {"categories", categories}};
     return described;
   }
@@ -257,12 +273,18 @@ class EvaluateRun {
       throw ConfigError("'" + request_.out.string() +
                         "' holds an evaluation; give --resume to go on with it, or another --out");
     }
-    const Json earlier =
-        Json::parse(read_file(record, kLargestResult), nullptr, /*allow_exceptions=*/false);
-    if (earlier.is_discarded()) {
+    const Json earlier = try_parse_json(read_file(record, kLargestResult)).value_or(Json());
+    if (!earlier.is_object()) {
       throw DataError("'" + record.string() + "' is damaged; evaluate into another folder");
     }
     const auto differing = differing_options(earlier, identity);
+    if (std::find(differing.begin(), differing.end(), "dataset.checksum") != differing.end()) {
+      throw ConfigError(
+          fmt::format("the pictures, masks or labels have changed since the evaluation in '{}' was "
+                      "begun; restore "
+                      "them, or evaluate into another folder",
+                      request_.out.string()));
+    }
     if (!differing.empty()) {
       throw ConfigError(fmt::format(
           "the evaluation in '{}' was begun with another {}; leave it as it was, or evaluate into "
@@ -276,8 +298,7 @@ class EvaluateRun {
     const fs::path done = request_.out / "categories" / (file_name_for(category.name) + ".json");
     std::error_code error;
     if (fs::exists(done, error)) {
-      const Json json =
-          Json::parse(read_file(done, kLargestResult), nullptr, /*allow_exceptions=*/false);
+      const Json json = try_parse_json(read_file(done, kLargestResult)).value_or(Json());
       observer_.info(category.name + ": done before");
       return category_result_from_json(json, done);
     }

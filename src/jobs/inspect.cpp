@@ -13,8 +13,7 @@ namespace {
 /// A metadata text that is JSON itself is shown as such.
 Json value_of(const std::string& text) {
   const bool nested = text.starts_with('{') || text.starts_with('[');
-  Json value = nested ? Json::parse(text, nullptr, /*allow_exceptions=*/false) : Json(text);
-  return value.is_discarded() ? Json(text) : value;
+  return (nested ? try_parse_json(text) : std::nullopt).value_or(Json(text));
 }
 
 std::int64_t count_of(const WeightsFile::Entry& entry) {

@@ -18,6 +18,26 @@ constexpr int kPollMilliseconds = 200;
 constexpr double kLastTryAfter = 10;  // times the settling time
 constexpr std::size_t kLongestLine = 1 << 16;
 
+/// A line of a list without what programs put around paths: a byte order mark before the first, a
+/// carriage return, quotation marks.
+/// @throws DataError if it is no text, or none that can be a path
+std::string path_of(std::string line) {
+  if (line.starts_with("\xFF\xFE") || line.starts_with("\xFE\xFF")) {
+    throw DataError("the list of paths is UTF-16; write it as UTF-8");
+  }
+  if (line.find('\0') != std::string::npos) {
+    throw DataError("the list of paths holds a line with a zero byte; write a path a line");
+  }
+  if (line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
+  if (line.ends_with('\r')) line.pop_back();
+  for (const char mark : {'"', '\''}) {
+    std::error_code error;
+    const bool quoted = line.size() > 2 && line.front() == mark && line.back() == mark;
+    if (quoted && !std::filesystem::exists(line, error)) return line.substr(1, line.size() - 2);
+  }
+  return line;
+}
+
 }  // namespace
 
 std::optional<StreamedPicture> PathList::next() {
@@ -26,8 +46,8 @@ std::optional<StreamedPicture> PathList::next() {
     if (end != std::string::npos || (ended_ && !buffer_.empty())) {
       std::string line = buffer_.substr(0, end);
       buffer_.erase(0, end == std::string::npos ? end : end + 1);
-      if (line.ends_with('\r')) line.pop_back();
-      if (!line.empty()) return StreamedPicture{{line, {}}, true};
+      line = path_of(std::move(line));
+      if (!line.empty()) return StreamedPicture{{listed_path({}, line), {}}, true};
       continue;
     }
     if (ended_) break;

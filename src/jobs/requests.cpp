@@ -20,6 +20,7 @@ EncodingOptions EncodingRequest::over(EncodingOptions options) const {
   take(options.precision, precision);
   take(options.image_size, image_size);
   take(options.decode.bit_depth, bit_depth);
+  take(options.decode.max_pixels, max_pixels);
   take(options.tiling.tile, tile);
   take(options.tiling.overlap, overlap);
   return options;

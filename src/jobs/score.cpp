@@ -6,9 +6,11 @@
 #include "nagl/core/device.h"
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_lock.h"
 #include "nagl/core/options.h"
 #include "nagl/dataset/region_of_interest.h"
 #include "nagl/detection/reference_scale.h"
+#include "nagl/image/mask.h"
 #include "nagl/jobs/encoder_setup.h"
 #include "score_run.h"
 
@@ -26,12 +28,15 @@ struct Source {
   bool streams() const { return list || watch; }
 };
 
-std::vector<QueryFile> find_queries(const std::vector<fs::path>& paths, const RoiFinder& roi) {
+std::vector<QueryFile> find_queries(const std::vector<fs::path>& paths, const RoiFinder& roi,
+                                    const JobObserver& observer) {
   std::vector<QueryFile> queries;
+  std::vector<PictureFile> masks;
   MvtecLocator locator;
-  for (const auto& file : list_pictures(paths)) {
-    queries.push_back({file, locator.find(file.path), roi.find(file), {}, {}, {}, {}});
+  for (const auto& file : list_pictures(paths, &masks)) {
+    queries.push_back({file, {}, locator.find(file.path), roi.find(file), {}, {}, {}, {}});
   }
+  tell_masks_left_out(masks, false, observer);
   return queries;
 }
 
@@ -88,8 +93,7 @@ OutputPlan plan_of(const ScoreOptions& options, const Source& source) {
 
 /// What the options describe: a bank of a file, or one of pictures.
 Detector prepare(const ScoreOptions& options, const BankPictures& references,
-                 const DerivedMaskPlan& derived, LowValueWarning& low_values,
-                 const JobObserver& observer) {
+                 const DerivedMaskPlan& derived, RemarkLog& remarks, const JobObserver& observer) {
   if (!options.bank.empty()) {
     Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
     check_verdicts(options, bank);
@@ -99,7 +103,7 @@ Detector prepare(const ScoreOptions& options, const BankPictures& references,
   }
   check_verdicts(options, Bank());
   BankBuilder builder = start_bank(options.request, references, options.runtime, observer);
-  add_to_bank(builder, references, derived, low_values, observer);
+  add_to_bank(builder, references, derived, remarks, observer);
   const PictureEncoder encoder = builder.encoder();
   return Detector(encoder.shared_backbone(), builder.finish(), encoder.batch_size());
 }
@@ -111,7 +115,12 @@ Json describe_run(const ScoreOptions& options, const BankPictures& references,
     return shown_score(score, detector.bank().score_range());
   };
   run["method"] = to_string(detector.options().method);
-  run["scored_by"] = to_string(detector.bank().scored_by());
+  const Bank& bank = detector.bank();
+  run["scored_by"] = to_string(bank.scored_by());
+  if (const auto choice = explain_choice(bank.options, bank.normal.size(), bank.abnormal.size());
+      !choice.empty()) {
+    run["scored_by_why"] = choice;
+  }
   if (!options.request.model.empty()) run["model"] = options.request.model.string();
   if (!options.bank.empty()) run["bank"] = options.bank.string();
   run["options"] = option_to_json(detector.options());
@@ -163,7 +172,7 @@ void score_stream(const Source& source, const OutputPlan& plan, const RoiFinder&
                   const ScoreObserver& observer) {
   MvtecLocator locator;
   const auto plan_query = [&](const PictureFile& file) {
-    QueryFile query{file, locator.find(file.path), roi.find(file), {}, {}, {}, {}};
+    QueryFile query{file, {}, locator.find(file.path), roi.find(file), {}, {}, {}, {}};
     if (!plan.out.empty()) plan.assign(query);
     return query;
   };
@@ -187,15 +196,17 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
 
   const RoiFinder roi(options.roi);
   std::vector<QueryFile> queries;
-  if (!source.streams()) queries = find_queries(source.paths, roi);
+  if (!source.streams()) queries = find_queries(source.paths, roi, observer);
   // Before anything is encoded: what is wrong with the options comes first.
   const Method method = options.request.over().method;
-  const BankPictures references = find_pictures(options.pictures, method);
+  const BankPictures references = find_pictures(options.pictures, method, observer);
   if (options.bank.empty()) check_pictures(references, method, observer);
   const DerivedMaskPlan derived = plan_derived_masks(
       options.pictures, references, plan.out.empty() ? fs::path() : plan.out / "derived_masks");
-  const cv::Mat shared_roi = roi.shared() ? read_mask(*roi.shared()) : cv::Mat();
+  const cv::Mat shared_roi = roi.shared() ? read_mask(*roi.shared()).marks : cv::Mat();
+  std::optional<FileLock> lock;
   if (!plan.out.empty()) {
+    lock.emplace(FileLock::on_folder(plan.out, "scoring"));
     std::error_code error;
     if (!source.streams()) {
       plan.assign(queries, options.overwrite);
@@ -204,25 +215,24 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
                         "' exists; give --overwrite to replace it, or another --out");
     }
     check_inputs_are_safe(options, source, plan, queries, references);
-    plan.check_writable();
   }
 
-  LowValueWarning low_values(observer);
-  const Detector detector = prepare(options, references, derived, low_values, observer);
+  RemarkLog remarks(observer);
+  const Detector detector = prepare(options, references, derived, remarks, observer);
   std::optional<ColourScale> scale;
   if (options.scale == OverlayScale::kReferences && !plan.out.empty() && plan.overlays) {
     scale = reference_scale(detector, shared_roi);
   }
 
   if (!plan.out.empty() && options.overwrite) plan.remove_stale();
-  ScoreRun run(options, plan, detector, scale, low_values, observer);
+  ScoreRun run(options, plan, detector, scale, remarks, observer);
   const Stopwatch since_loaded;
   if (source.streams()) {
     score_stream(source, plan, roi, run, observer);
   } else {
     run.score(queries);
   }
-  low_values.finish();
+  remarks.finish();
 
   result.complete = run.complete();
   result.summary = run.summary();

@@ -51,8 +51,16 @@ std::string region_rows(const ScoreRecord& record) {
 
 }  // namespace
 
+fs::path place_of(const fs::path& picture) {
+  std::error_code error;
+  const fs::path absolute = fs::absolute(picture, error).lexically_normal();
+  const fs::path below = absolute.lexically_relative(fs::current_path(error));
+  if (!below.empty() && *below.begin() != "..") return below;
+  return absolute.relative_path();
+}
+
 void OutputPlan::assign(QueryFile& query) const {
-  const fs::path place = query.file.relative();
+  const fs::path place = query.place.empty() ? query.file.relative() : query.place;
   fs::path stem = place;
   stem.replace_extension();
   query.map = out / "maps" / stem;
@@ -77,8 +85,14 @@ void OutputPlan::assign(std::vector<QueryFile>& queries, bool overwrite) const {
     }
   };
   for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) check_free(file);
+  std::map<fs::path, int> sharing;
+  for (const auto& query : queries) ++sharing[query.file.relative().replace_extension()];
   for (auto& query : queries) {
-    const fs::path relative = query.file.relative().replace_extension();
+    fs::path relative = query.file.relative().replace_extension();
+    if (sharing[relative] > 1) {
+      query.place = place_of(query.file.path);
+      relative = fs::path(query.place).replace_extension();
+    }
     const auto [entry, fresh] = owner.emplace(relative, query.file.path);
     if (!fresh) {
       throw ConfigError("queries '" + entry->second.string() + "' and '" +
@@ -122,11 +136,6 @@ void OutputPlan::remove_stale() const {
   for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) {
     fs::remove(file, ignored);
   }
-}
-
-void OutputPlan::check_writable() const {
-  make_folder(out);
-  AtomicFile probe(out / "probe");  // never committed
 }
 
 Json ScoreRecord::json() const {

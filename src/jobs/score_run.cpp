@@ -6,12 +6,14 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/json_lines.h"
 #include "nagl/image/anomaly_map.h"
+#include "nagl/image/mask.h"
 
 namespace nagl::jobs {
 namespace {
@@ -48,13 +50,13 @@ std::set<std::string> states_in(const fs::path& json_lines) {
 }  // namespace
 
 ScoreRun::ScoreRun(const ScoreOptions& options, const OutputPlan& plan, const Detector& detector,
-                   std::optional<ColourScale> scale, LowValueWarning& low_values,
+                   std::optional<ColourScale> scale, RemarkLog& remarks,
                    const ScoreObserver& observer)
     : options_(options),
       plan_(plan),
       detector_(detector),
       scale_(scale),
-      low_values_(low_values),
+      remarks_(remarks),
       observer_(observer) {}
 
 void ScoreRun::score(const std::vector<QueryFile>& queries) {
@@ -65,15 +67,21 @@ void ScoreRun::score(const std::vector<QueryFile>& queries) {
     auto reader = detector_.encoder().read_ahead<Loaded>(
         queries.size(), [&](std::size_t i) { return load(queries[i]); });
     std::deque<Loaded> waiting;  // for a batch to fill
-    DetectionStream stream(detector_, [&](const Detection& detection) {
-      finish(waiting.front(), detection);
-      waiting.pop_front();
-      skip_broken(waiting);
-    });
+    DetectionStream stream(
+        detector_,
+        [&](const Detection& detection) {
+          keep_going(waiting.front(), [&] { finish(waiting.front(), detection); });
+          waiting.pop_front();
+          skip_broken(waiting);
+        },
+        [&](const std::string& why) {
+          waiting.front().error = why;
+          skip_broken(waiting);
+        });
     for (std::size_t i = 0; i < queries.size() && !observer_.stopped(); ++i) {
       waiting.push_back(reader.next());
       Loaded& item = waiting.back();
-      low_values_.see(item.query.image);
+      remarks_.see(item.query.image.remarks);
       if (item.error) {
         skip_broken(waiting);
       } else {
@@ -119,7 +127,12 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
     try {
       item.file = plan_query(picture->file);
       if (item.file.map) {
-        const auto [owner, fresh] = owners.emplace(*item.file.map, picture->file.path);
+        auto [owner, fresh] = owners.emplace(*item.file.map, picture->file.path);
+        if (watch == nullptr && owner->second != picture->file.path) {  // one of that name was there
+          item.file.place = place_of(picture->file.path);
+          plan_.assign(item.file);
+          std::tie(owner, fresh) = owners.emplace(*item.file.map, picture->file.path);
+        }
         std::error_code gone;  // a watched picture that was taken away leaves its name to others
         if (watch != nullptr && !fs::exists(owner->second, gone)) {
           owner->second = picture->file.path;
@@ -135,7 +148,7 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
         }
       }
       item = load(item.file);
-      low_values_.see(item.query.image);
+      remarks_.see(item.query.image.remarks);
     } catch (const DataError& error) {
       item.error = error.what();
     }
@@ -167,11 +180,25 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
 }
 
 void ScoreRun::score_streamed(const Loaded& item) {
-  if (item.error) {
-    skip(item);
-  } else {
-    finish(item, detector_.detect(item.query));
+  if (item.error) return skip(item);
+  keep_going(item, [&] { finish(item, detector_.detect(item.query)); });
+}
+
+/// What fails for one picture, mostly for want of memory, does not end the others.
+void ScoreRun::keep_going(const Loaded& item, const std::function<void()>& score) {
+  Loaded failed;
+  failed.file = item.file;
+  failed.state = item.state;
+  try {
+    return score();
+  } catch (const cv::Exception& error) {
+    failed.error =
+        fmt::format("'{}' could not be scored: {}", item.file.file.path.string(), error.err);
+  } catch (const std::bad_alloc&) {
+    failed.error = fmt::format("'{}' needs more memory than there is; scale it down",
+                               item.file.file.path.string());
   }
+  skip(failed);
 }
 
 Json ScoreRun::summary() const {
@@ -191,7 +218,10 @@ ScoreRun::Loaded ScoreRun::load(const QueryFile& file) const {
     // Now, since a watched picture may be gone by the time that its verdict is known.
     if (file.normal) loaded.bytes = read_file(file.file.path, kLargestCopy);
     if (file.roi) {
-      loaded.query.roi = read_mask_for(loaded.query.image, *file.roi);
+      Mask region = read_mask_for(loaded.query.image, *file.roi);
+      loaded.query.roi = std::move(region.marks);
+      auto& remarks = loaded.query.image.remarks;
+      remarks.insert(remarks.end(), region.remarks.begin(), region.remarks.end());
       const QueryTiles whole(detector_.encoder(), loaded.query);  // throws if that leaves nothing
     }
   } catch (const DataError& error) {
@@ -265,7 +295,7 @@ cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) con
   if (known) content.caption += "   label " + known->defect;
   if (known && !known->masks.empty()) {
     try {
-      content.truth = read_masks_for(item.query.image, known->masks);
+      content.truth = read_masks_for(item.query.image, known->masks).marks;
     } catch (const DataError& error) {
       observer_.warn(fmt::format("drawn without its true mask: {}", error.what()));
     }
@@ -283,7 +313,8 @@ void ScoreRun::write_sorted(const Loaded& item, Verdict verdict) const {
 void ScoreRun::remember(const ScoreRecord& record, const cv::Mat& rgb, const cv::Mat& overlay) {
   if (streaming_ || plan_.out.empty() || !plan_.report) return;
   ReportPicture picture;
-  picture.path = record.query.file.relative().string();
+  const QueryFile& query = record.query;
+  picture.path = (query.place.empty() ? query.file.relative() : query.place).string();
   picture.score = record.image_score;
   picture.verdict = record.verdict;
   picture.regions = record.regions.size();

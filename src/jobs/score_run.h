@@ -19,8 +19,7 @@ namespace nagl::jobs {
 class ScoreRun {
  public:
   ScoreRun(const ScoreOptions& options, const OutputPlan& plan, const Detector& detector,
-           std::optional<ColourScale> scale, LowValueWarning& low_values,
-           const ScoreObserver& observer);
+           std::optional<ColourScale> scale, RemarkLog& remarks, const ScoreObserver& observer);
 
   /// Scores all queries, or those before it was stopped. What was scored is written in any case.
   void score(const std::vector<QueryFile>& queries);
@@ -48,6 +47,7 @@ class ScoreRun {
   void skip_broken(std::deque<Loaded>& waiting);
   void skip(const Loaded& item);
   void finish(const Loaded& item, const Detection& detection);
+  void keep_going(const Loaded& item, const std::function<void()>& score);
   void score_streamed(const Loaded& item);
   cv::Mat overlay_of(const Loaded& item, const Detection& detection) const;
   void write_sorted(const Loaded& item, Verdict verdict) const;
@@ -59,7 +59,7 @@ class ScoreRun {
   const OutputPlan& plan_;
   const Detector& detector_;
   std::optional<ColourScale> scale_;
-  LowValueWarning& low_values_;
+  RemarkLog& remarks_;
   const ScoreObserver& observer_;
   std::vector<ScoreRecord> records_;
   std::vector<ReportPicture> report_;

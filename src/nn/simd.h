@@ -5,8 +5,10 @@
 
 // One version for every x86-64 processor and one each for those with AVX2 and AVX-512, chosen when
 // the program starts. Files that use it are compiled with -fno-trapping-math, without which
-// comparisons in loops cannot be vectorised.
-#if defined(__x86_64__) && defined(__GNUC__)
+// comparisons in loops cannot be vectorised. Under sanitizers there is one version: the choice runs
+// before ThreadSanitizer has begun, and crashes.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(__SANITIZE_ADDRESS__)
 #define NAGL_SIMD __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
 #define NAGL_SIMD

@@ -111,12 +111,12 @@ TrainerState read_checkpoint(const WeightsFile& file, NaglHead& head,
   TrainerState state;
   std::int64_t optimizer_steps = 0;
   try {
-    const Json position = Json::parse(text_of("position"));
+    const Json position = parse_json(text_of("position"));
     state.epoch = position.at("epoch");
     state.step = position.at("step");
     state.threads = position.at("threads");
     optimizer_steps = position.at("optimizer_steps");
-    for (const auto& record : Json::parse(text_of("history"))) {
+    for (const auto& record : parse_json(text_of("history"))) {
       state.history.push_back(epoch_record_from_json(record));
     }
   } catch (const Json::exception& error) {

@@ -9,7 +9,7 @@
 namespace nagl {
 
 RunFolder::RunFolder(std::filesystem::path path)
-    : path_(std::move(path)), lock_(path_, "training") {}
+    : path_(std::move(path)), lock_(FileLock::on_folder(path_, "training")) {}
 
 void write_metrics(const std::filesystem::path& path, const std::vector<EpochRecord>& history) {
   std::string text =

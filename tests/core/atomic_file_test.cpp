@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "nagl/core/error.h"
 #include "support.h"
@@ -29,13 +30,56 @@ TEST(AtomicFile, AppearsOnlyWhenCommitted) {
     file.write("half");
     EXPECT_FALSE(std::filesystem::exists(path));
   }
-  EXPECT_EQ(files_in(path.parent_path()), 0U);
+  EXPECT_FALSE(std::filesystem::exists(folder / "deep"));  // which was made for it
   AtomicFile file(path);
   file.write("wh");
   file.write("ole");
   file.commit();
   EXPECT_EQ(slurp(path), "whole");
   EXPECT_EQ(files_in(path.parent_path()), 1U);
+}
+
+TEST(AtomicFile, KeepsPermissionsAndLinks) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  write_file(folder / "real/bank", "old");
+  fs::permissions(folder / "real/bank", fs::perms::owner_read | fs::perms::owner_write);
+  fs::create_symlink("real/bank", folder / "link");
+  fs::create_symlink("real/new", folder / "dangling");
+  write_file(folder / "link", "new");
+  write_file(folder / "dangling", "made");
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_EQ(slurp(folder / "real/bank"), "new");
+  EXPECT_EQ(slurp(folder / "real/new"), "made");
+  EXPECT_EQ(fs::status(folder / "real/bank").permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST(AtomicFile, TemporaryFilesOfOthersAreNotWrittenTo) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  AtomicFile one(folder / "file"), other(folder / "file");
+  one.write("one");
+  other.write("other");
+  EXPECT_EQ(files_in(folder.path()), 2U);  // of one process, or of two with the same number
+  one.commit();
+  EXPECT_EQ(slurp(folder / "file"), "one");
+  other.commit();
+  EXPECT_EQ(slurp(folder / "file"), "other");
+}
+
+TEST(AtomicFile, WhatAKilledProcessLeftIsRemoved) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  const auto an_hour_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  for (const char* name : {".nagl-0a.tmp", ".nagl-fresh.tmp", ".other.tmp"}) {
+    testing::spill(folder / name, "left");
+    if (std::string(name) != ".nagl-fresh.tmp") fs::last_write_time(folder / name, an_hour_ago);
+  }
+  write_file(folder / "file", "x");
+  EXPECT_FALSE(fs::exists(folder / ".nagl-0a.tmp"));
+  EXPECT_TRUE(fs::exists(folder / ".nagl-fresh.tmp"));  // may be in use this minute
+  EXPECT_TRUE(fs::exists(folder / ".other.tmp"));
 }
 
 TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {

@@ -49,6 +49,27 @@ TEST(Csv, WhatIsWrittenIsRead) {
   }
 }
 
+TEST(Csv, SeparatorsAndNamesAsSpreadsheetsWriteThem) {
+  const testing::TemporaryFolder folder;
+  for (const char* text : {"Path;Label;Note\na,b;good;\"x;y\"\n",
+                           "\xEF\xBB\xBF PATH\tlabel\tnote \r\na,b\tgood\tx;y\r\n",
+                           "path,label,note\n\"a,b\",good,x;y\n"}) {
+    spill(folder / "a.csv", text);
+    const auto rows = read_csv(folder / "a.csv", {"path", "label"});
+    ASSERT_EQ(rows.size(), 1U) << text;
+    EXPECT_EQ(rows[0].get("path"), "a,b") << text;
+    EXPECT_EQ(rows[0].get("label"), "good") << text;
+    EXPECT_EQ(rows[0].get("note"), "x;y") << text;
+  }
+  spill(folder / "a.csv", "path,Path\n1,2\n");
+  EXPECT_NE(
+      message_of<DataError>([&] { read_csv(folder / "a.csv", {}); }).find("two columns 'path'"),
+      std::string::npos);
+  spill(folder / "a.csv", std::string("\xFF\xFEp\0a\0", 6));
+  EXPECT_NE(message_of<DataError>([&] { read_csv(folder / "a.csv", {}); }).find("UTF-16"),
+            std::string::npos);
+}
+
 TEST(Csv, BadFilesAreNamed) {
   const testing::TemporaryFolder folder;
   const auto message = [&](const std::string& text) {

@@ -1,5 +1,8 @@
 #include "nagl/core/json_lines.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include <thread>
 
 #include "nagl/core/error.h"
@@ -49,6 +52,34 @@ TEST(JsonLines, WhatIsBrokenIsPassedOver) {
   EXPECT_EQ(read_json_lines(path), (std::vector<Json>{{{"a", 1}}, Json::array({2})}));
   JsonLinesFile(path).append(4);  // not onto the line that was cut off
   EXPECT_EQ(read_json_lines(path), (std::vector<Json>{{{"a", 1}}, Json::array({2}), 4}));
+}
+
+TEST(JsonLines, ALineThatWasCutShortGoesAndOneThatLacksItsEndStays) {
+  const testing::TemporaryFolder folder;
+  const auto path = folder / "a.jsonl";
+  spill(path, "{\"a\": 1}\n{\"path\": \"/x/" + std::string(9000, 'y'));
+  JsonLinesFile(path).append(2);
+  EXPECT_EQ(slurp(path), "{\"a\": 1}\n2\n");
+  spill(path, "{\"a\": 1}\n{\"a\": 2}");
+  JsonLinesFile(path).append(3);
+  EXPECT_EQ(slurp(path), "{\"a\": 1}\n{\"a\": 2}\n3\n");
+}
+
+TEST(JsonLines, AFullDiskLeavesWholeLines) {
+  const testing::TemporaryFolder folder;
+  const auto path = folder / "a.jsonl";
+  JsonLinesFile file(path);
+  file.append(1);
+  signal(SIGXFSZ, SIG_IGN);
+  struct rlimit before {};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const struct rlimit small { 1000, before.rlim_max };
+  setrlimit(RLIMIT_FSIZE, &small);
+  EXPECT_THROW(file.append(std::string(5000, 'x')), DataError);
+  setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_EQ(slurp(path), "1\n");
+  file.append(2);
+  EXPECT_EQ(slurp(path), "1\n2\n");
 }
 
 TEST(JsonLines, FilesThatCannotBeUsedAreNamed) {

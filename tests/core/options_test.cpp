@@ -81,7 +81,7 @@ TEST(Options, UnknownKeysAndWrongKindsAreNamed) {
   EXPECT_EQ(message(R"({"doors": 1.5})"), "option doors: 1.5 is not a whole number");
   EXPECT_EQ(message(R"({"doors": 18446744073709551615})"),
             "option doors: 18446744073709551615 is not a whole number");
-  EXPECT_EQ(message(R"({"seed": -1})"), "option seed: -1 is not a whole number, 0 or more");
+  EXPECT_EQ(message(R"({"seed": -1})"), "option seed: -1 is not in 0..18446744073709551615");
   EXPECT_EQ(message(R"({"electric": 1})"), "option electric: 1 is not true or false");
   EXPECT_EQ(message(R"({"colour": "green"})"), "colour: 'green' is not one of red, blue");
   EXPECT_EQ(message(R"({"wheel": 3})"), "option wheel: 3 is not a group of options");

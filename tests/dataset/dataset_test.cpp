@@ -9,6 +9,7 @@
 #include "nagl/core/error.h"
 #include "nagl/dataset/dataset_check.h"
 #include "nagl/dataset/synthetic.h"
+#include "nagl/image/mask.h"
 #include "support.h"
 
 namespace nagl {
@@ -111,10 +112,10 @@ TEST_F(DatasetTest, LocoHasSeveralMasksAPicture) {
   const Sample& sample = dataset.categories.at(0).test.at(1);
   ASSERT_EQ(sample.masks.size(), 2U);
   // What any of them marks is marked.
-  const cv::Mat all = read_masks_for(read_image(sample.path), sample.masks);
-  const cv::Mat either = read_mask(sample.masks[0]) | read_mask(sample.masks[1]);
+  const cv::Mat all = read_masks_for(read_image(sample.path), sample.masks).marks;
+  const cv::Mat either = read_mask(sample.masks[0]).marks | read_mask(sample.masks[1]).marks;
   EXPECT_EQ(cv::countNonZero(all != either), 0);
-  EXPECT_GT(cv::countNonZero(all), cv::countNonZero(read_mask(sample.masks[0])));
+  EXPECT_GT(cv::countNonZero(all), cv::countNonZero(read_mask(sample.masks[0]).marks));
 }
 
 TEST_F(DatasetTest, Visa) {

@@ -84,10 +84,85 @@ TEST_F(PicturesTest, MasksAreFoundByStem) {
   EXPECT_EQ(mask_of("hole/001.jpg"), "deep/001_mask.bmp");
   EXPECT_EQ(mask_of("x.png"), "x_mask.png");
   EXPECT_EQ(mask_of("lost.png"), "");
+  touch({"q/000.jpg"});
   EXPECT_NE(message_of<DataError>([&] {
               index.find({folder / "q/000.jpg", {}});
             }).find("could belong"),
             std::string::npos);
+}
+
+TEST_F(PicturesTest, MasksAmongPicturesAreNone) {
+  touch({"a/1.png", "a/1_mask.png", "a/2.JPG", "a/2_GT.png", "a/3_label.bmp", "a/4_mask.png",
+         "a/gt/1.png", "a/label/5.png", "b/rgb/000.png", "b/gt/000.png", "b/depth/000.png"});
+  std::vector<PictureFile> masks;
+  std::vector<std::string> names;
+  for (const auto& file : list_pictures(folder / "a", &masks)) {
+    names.push_back(file.relative().string());
+  }
+  // What is called like a mask without a picture of its name is taken at its word.
+  EXPECT_EQ(names, (std::vector<std::string>{"1.png", "2.JPG", "3_label.bmp", "4_mask.png",
+                                             "label/5.png"}));
+  ASSERT_EQ(masks.size(), 3U);
+  EXPECT_EQ(masks[0].relative(), "1_mask.png");
+  EXPECT_EQ(masks[2].relative(), "gt/1.png");
+  EXPECT_EQ(listed("b"), (std::vector<std::string>{"depth/000.png", "rgb/000.png"}));
+  EXPECT_EQ(listed("a/gt"), std::vector<std::string>{"1.png"});  // named itself
+  // They are masks all the same.
+  const StemIndex index(folder / "a");
+  EXPECT_EQ(index.find({folder / "a/2.JPG", folder / "a"}), folder / "a/2_GT.png");
+}
+
+TEST_F(PicturesTest, AMaskBelongsToOnePicture) {
+  touch({"bad/hole/000.png", "bad/scratch/000.png", "bad/cut/000.png", "m/scratch/000_mask.png",
+         "m/cut/000_mask.png", "flat/000_mask.png", "x/a.png", "x/a.jpg", "xm/a.bmp"});
+  const auto pair = [&](const std::vector<std::string>& pictures, const std::string& root,
+                        const std::string& masks) {
+    std::vector<PictureFile> files;
+    for (const auto& name : pictures) files.push_back({folder / name, folder / root});
+    std::string found;
+    for (const auto& one : pair_with_masks(files, folder / masks)) {
+      found += one.masks.at(0).lexically_relative(folder / masks).string() + " ";
+    }
+    return found;
+  };
+  EXPECT_EQ(pair({"bad/scratch/000.png", "bad/cut/000.png"}, "bad", "m"),
+            "scratch/000_mask.png cut/000_mask.png ");
+  EXPECT_EQ(pair({"bad/scratch/000.png"}, "bad/scratch", "m"), "scratch/000_mask.png ");
+  // hole/000 has none: those of scratch and cut belong to others, whatever their names.
+  for (const char* root : {"bad", "bad/hole"}) {
+    EXPECT_NE(
+        message_of<DataError>([&] { pair({"bad/hole/000.png"}, root, "m"); }).find("has no mask"),
+        std::string::npos);
+  }
+  EXPECT_EQ(pair({"bad/hole/000.png"}, "bad", "flat"), "000_mask.png ");
+  const auto both = message_of<DataError>([&] {
+    pair({"bad/hole/000.png", "bad/scratch/000.png"}, "bad", "flat");
+  });
+  EXPECT_NE(both.find("hole/000.png"), std::string::npos) << both;
+  EXPECT_NE(both.find("scratch/000.png"), std::string::npos) << both;
+  EXPECT_NE(message_of<DataError>([&] {
+              pair({"x/a.png", "x/a.jpg"}, "x", "xm");
+            }).find("a.jpg"),
+            std::string::npos);
+}
+
+TEST_F(PicturesTest, ListsOfOtherSystemsAreRead) {
+  touch({"a/b.png", "c\\d.png"});
+  EXPECT_EQ(listed_path(folder.path(), "a\\b.png"), folder / "a/b.png");
+  EXPECT_EQ(listed_path(folder.path(), "a/b.png"), folder / "a/b.png");
+  EXPECT_EQ(listed_path(folder.path(), "c\\d.png"), folder / "c\\d.png");  // is called that
+}
+
+TEST_F(PicturesTest, PlainFoldersAreNotGuessedWithinAnotherLayout) {
+  touch({"can/train/good/0.png", "can/validation/good/0.png", "can/test_public/good/0.png",
+         "can/test_public/bad/0.png", "can/test_private/0.png"});
+  for (const char* root : {"can", "can/test_public"}) {
+    const auto message = message_of<DataError>([&] { read_dataset(folder / root); });
+    EXPECT_NE(message.find("training split"), std::string::npos) << message;
+    EXPECT_NE(message.find("train/good"), std::string::npos) << message;
+  }
+  EXPECT_EQ(read_dataset(folder / "can/test_public", DatasetFormat::kFolders).categories.size(),
+            1U);
 }
 
 TEST_F(PicturesTest, MvtecLayoutIsRead) {

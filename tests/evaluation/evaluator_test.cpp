@@ -81,7 +81,7 @@ class EvaluatorTest : public ::testing::Test {
         EXPECT_NEAR(query.score, seen.image_score, 1e-5);
         scores.push_back(seen.image_score);
         labels.push_back(sample.anomalous());
-        const cv::Mat mask = sample.anomalous() ? read_masks_for(image, sample.masks)
+        const cv::Mat mask = sample.anomalous() ? read_masks_for(image, sample.masks).marks
                                                 : cv::Mat::zeros(image.rgb.size(), CV_8U);
         pixels.add({seen.map.ptr<float>(), seen.map.total()},
                    {mask.ptr<std::uint8_t>(), mask.total()}, mask.rows, mask.cols);

@@ -4,12 +4,15 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
+#include "image/encoded.h"
 #include "nagl/core/error.h"
+#include "nagl/image/mask.h"
 #include "support.h"
 
 namespace nagl {
 namespace {
 
+using testing::encoded;
 using testing::message_of;
 using testing::slurp;
 using testing::spill;
@@ -23,15 +26,9 @@ cv::Mat scene_bgr(int height = 40, int width = 60) {
   return scene;
 }
 
-std::string encode(const std::string& extension, const cv::Mat& picture) {
-  std::vector<unsigned char> bytes;
-  cv::imencode(extension, picture, bytes);
-  return {bytes.begin(), bytes.end()};
-}
-
 /// A JPEG with an EXIF orientation (APP1 with a TIFF directory of one entry).
 std::string turned_jpeg(const cv::Mat& stored, char orientation) {
-  const std::string jpeg = encode(".jpg", stored);
+  const std::string jpeg = encoded(".jpg", stored);
   const std::string tiff("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", 18);
   std::string segment = std::string("Exif\0\0", 6) + tiff + orientation + std::string(7, '\0');
   const auto length = static_cast<unsigned char>(segment.size() + 2);
@@ -55,7 +52,7 @@ TEST_F(ImageTest, ReadsEveryFormatAsRgb) {
   cv::Mat rgb;
   cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
   for (const std::string extension : {".png", ".bmp", ".tiff", ".ppm", ".webp", ".jpg"}) {
-    const auto image = read_image(file("a" + extension, encode(extension, bgr)));
+    const auto image = read_image(file("a" + extension, encoded(extension, bgr)));
     EXPECT_EQ(image.rgb.type(), CV_8UC3);
     EXPECT_EQ(image.rgb.size(), rgb.size());
     const bool lossy = extension == ".jpg" || extension == ".webp";
@@ -67,28 +64,28 @@ TEST_F(ImageTest, ReadsEveryFormatAsRgb) {
 
 TEST_F(ImageTest, GreyAndAlpha) {
   const cv::Mat grey = (cv::Mat_<uchar>(1, 3) << 0, 100, 255);
-  const auto from_grey = read_image(file("g.png", encode(".png", grey)));
+  const auto from_grey = read_image(file("g.png", encoded(".png", grey)));
   EXPECT_EQ(from_grey.rgb.at<cv::Vec3b>(0, 1), cv::Vec3b(100, 100, 100));
   const cv::Mat bgra(2, 2, CV_8UC4, cv::Scalar(10, 20, 30, 0));
-  const auto from_alpha = read_image(file("a.png", encode(".png", bgra)));
+  const auto from_alpha = read_image(file("a.png", encoded(".png", bgra)));
   EXPECT_EQ(from_alpha.rgb.at<cv::Vec3b>(0, 0), cv::Vec3b(30, 20, 10));
 }
 
 TEST_F(ImageTest, SixteenBits) {
   const cv::Mat full = (cv::Mat_<ushort>(1, 4) << 0, 257, 25700, 65535);
-  const auto path = file("full.png", encode(".png", full));
+  const auto path = file("full.png", encoded(".png", full));
   const auto image = read_image(path);
-  EXPECT_FALSE(image.looks_12_bit);
+  EXPECT_TRUE(image.remarks.empty());
   for (const auto& [x, value] : {std::pair(0, 0), {1, 1}, {2, 100}, {3, 255}}) {
     EXPECT_EQ(image.rgb.at<cv::Vec3b>(0, x)[1], value);
   }
   const cv::Mat dark = (cv::Mat_<ushort>(1, 3) << 0, 2048, 4095);
-  const auto dark_path = file("dark.tiff", encode(".tiff", dark));
-  EXPECT_TRUE(read_image(dark_path).looks_12_bit);
+  const auto dark_path = file("dark.tiff", encoded(".tiff", dark));
+  EXPECT_EQ(read_image(dark_path).remarks.at(0).kind, "low values");
   DecodeOptions options;
   options.bit_depth = 12;
   const auto bright = read_image(dark_path, options);
-  EXPECT_FALSE(bright.looks_12_bit);
+  EXPECT_TRUE(bright.remarks.empty());
   EXPECT_EQ(bright.rgb.at<cv::Vec3b>(0, 1)[0], 128);
   EXPECT_EQ(bright.rgb.at<cv::Vec3b>(0, 2)[0], 255);
   for (const int wrong : {8, 17}) {
@@ -97,7 +94,7 @@ TEST_F(ImageTest, SixteenBits) {
   }
   const cv::Mat floating(2, 2, CV_32FC3, cv::Scalar::all(0.5));
   EXPECT_NE(message_of<DataError>([&] {
-              read_image(file("f.tiff", encode(".tiff", floating)));
+              read_image(file("f.tiff", encoded(".tiff", floating)));
             }).find("8 or 16 bit"),
             std::string::npos);
 }
@@ -106,13 +103,13 @@ TEST_F(ImageTest, ExifTurnsThePictureAndItsMaskIfTheMaskIsOfTheStoredSize) {
   const cv::Mat stored = scene_bgr(40, 60);
   cv::Mat mask = cv::Mat::zeros(40, 60, CV_8U);
   mask(cv::Rect(0, 0, 15, 10)).setTo(255);  // the green corner
-  const auto mask_path = file("mask.png", encode(".png", mask));
+  const auto mask_path = file("mask.png", encoded(".png", mask));
   for (const char orientation : {1, 2, 3, 4, 5, 6, 7, 8}) {
     SCOPED_TRACE(static_cast<int>(orientation));
     const auto image = read_image(file("turned.jpg", turned_jpeg(stored, orientation)));
     const bool quarter = orientation >= 5;
     EXPECT_EQ(image.rgb.size(), quarter ? cv::Size(40, 60) : cv::Size(60, 40));
-    const cv::Mat own = read_mask_for(image, mask_path);
+    const cv::Mat own = read_mask_for(image, mask_path).marks;
     ASSERT_EQ(own.size(), image.rgb.size());
     if (!quarter) {
       EXPECT_EQ(difference(own, mask), 0);  // its size does not say, so it stays as it is
@@ -124,16 +121,17 @@ TEST_F(ImageTest, ExifTurnsThePictureAndItsMaskIfTheMaskIsOfTheStoredSize) {
     EXPECT_GT(overlap / cv::countNonZero(green | own), 0.7);
     cv::Mat upright = cv::Mat::zeros(image.rgb.size(), CV_8U);
     upright.at<uchar>(5, 3) = 255;
-    const cv::Mat kept = read_mask_for(image, file("upright.png", encode(".png", upright)));
+    const cv::Mat kept = read_mask_for(image, file("upright.png", encoded(".png", upright))).marks;
     EXPECT_EQ(difference(kept, upright), 0);
   }
 }
 
 TEST_F(ImageTest, MasksOfOtherProportionsAreRefused) {
-  const auto image = read_image(file("a.png", encode(".png", scene_bgr(40, 60))));
+  const auto image = read_image(file("a.png", encoded(".png", scene_bgr(40, 60))));
   const auto mask = [&](int height, int width) {
     return read_mask_for(
-        image, file("m.png", encode(".png", cv::Mat(height, width, CV_8U, cv::Scalar(1)))));
+               image, file("m.png", encoded(".png", cv::Mat(height, width, CV_8U, cv::Scalar(1)))))
+        .marks;
   };
   EXPECT_EQ(cv::countNonZero(mask(20, 30)), 600);  // a common factor is fine
   EXPECT_EQ(cv::countNonZero(mask(80, 120)), 9600);
@@ -143,12 +141,104 @@ TEST_F(ImageTest, MasksOfOtherProportionsAreRefused) {
   EXPECT_NE(message.find("60x40"), std::string::npos) << message;
 }
 
-TEST_F(ImageTest, MasksCountAnyChannelAboveZero) {
-  cv::Mat mask(1, 3, CV_8UC3, cv::Scalar::all(0));
-  mask.at<cv::Vec3b>(0, 1) = {0, 0, 1};
-  const cv::Mat read = read_mask(file("m.png", encode(".png", mask)));
-  EXPECT_EQ(cv::countNonZero(read), 1);
-  EXPECT_EQ(read.at<uchar>(0, 1), 255);
+TEST_F(ImageTest, PnmIsScaledByWhatItCallsWhite) {
+  for (const auto& [header, pixels, expected] :
+       std::vector<std::tuple<std::string, std::string, std::vector<int>>>{
+           {"P5\n# a comment\n3 1\n100\n", std::string("\x00\x32\x64", 3), {0, 128, 255}},
+           {"P5 3 1 1023\n", std::string("\x00\x00\x01\xFF\x03\xFF", 6), {0, 127, 255}},
+           {"P2 3 1 4095\n", "0 2048 4095\n", {0, 128, 255}},
+           {"P5 3 1 255\n", std::string("\x00\x80\xFF", 3), {0, 128, 255}}}) {
+    const Image image = read_image(file("a.pgm", header + pixels));
+    ASSERT_EQ(image.rgb.size(), cv::Size(3, 1)) << header;
+    EXPECT_TRUE(image.remarks.empty()) << header;
+    for (int x = 0; x < 3; ++x) {
+      EXPECT_NEAR(image.rgb.at<cv::Vec3b>(0, x)[0], expected[static_cast<std::size_t>(x)], 1)
+          << header << x;
+    }
+  }
+}
+
+TEST_F(ImageTest, WebpIsTurnedUpright) {
+  cv::Mat scene = scene_bgr();
+  const std::string plain = encoded(".webp", scene, {cv::IMWRITE_WEBP_QUALITY, 101});
+  const std::string image_chunk = plain.substr(12);
+  const auto number = [](std::size_t value, int bytes) {
+    std::string text;
+    for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> 8 * i & 0xFF);
+    return text;
+  };
+  for (const char orientation : {1, 3, 6, 8}) {
+    const std::string exif = std::string("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", 18) +
+                             orientation + std::string(7, '\0');
+    const std::string extended =
+        "VP8X" + number(10, 4) + number(8, 4) + number(59, 3) + number(39, 3);
+    const std::string body =
+        "WEBP" + extended + image_chunk + "EXIF" + number(exif.size(), 4) + exif;
+    const Image image = read_image(file("a.webp", "RIFF" + number(body.size(), 4) + body));
+    cv::Mat expected;
+    cv::cvtColor(scene, expected, cv::COLOR_BGR2RGB);
+    if (orientation == 3) cv::rotate(expected, expected, cv::ROTATE_180);
+    if (orientation == 6) cv::rotate(expected, expected, cv::ROTATE_90_CLOCKWISE);
+    if (orientation == 8) cv::rotate(expected, expected, cv::ROTATE_90_COUNTERCLOCKWISE);
+    ASSERT_EQ(image.rgb.size(), expected.size()) << static_cast<int>(orientation);
+    EXPECT_EQ(difference(image.rgb, expected), 0) << static_cast<int>(orientation);
+  }
+}
+
+TEST_F(ImageTest, FurtherPagesAreNamed) {
+  std::vector<unsigned char> bytes;
+  const auto path = (folder / "pages.tif").string();
+  cv::imwritemulti(path, std::vector<cv::Mat>{scene_bgr(), scene_bgr(), scene_bgr()});
+  const Image image = read_image(path);
+  EXPECT_EQ(image.rgb.size(), cv::Size(60, 40));
+  ASSERT_EQ(image.remarks.size(), 1U);
+  EXPECT_EQ(image.remarks[0].kind, "pages");
+  EXPECT_NE(image.remarks[0].text.find("holds 3 pictures"), std::string::npos);
+  EXPECT_EQ(summarize({image.remarks[0], image.remarks[0], {"pages", "other"}}),
+            std::vector<std::string>{image.remarks[0].text + "; 1 other too"});
+}
+
+TEST_F(ImageTest, LargerPicturesThanAcceptedAreNotDecoded) {
+  DecodeOptions options;
+  options.max_pixels = 40 * 60 - 1;
+  for (const std::string extension :
+       {".png", ".bmp", ".tiff", ".ppm", ".webp", ".jpg", ".jp2", ".ras"}) {
+    const auto path = file("a" + extension, encoded(extension, scene_bgr()));
+    const auto message = message_of<DataError>([&] { read_image(path, options); });
+    EXPECT_NE(message.find("60x40"), std::string::npos) << message;
+    EXPECT_NE(message.find("--max-pixels"), std::string::npos) << message;
+    EXPECT_NO_THROW(read_image(path));
+  }
+  // A PNG that claims 60000 x 60000 pixels: its header is enough.
+  std::string huge = encoded(".png", scene_bgr());
+  huge.replace(16, 8, std::string("\0\0\xEA\x60\0\0\xEA\x60", 8));
+  EXPECT_NE(message_of<DataError>([&] { read_image(file("h.png", huge)); }).find("3600 megapixels"),
+            std::string::npos);
+}
+
+TEST_F(ImageTest, golden) {
+  NAGL_NEEDS_TEST_DATA(data);
+  const auto flavours = data / "cases/flavours";
+  for (const auto& [reference, names] :
+       std::vector<std::pair<std::string, std::vector<std::string>>>{
+           {"rgb.png", {"c_alpha0.png", "c_alpha0.tif", "c_alpha128.tif", "c_topdown.bmp"}},
+           {"grey.png", {"g_p5_max100.pgm", "g_p5_max1023.pgm", "g_p5_max4095.pgm"}}}) {
+    const Image expected = read_image(flavours / "ref" / reference);
+    for (const auto& name : names) {
+      const Image image = read_image(flavours / name);
+      const double steps = name == "g_p5_max100.pgm" ? 2 : 1;
+      EXPECT_LE(difference(image.rgb, expected.rgb), reference == "rgb.png" ? 0 : steps) << name;
+    }
+  }
+  DecodeOptions twelve;
+  twelve.bit_depth = 12;
+  const Image grey = read_image(flavours / "ref/grey.png");
+  EXPECT_LE(difference(read_image(flavours / "g_12bit_in_16.tif", twelve).rgb, grey.rgb), 1);
+  EXPECT_EQ(read_image(flavours / "g_12bit_in_16.tif").remarks.at(0).kind, "low values");
+  EXPECT_NE(message_of<DataError>([&] {
+              read_image(flavours / "g_16_float16.tif");
+            }).find("floating-point samples of 16 bit"),
+            std::string::npos);
 }
 
 TEST_F(ImageTest, RefusesWhatIsNoPicture) {
@@ -172,7 +262,7 @@ TEST_F(ImageTest, RefusesTruncatedPictures) {
   cv::Mat noise(64, 64, CV_8UC3);
   cv::randu(noise, 0, 256);
   for (const std::string extension : {".png", ".jpg", ".bmp", ".tiff", ".webp"}) {
-    const std::string whole = encode(extension, noise);
+    const std::string whole = encoded(extension, noise);
     for (const double share : {0.1, 0.5, 0.9, 0.99}) {
       const auto size = static_cast<std::size_t>(share * static_cast<double>(whole.size()));
       const auto path = file("cut" + extension, whole.substr(0, size));
@@ -187,7 +277,7 @@ TEST_F(ImageTest, JpegIsCompleteWithTrailersAndThumbnails) {
   const auto complete = [](const std::string& bytes) {
     return jpeg_is_complete(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
   };
-  const std::string jpeg = encode(".jpg", scene_bgr());
+  const std::string jpeg = encoded(".jpg", scene_bgr());
   EXPECT_TRUE(complete(jpeg));
   EXPECT_TRUE(complete(jpeg + "vendor data after the end"));
   for (std::size_t size = 0; size < jpeg.size(); ++size) {
@@ -198,7 +288,7 @@ TEST_F(ImageTest, JpegIsCompleteWithTrailersAndThumbnails) {
   EXPECT_FALSE(complete(with_thumbnail + jpeg.substr(2, jpeg.size() - 4)));
   EXPECT_TRUE(complete(with_thumbnail + jpeg.substr(2)));
   std::vector<unsigned char> bytes;
-  cv::imencode(".jpg", scene_bgr(), bytes, {cv::IMWRITE_JPEG_PROGRESSIVE, 1});
+  cv::imencoded(".jpg", scene_bgr(), bytes, {cv::IMWRITE_JPEG_PROGRESSIVE, 1});
   EXPECT_TRUE(jpeg_is_complete(bytes.data(), bytes.size()));
   EXPECT_FALSE(jpeg_is_complete(bytes.data(), bytes.size() - 2));
 }

@@ -3,6 +3,7 @@
 #include <opencv2/core.hpp>
 
 #include "nagl/image/image.h"
+#include "nagl/image/mask.h"
 #include "tensors.h"
 
 namespace nagl {
@@ -75,16 +76,38 @@ TEST(Mask, PatchesOfA4x4MaskWithPatch2) {
   EXPECT_FALSE(mask_to_patches(mask, 2, MaskAlignment::kPublished).any().item<bool>());
 }
 
+TEST(Mask, MarksThePatchesInWhichAnyPixelLies) {
+  const auto marked = [](int height, int width, std::vector<cv::Point> pixels, std::int64_t rows,
+                         std::int64_t columns) {
+    cv::Mat mask = cv::Mat::zeros(height, width, CV_8U);
+    for (const auto& pixel : pixels) mask.at<uchar>(pixel) = 255;
+    return marked_patches(mask, rows, columns).reshape({rows, columns});
+  };
+  EXPECT_TRUE(marked(4, 4, {{2, 1}}, 2, 2).equal(torch::tensor({{false, true}, {false, false}})));
+  // A line of one pixel through a large picture, of which a smaller one keeps nothing.
+  std::vector<cv::Point> line;
+  for (int y = 0; y < 1000; ++y) line.emplace_back(701, y);
+  const at::Tensor scratch = marked(1000, 1400, line, 4, 4);
+  EXPECT_TRUE(scratch.equal(torch::tensor({{false, false, true, false}}).expand({4, 4})));
+  // Of 5 pixels over 2 patches the middle one's centre lies on the edge, and counts to the second.
+  EXPECT_TRUE(marked(1, 5, {{2, 0}}, 1, 2).equal(torch::tensor({{false, true}})));
+  EXPECT_TRUE(marked(1, 5, {{1, 0}}, 1, 2).equal(torch::tensor({{true, false}})));
+  // Fewer pixels than patches.
+  EXPECT_TRUE(marked(1, 2, {{1, 0}}, 1, 4).equal(torch::tensor({{false, false, true, true}})));
+  EXPECT_FALSE(marked(3, 3, {}, 2, 2).any().item<bool>());
+  EXPECT_THROW(marked_patches(cv::Mat(), 2, 2), DataError);
+}
+
 TEST(Mask, golden) {
   NAGL_NEEDS_TEST_DATA(data);
   const WeightsFile golden(data / "golden/episode_colour.safetensors");
-  const auto mask =
-      resize_mask(read_mask(data / "data/surface/hazelnut/ground_truth/colour/00.png"), {448, 448});
+  const auto mask = resize_mask(
+      read_mask(data / "data/surface/hazelnut/ground_truth/colour/00.png").marks, {448, 448});
   EXPECT_TRUE(mask.equal(golden.read("abnormal_mask448").reshape({448, 448}).gt(0).to(at::kByte)));
   EXPECT_TRUE(mask_to_patches(mask, 14, MaskAlignment::kPublished)
                   .equal(golden.read("patch_mask").flatten().gt(0)));
-  const auto query_mask =
-      resize_mask(read_mask(data / "data/surface/hazelnut/ground_truth/colour/05.png"), {448, 448});
+  const auto query_mask = resize_mask(
+      read_mask(data / "data/surface/hazelnut/ground_truth/colour/05.png").marks, {448, 448});
   EXPECT_EQ(max_difference(query_mask, golden.read("query_mask448").reshape({448, 448})), 0);
 }
 

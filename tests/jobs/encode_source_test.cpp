@@ -90,7 +90,7 @@ TEST_F(EncodeSourceTest, EncodesEveryPictureOnce) {
     ASSERT_EQ(stored.patch_mask.defined(), pictures_[i].anomalous());
     if (!pictures_[i].anomalous()) continue;
     const Image image = encoder_.read(pictures_[i].path);
-    const cv::Mat mask = read_masks_for(image, pictures_[i].masks);
+    const cv::Mat mask = read_masks_for(image, pictures_[i].masks).marks;
     EXPECT_TRUE(stored.patch_mask.equal(encoder_.patch_mask(mask)));
     EXPECT_TRUE(first.network_mask(stored).equal(resize_mask(mask, {8, 12})));
   }

@@ -4,11 +4,15 @@
 #include <filesystem>
 #include <string_view>
 
+#include "nagl/core/made_folders.h"
+
 namespace nagl {
 
 /// A file that appears whole or not at all: bytes go to a temporary name in the same folder, and
-/// `commit` flushes them to the disk and renames. A file that was there before is kept until then;
-/// an AtomicFile that goes out of scope uncommitted leaves nothing behind.
+/// `commit` flushes them to the disk and renames. A file that was there before is kept until then,
+/// and hands on its permissions; of a symbolic link, the file that it leads to is replaced. An
+/// AtomicFile that goes out of scope uncommitted leaves nothing behind, and what a killed process
+/// left is removed when the next one opens one in that folder.
 class AtomicFile {
  public:
   /// Opens the temporary file; folders that are missing are made.
@@ -30,7 +34,9 @@ class AtomicFile {
  private:
   void discard() noexcept;
 
-  std::filesystem::path path_;
+  std::filesystem::path path_;    ///< as given
+  std::filesystem::path target_;  ///< where it leads to
+  MadeFolders folders_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
 };

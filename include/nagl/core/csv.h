@@ -20,8 +20,10 @@ struct CsvRow {
 /// a quote or an end of line; else as it is.
 std::string csv_field(const std::string& text);
 
-/// Reads a CSV file (RFC 4180: commas, fields in double quotes may hold commas, quotes and ends of
-/// lines). A byte-order mark and empty lines are passed over.
+/// Reads a CSV file in UTF-8 (RFC 4180: fields in double quotes may hold separators, quotes and
+/// ends of lines). Its separator is that of commas, semicolons and tabs of which the first line has
+/// most. Names of columns count in lower case, without spaces around them. A byte-order mark and
+/// empty lines are passed over.
 /// @param required columns it must have
 /// @throws DataError naming the file and the line, or the column that is missing
 std::vector<CsvRow> read_csv(const std::filesystem::path& path,

@@ -15,14 +15,15 @@ std::string json_line(const Json& value);
 /// so several processes may append to one file, and readers may follow it.
 class JsonLinesFile {
  public:
-  /// Opens the file, or makes it; its folder must be there.
+  /// Opens the file, or makes it; its folder must be there. A last line that a full disk or a
+  /// kill cut short is cut off.
   /// @throws DataError naming the file if that cannot be done
   explicit JsonLinesFile(const std::filesystem::path& path);
   ~JsonLinesFile();
   JsonLinesFile(const JsonLinesFile&) = delete;
   JsonLinesFile& operator=(const JsonLinesFile&) = delete;
 
-  /// @throws DataError naming the file if it cannot be written; the next line begins afresh
+  /// @throws DataError naming the file if it cannot be written; then nothing of the line stays
   void append(const Json& line);
 
  private:
@@ -30,7 +31,6 @@ class JsonLinesFile {
 
   std::filesystem::path path_;
   int descriptor_;
-  bool torn_ = false;  ///< its last line has no end: a write was cut off
 };
 
 /// The values of such a file, in its order. Lines that are no JSON are passed over; a file that is

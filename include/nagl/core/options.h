@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -144,13 +145,16 @@ void option_from_json(T& target, const Json& value, const std::string& name) {
     if (!value.is_boolean()) detail::fail_option(name, "true or false", value);
     target = value.get<bool>();
   } else if constexpr (std::is_integral_v<T>) {
-    const bool fits = value.is_number_integer() &&
-                      (std::is_signed_v<T> || value.is_number_unsigned()) &&
-                      (std::is_unsigned_v<T> || !value.is_number_unsigned() ||
-                       std::in_range<T>(value.get<std::uint64_t>()));
+    const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>())
+                                                 : value.is_number_integer() &&
+                                                       std::in_range<T>(value.get<std::int64_t>());
     if (!fits) {
-      detail::fail_option(
-          name, std::is_signed_v<T> ? "a whole number" : "a whole number, 0 or more", value);
+      detail::fail_option(name,
+                          value.is_number_integer()
+                              ? "in " + std::to_string(std::numeric_limits<T>::min()) + ".." +
+                                    std::to_string(std::numeric_limits<T>::max())
+                              : std::string("a whole number"),
+                          value);
     }
     target = value.get<T>();
   } else if constexpr (std::is_floating_point_v<T>) {

@@ -14,8 +14,8 @@ namespace nagl {
 /// Something in a data set that a person should know of.
 struct DatasetFinding {
   /// `broken picture`, `broken mask`, `missing mask`, `empty mask`, `mask of another size` (it
-  /// still can be used if its proportions are the picture's), `duplicate` (the same bytes stand in
-  /// train and test).
+  /// still can be used if its proportions are the picture's), `duplicate` (the same bytes),
+  /// `near copy` (the same shot, saved again), and the kinds of remarks on pictures and masks.
   std::string kind;
   std::filesystem::path path;
   std::string detail;

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,20 +20,33 @@ struct PictureFile {
   std::filesystem::path relative() const;
 };
 
+/// The file that a list names: `text` below `folder` (empty: as it is). Lists written on Windows
+/// have backslashes, which count as slashes where no file is called that.
+std::filesystem::path listed_path(const std::filesystem::path& folder, const std::string& text);
+
 /// Whether the extension is one of a picture format (png, jpg, bmp, tiff, webp, ...); hidden files
 /// are none.
 bool has_picture_extension(const std::filesystem::path& path);
 
 /// The pictures that `path` stands for: itself if it is a file, else all pictures below the folder,
-/// recursively (also through symbolic links), sorted by path. @throws DataError if it does not
-/// exist or the folder has no pictures.
-std::vector<PictureFile> list_pictures(const std::filesystem::path& path);
+/// recursively (also through symbolic links), sorted by path. Masks among them are left out: files
+/// called `x_mask`, `x_GT`, `x_label` and the like beside a picture `x`, and those of its name in a
+/// folder `gt`, `masks`, `label` and the like beside it or beside its folder.
+/// @param masks gets those that were left out
+/// @throws DataError if it does not exist or the folder has no pictures.
+std::vector<PictureFile> list_pictures(const std::filesystem::path& path,
+                                       std::vector<PictureFile>* masks = nullptr);
+
+/// Whether a folder's name is one of masks: `masks`, `ground_truth`, `gt`, `label`, `TYPE_mask`,
+/// ...
+bool is_mask_folder_name(const std::string& name);
 
 /// Whether `path` is a folder with a picture anywhere below it.
 bool holds_pictures(const std::filesystem::path& path);
 
 /// Several paths, one after the other.
-std::vector<PictureFile> list_pictures(const std::vector<std::filesystem::path>& paths);
+std::vector<PictureFile> list_pictures(const std::vector<std::filesystem::path>& paths,
+                                       std::vector<PictureFile>* masks = nullptr);
 
 /// Pictures in a folder (masks, regions of interest) that are looked up by the stem of another.
 class StemIndex {
@@ -41,23 +55,34 @@ class StemIndex {
   /// @param with_annotations whether LabelMe files (json) count too
   explicit StemIndex(const std::filesystem::path& folder, bool with_annotations = false);
 
-  /// The picture that belongs to `picture`: the same path below the folder, up to the extension and
-  /// a trailing `_mask`; else the only one anywhere below the folder with that stem.
+  /// The mask that belongs to `picture`: the one at the same place below the folder, up to the
+  /// extension and `_mask`, `_GT`, `_label` or the like. Else the only one of that name anywhere
+  /// below it, rather in a folder called like the picture's own; but none in a folder that stands
+  /// for other pictures, since one of that name is beside the picture's own.
   /// @return nothing if there is none
-  /// @throws DataError naming both candidates if there are several
+  /// @throws DataError naming both masks if several could belong to the picture, or both pictures
+  /// if
+  ///         the mask was found for another one before
   std::optional<std::filesystem::path> find(const PictureFile& picture) const;
 
  private:
-  std::filesystem::path folder_;
-  /// The pictures by their path below the folder and by their name, both up to extension and
-  /// `_mask`.
-  std::multimap<std::filesystem::path, std::filesystem::path> by_place_, by_name_;
+  struct Mask {
+    std::filesystem::path path, place;  ///< place: the folder below the index's
+    std::string stem;
+  };
+  struct Claims;
+
+  std::optional<std::filesystem::path> candidate(const PictureFile& picture) const;
+
+  std::multimap<std::string, Mask> masks_;  ///< by stem, as it is and without its ending
+  std::shared_ptr<Claims> claims_;          ///< the picture that each mask was found for
 };
 
 /// The reference pictures that `paths` stand for, each once: the first `shots` in the order of
 /// `list_pictures`, or all of them if that is 0. @throws DataError if there are fewer.
 std::vector<PictureFile> choose_references(const std::vector<std::filesystem::path>& paths,
-                                           std::size_t shots);
+                                           std::size_t shots,
+                                           std::vector<PictureFile>* masks = nullptr);
 
 /// Finds each picture's mask or LabelMe file in a folder (see StemIndex), which may be that of the
 /// pictures; a COCO file holds those of all of them. @throws DataError naming a picture that

@@ -9,6 +9,7 @@
 #include "nagl/detection/bank_options.h"
 #include "nagl/detection/calibration.h"
 #include "nagl/image/image.h"
+#include "nagl/image/thumbnail.h"
 #include "nagl/model/method.h"
 #include "nagl/model/reference_bank.h"
 #include "nagl/model/trained_head.h"
@@ -19,6 +20,7 @@ namespace nagl {
 struct EnrolledPicture {
   std::string path;      ///< where it was read from; empty for one made in memory
   std::string checksum;  ///< SHA-256 of its size and pixels
+  Thumbnail thumbnail;   ///< tells copies that were saved again; in a file, with the tensors
 
   template <typename Self, typename Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -29,6 +31,9 @@ struct EnrolledPicture {
 
 /// What recognises a picture, whatever its file: SHA-256 of its size and pixels.
 std::string checksum_of(const Image& image);
+
+/// What a bank keeps of a picture: where it is, and what recognises it.
+EnrolledPicture enrolled(const Image& image);
 
 /// All that scoring needs beside the backbone. One file holds it. A value: a copy on another device
 /// leaves this one where it is.
@@ -60,6 +65,10 @@ void check_origin(const Bank& bank, const Backbone& backbone);
 /// The index of the picture with that checksum, if it is there.
 std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pictures,
                                          const std::string& checksum);
+
+/// The indices of the pictures that are the same shot as `picture`: by checksum, or near copies.
+std::vector<std::int64_t> same_shots(const std::vector<EnrolledPicture>& pictures,
+                                     const EnrolledPicture& picture);
 
 /// Writes a bank as safetensors, atomically.
 /// @param backbone whose features it holds; its checksum is noted

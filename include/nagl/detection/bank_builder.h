@@ -13,6 +13,7 @@
 #include "nagl/detection/reference_assembler.h"
 #include "nagl/encoding/picture_encoder.h"
 #include "nagl/image/image.h"
+#include "nagl/image/mask.h"
 #include "nagl/model/backbone.h"
 
 namespace nagl {
@@ -37,8 +38,12 @@ class BankBuilder {
   const PictureEncoder& encoder() const;
   const BankOptions& options() const;
 
-  /// Whether a picture of these pixels is among the references of one kind.
-  bool holds_normal(const Image& image) const;
+  /// The path of the good picture with these very pixels, nothing if there is none.
+  std::optional<std::string> normal_like(const Image& image) const;
+  /// The path of a good picture that is the same shot, saved again or not; nothing if there is
+  /// none.
+  std::optional<std::string> near_copy_of(const Image& image) const;
+  /// Whether a picture of a defect has them.
   bool holds_abnormal(const Image& image) const;
 
   void add_normal(const Image& image);
@@ -72,10 +77,16 @@ struct BankPictures {
 /// Who wants to know what happens while they are read; both may be empty.
 struct BankObserver {
   std::function<void(const Image&)> seen;                         ///< each picture as it was read
+  std::function<void(const Mask&)> masked;                        ///< each mask that was given
   std::function<void(const Image&, const DerivedMask&)> derived;  ///< a mask that had to be derived
+  /// A good picture with the very pixels of one that is there, which is not added.
+  std::function<void(const Image&, const std::string& path)> copied;
+  /// A good picture that is the same shot as one that is there, saved again. It is added.
+  std::function<void(const Image&, const std::string& path)> nearly_copied;
 };
 
-/// Reads pictures and adds them, the normal ones first.
+/// Reads pictures and adds them, the normal ones first, each of which once: a copy is no further
+/// evidence.
 /// @throws DataError naming the file if a picture cannot be read, or a mask marks no patch
 /// @throws ConfigError if a mask has to be derived and there is no normal picture
 void add_pictures(BankBuilder& builder, const BankPictures& pictures,

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "nagl/detection/bank.h"
@@ -19,19 +20,27 @@ struct CalibrationPictures {
   std::vector<std::filesystem::path> abnormal;  ///< known defects
 };
 
-/// Chooses thresholds for a bank. A picture that is one of its references is scored with itself
-/// left out; a bank's only reference counts where there are no other good pictures. Where there are
-/// fewer than 4 good pictures, each is also scored slightly turned,
-/// shifted, brightened and darkened, for want of others to tell a spread from.
+/// What a person should know of a calibration's pictures.
+struct CalibrationFindings {
+  /// Defects that cannot be scored fairly: the only abnormal reference of a method that uses it.
+  std::vector<std::filesystem::path> left_aside;
+  /// Good pictures that are the same shot as an earlier one, with that: they do not count again.
+  std::vector<std::pair<std::filesystem::path, std::filesystem::path>> copies;
+};
+
+/// Chooses thresholds for a bank. A picture that is one of its references is scored with itself,
+/// and all that are the same shot, left out; a bank's only reference counts where there are no
+/// other good pictures. Of pictures that are the same shot, one counts. Where there are fewer than
+/// 4 good pictures, each is also scored slightly turned, shifted, brightened and darkened, for want
+/// of others to tell a spread from.
 /// @param seen called with each picture as it was read
-/// @param left_aside gets the paths of defects that cannot be scored fairly: the only abnormal
-///        reference of a method that uses it
+/// @param findings null: nobody asks
 /// @throws DataError if a picture cannot be read, or the bank's references are not what and where
 ///         they were;
 ///         ConfigError if the rule needs defects and there are none
 Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
                       const CalibrationPictures& pictures, const CalibrationOptions& options,
                       std::int64_t batch_size, const std::function<void(const Image&)>& seen = {},
-                      std::vector<std::filesystem::path>* left_aside = nullptr);
+                      CalibrationFindings* findings = nullptr);
 
 }  // namespace nagl

@@ -51,6 +51,14 @@ constexpr auto names_of(MaskAlignment) {
 /// @return [size.height, size.width] uint8, 0 or 1.
 at::Tensor resize_mask(const cv::Mat& mask, ImageSize size);
 
+/// Which patches of a view a mask marks: those in which the centre of any of its marked pixels
+/// lies, and of a mask with fewer pixels than patches those whose own centre lies in one. So
+/// nothing is too thin to be seen, however far the view is scaled down.
+/// @param mask uint8 [H, W] of the view's proportions
+/// @return [rows * columns] bool, row by row
+/// @throws DataError if it is anything else
+at::Tensor marked_patches(const cv::Mat& mask, std::int64_t rows, std::int64_t columns);
+
 /// The patch mask of docs/design.md, 3.4: a patch is set when any pixel of its window is above 0.
 /// @param network_mask [height, width] as `resize_mask` gives it; sides are multiples of `patch`
 /// @return [height/patch * width/patch] bool, row by row.

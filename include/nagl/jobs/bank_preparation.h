@@ -5,30 +5,29 @@
 #include <string>
 
 #include "nagl/core/json.h"
+#include "nagl/dataset/pictures.h"
 #include "nagl/detection/bank_builder.h"
 #include "nagl/jobs/observer.h"
+#include "nagl/jobs/remark_log.h"
 #include "nagl/jobs/requests.h"
 #include "nagl/jobs/runtime.h"
 
 namespace nagl::jobs {
 
-/// Warns of the first 16-bit picture that holds 12 bits, and counts the others.
-class LowValueWarning {
- public:
-  explicit LowValueWarning(const JobObserver& observer) : observer_(observer) {}
-  void see(const Image& image);
-  void finish() const;
-
- private:
-  const JobObserver& observer_;
-  std::int64_t count_ = 0;
-};
-
 /// The pictures of a selection. @throws ConfigError if `method` has no use for some of them
-BankPictures find_pictures(const PictureSelection& selection, Method method);
+BankPictures find_pictures(const PictureSelection& selection, Method method,
+                           const JobObserver& observer);
+
+/// Says that files were left out of pictures since they are masks, if there are any.
+/// @param wanted whether they could be of use
+void tell_masks_left_out(const std::vector<PictureFile>& masks, bool wanted,
+                         const JobObserver& observer);
 
 /// Says what comes of a method without pictures of defects. @throws ConfigError if it needs some
 void check_pictures(const BankPictures& pictures, Method method, const JobObserver& observer);
+
+/// What method `auto` comes down to with so many pictures, and why; empty for other methods.
+std::string explain_choice(const BankOptions& options, std::size_t good, std::size_t defects);
 
 /// An empty bank for these pictures, with the model that its method needs. Says what `auto` comes
 /// down to. @throws ConfigError if it needs a model and none is named, or the other way round
@@ -56,7 +55,7 @@ DerivedMaskPlan plan_derived_masks(const PictureSelection& selection, const Bank
 /// Reads and adds pictures. Derived masks, and in `check/` for each a picture to approve it by, are
 /// written as planned; a message says so. @throws Error if it was stopped
 void add_to_bank(BankBuilder& builder, const BankPictures& pictures,
-                 const DerivedMaskPlan& derived_masks, LowValueWarning& low_values,
+                 const DerivedMaskPlan& derived_masks, RemarkLog& remarks,
                  const JobObserver& observer);
 
 /// Pictures as JSON, for result files.

@@ -18,6 +18,7 @@ struct EncodingRequest {
   std::optional<Precision> precision;
   std::optional<ImageSize> image_size;
   std::optional<int> bit_depth;
+  std::optional<std::int64_t> max_pixels;  ///< of a picture that is read
   std::optional<std::int64_t> tile;
   std::optional<double> overlap;
 
@@ -28,6 +29,7 @@ struct EncodingRequest {
 /// What was asked of how references become scores, where anything was.
 struct ReferenceRequest {
   std::optional<std::int64_t> turns;
+  bool automatic_turns = false;  ///< those of the method, whatever an options file says
   std::optional<double> coreset;
   std::optional<double> abnormal_weight;  ///< of the discriminant
   std::optional<bool> surroundings;       ///< whether they join the good patches

@@ -17,11 +17,15 @@ namespace nagl::jobs {
 /// folder).
 struct QueryFile {
   PictureFile file;
-  std::optional<Sample> known;               ///< label and mask, from an MVTec layout
+  std::filesystem::path place;  ///< below the folders of the output; empty: below those of inputs
+  std::optional<Sample> known;  ///< label and mask, from an MVTec layout
   std::optional<std::filesystem::path> roi;  ///< region of interest
   std::optional<std::filesystem::path> map, overlay;
   std::optional<std::filesystem::path> normal, anomalous;  ///< its copy below `sorted/`, by verdict
 };
+
+/// The place of a picture by its whole path: below the working folder, else below the root.
+std::filesystem::path place_of(const std::filesystem::path& picture);
 
 /// What the output folder will hold.
 struct OutputPlan {
@@ -35,15 +39,15 @@ struct OutputPlan {
   std::filesystem::path html() const { return out / "report.html"; }
   std::filesystem::path run() const { return out / "run.json"; }
 
-  /// Gives one query its files.
+  /// Gives one query its files, by its place.
   void assign(QueryFile& query) const;
 
   /// Removes what an earlier run left and this one does not write.
   void remove_stale() const;
 
   /// Gives each query its files, `maps/` and `overlays/` plus its path below the folder it was
-  /// found in. @throws ConfigError if two queries would share a file, or a file exists and
-  /// `overwrite` is false.
+  /// found in; where two would share one, plus their whole paths. @throws ConfigError if two
+  /// queries would share a file, or a file exists and `overwrite` is false.
   void assign(std::vector<QueryFile>& queries, bool overwrite) const;
 
   /// Throws ConfigError if `out` lies inside a folder of inputs, where the next run would take its
@@ -53,9 +57,6 @@ struct OutputPlan {
   /// Throws ConfigError if one of the planned files is one of `inputs`.
   void check_keeps(const std::vector<std::filesystem::path>& inputs,
                    const std::vector<QueryFile>& queries) const;
-
-  /// Makes the folder. Throws DataError if files cannot be written there.
-  void check_writable() const;
 };
 
 /// One scored (or skipped) query.

@@ -19,7 +19,8 @@ namespace nagl {
 /// construction, so safe to use from several threads.
 class ReferenceBank {
  public:
-  /// @param head RM and AFL, for Method::kNagl; the residual proxies are computed here, once
+  /// @param head RM and AFL, for methods that use a head; the residual proxies are computed here,
+  /// once
   /// @param grid of the patches of a view; needed with a head
   /// @param precision below float32: on CUDA, neighbours are looked for in float16
   /// @param options for methods with standardised distances, whose part is computed here, once; of
@@ -34,7 +35,8 @@ class ReferenceBank {
   /// @param abnormal [K2, N, C] float32, or undefined
   /// @param patch_mask [K2, N] bool: which abnormal patches show the defect; each row has one set.
   ///        Undefined with `abnormal`.
-  /// @param head RM and AFL, for Method::kNagl; the residual proxies are computed here, once
+  /// @param head RM and AFL, for methods that use a head; the residual proxies are computed here,
+  /// once
   /// @param grid of N patches; needed with a head
   /// @throws std::invalid_argument on shapes that do not fit or an empty row of the mask
   explicit ReferenceBank(const at::Tensor& normal, const at::Tensor& abnormal = {},
@@ -45,7 +47,7 @@ class ReferenceBank {
   std::int64_t abnormal_count() const { return features_.abnormal_count(); }
   const ReferenceFeatures& features() const { return features_; }
 
-  /// @param features [B, N', C] float32; for Method::kNagl N' = N, in the same grid
+  /// @param features [B, N', C] float32; for methods that use a head N' = N, in the same grid
   /// @return raw scores [B, N'] float32, of the range that `range_of` says
   /// @throws ConfigError if `method` needs references or a head that the bank does not have
   at::Tensor score(const at::Tensor& features, Method method) const;
@@ -58,7 +60,12 @@ class ReferenceBank {
   /// Scores queries as the bank without normal picture `index` would: what a good picture that is
   /// not in the bank may be expected to score.
   /// @throws ConfigError as `score`, and if `method` uses normal references and there is no other.
-  at::Tensor score_left_out(const at::Tensor& features, std::int64_t index, Method method) const;
+  at::Tensor score_left_out(const at::Tensor& features, std::int64_t index, Method method) const {
+    return score_left_out(features, std::vector<std::int64_t>{index}, method);
+  }
+  /// The same without several of them, e.g. copies of each other.
+  at::Tensor score_left_out(const at::Tensor& features, const std::vector<std::int64_t>& indices,
+                            Method method) const;
 
   /// Throws ConfigError if `method` needs references or a head that the bank does not have.
   void check(Method method) const;

@@ -59,7 +59,10 @@ struct ReferenceFeatures {
 
   /// All but one picture; the other kind is shared, not copied.
   ReferenceFeatures without_normal(std::int64_t index) const;
+  ReferenceFeatures without_normal(const std::vector<std::int64_t>& indices) const;
   ReferenceFeatures without_abnormal(std::int64_t index) const;
+  /// The normal pictures of this one beside the abnormal ones of `other`; all is shared.
+  ReferenceFeatures with_abnormal_of(const ReferenceFeatures& other) const;
   /// The same with its tensors on `device`; what is there already is shared.
   ReferenceFeatures on(at::Device device) const;
 

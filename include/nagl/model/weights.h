@@ -36,6 +36,8 @@ class WeightsFile {
   const std::map<std::string, Entry>& entries() const { return entries_; }
   /// The file's `__metadata__`.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// One entry of it; empty where it is not there.
+  std::string text(const std::string& key) const;
 
   /// One entry's description. @throws ModelError if the tensor is missing.
   const Entry& entry(const std::string& name) const;

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "nagl/core/folder_lock.h"
+#include "nagl/core/file_lock.h"
 #include "nagl/training/checkpoint.h"
 
 namespace nagl {
@@ -27,7 +27,7 @@ class RunFolder {
 
  private:
   std::filesystem::path path_;
-  FolderLock lock_;
+  FileLock lock_;
 };
 
 /// `metrics.csv`: one row an epoch; empty cells where there was no validation.

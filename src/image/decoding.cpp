@@ -1,0 +1,165 @@
+#include "decoding.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <optional>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/error.h"
+#include "nagl/core/stderr_capture.h"
+#include "tiff_decoder.h"
+
+namespace nagl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestFile = std::size_t{1} << 31;
+constexpr const char* kWrongDepth =
+    "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 bit";
+
+std::string read_bytes(const fs::path& path) {
+  std::string bytes = read_file(path, kLargestFile - 1);
+  if (bytes.empty()) fail_picture(path, "is empty; replace or remove it");
+  return bytes;
+}
+
+/// As EXIF counts the eight ways in which a picture may lie.
+cv::Mat upright(const cv::Mat& stored, int orientation) {
+  cv::Mat turned = orientation >= 5 ? cv::Mat(stored.t()) : stored.clone();
+  switch (orientation) {
+    case 2:
+    case 6:
+      cv::flip(turned, turned, 1);
+      break;
+    case 3:
+    case 7:
+      cv::flip(turned, turned, -1);
+      break;
+    case 4:
+    case 8:
+      cv::flip(turned, turned, 0);
+      break;
+    default:
+      break;
+  }
+  return turned;
+}
+
+/// Grey, grey and alpha, BGR or BGRA as three channels.
+cv::Mat as_bgr(const cv::Mat& samples) {
+  cv::Mat bgr;
+  if (samples.channels() == 2) {
+    cv::extractChannel(samples, bgr, 0);
+    cv::cvtColor(bgr, bgr, cv::COLOR_GRAY2BGR);
+  } else if (samples.channels() == 1) {
+    cv::cvtColor(samples, bgr, cv::COLOR_GRAY2BGR);
+  } else if (samples.channels() == 4) {
+    cv::cvtColor(samples, bgr, cv::COLOR_BGRA2BGR);
+  } else {
+    bgr = samples;
+  }
+  return bgr;
+}
+
+/// What OpenCV, or before it libtiff, makes of the bytes.
+cv::Mat samples_of(const fs::path& path, const std::string& bytes, const Decoding& wanted,
+                   Decoded& decoded) {
+  PictureHeader& header = decoded.header;
+  if (header.format == PictureFormat::kTiff) {
+    try {
+      if (const auto tiff = decode_tiff(bytes)) {
+        if (!tiff->dropped.empty()) {
+          decoded.remarks.push_back(
+              {"channels", fmt::format("'{}' {}", path.string(), tiff->dropped)});
+        }
+        const cv::Mat samples =
+            wanted.as_stored ? tiff->samples : upright(tiff->samples, tiff->orientation);
+        return wanted.with_alpha ? samples : as_bgr(samples);
+      }
+    } catch (const TiffFault& fault) {
+      if (!wanted.with_alpha) fail_picture(path, fault.what());
+    }
+  }
+  const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
+  cv::Mat samples;
+  if (wanted.with_alpha) {
+    samples = cv::imdecode(buffer, cv::IMREAD_UNCHANGED);  // which is as stored
+  } else {
+    int flags = cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH;
+    if (wanted.as_stored) flags |= cv::IMREAD_IGNORE_ORIENTATION;
+    samples = cv::imdecode(buffer, flags);
+    if (samples.empty() && !cv::imdecode(buffer, cv::IMREAD_UNCHANGED).empty()) {
+      fail_picture(path, kWrongDepth);
+    }
+  }
+  if (!samples.empty() && !wanted.as_stored) samples = upright(samples, header.orientation);
+  return samples;
+}
+
+void check_size(const fs::path& path, std::int64_t width, std::int64_t height,
+                std::int64_t max_pixels) {
+  if (width < 1 || height < 1 || width <= max_pixels / height) return;
+  fail_picture(
+      path,
+      fmt::format("is {}x{}, {:.0f} megapixels, more than the {:.0f} accepted; scale "
+                  "it down or cut it, or raise the limit (--max-pixels)",
+                  width, height, static_cast<double>(width) * static_cast<double>(height) / 1e6,
+                  static_cast<double>(max_pixels) / 1e6));
+}
+
+}  // namespace
+
+void fail_picture(const fs::path& path, const std::string& why) {
+  throw DataError("'" + path.string() + "' " + why);
+}
+
+std::string size_text(const cv::Size& size) {
+  return fmt::format("{}x{}", size.width, size.height);
+}
+
+Decoded decode_file(const fs::path& path, const Decoding& wanted) {
+  const StderrCapture printed;
+  const auto said = [&] { return printed.text().empty() ? "" : " (" + printed.text() + ")"; };
+  try {
+    const std::string bytes = read_bytes(path);
+    Decoded decoded;
+    decoded.header = read_header(bytes);
+    const PictureHeader& header = decoded.header;
+    if (header.format == PictureFormat::kJpeg &&
+        !jpeg_is_complete(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size())) {
+      fail_picture(path, "is a truncated JPEG; replace or remove it");
+    }
+    check_size(path, header.width, header.height, wanted.max_pixels);
+    decoded.samples = samples_of(path, bytes, wanted, decoded);
+    if (decoded.samples.empty()) {
+      fail_picture(path,
+                   "is not a picture that can be decoded, or it is damaged; replace or remove "
+                   "it" +
+                       said());
+    }
+    check_size(path, decoded.samples.cols, decoded.samples.rows, wanted.max_pixels);
+    if (header.pages > 1) {
+      decoded.remarks.push_back(
+          {"pages", fmt::format("'{}' holds {} pictures, of which the first "
+                                "is read; save the others as files of their own",
+                                path.string(), header.pages)});
+    }
+    if (!printed.text().empty()) {
+      decoded.remarks.push_back(
+          {"decoder", fmt::format("'{}' may be damaged: {}", path.string(), printed.text())});
+    }
+    return decoded;
+  } catch (const cv::Exception& error) {
+    fail_picture(path, "cannot be decoded: " + error.err + said());
+  } catch (const std::bad_alloc&) {
+    fail_picture(path, "needs more memory than there is; scale it down");
+  }
+}
+
+}  // namespace nagl

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <opencv2/core/mat.hpp>
+#include <string>
+#include <vector>
+
+#include "nagl/image/image.h"
+#include "picture_header.h"
+
+namespace nagl {
+
+/// What is wanted of a file.
+struct Decoding {
+  bool as_stored = false;  ///< not turned upright as EXIF says
+  bool with_alpha =
+      false;  ///< samples of any type and number of channels; else three of 8 or 16 bit
+  std::int64_t max_pixels = DecodeOptions().max_pixels;
+};
+
+/// A decoded file.
+struct Decoded {
+  cv::Mat samples;  ///< BGR; with alpha also grey, grey and alpha, BGRA, and any depth
+  PictureHeader header;
+  std::vector<Remark> remarks;
+};
+
+/// Reads and decodes a picture's file. @throws DataError naming it, and what to do
+Decoded decode_file(const std::filesystem::path& path, const Decoding& wanted);
+
+[[noreturn]] void fail_picture(const std::filesystem::path& path, const std::string& why);
+
+/// `1280x720`
+std::string size_text(const cv::Size& size);
+
+}  // namespace nagl
