@@ -79,7 +79,9 @@ void print_category(const CategoryCheck& check) {
   fmt::print(std::cout, "{}\n  train {} good; test {}\n  pictures: {}\n", check.name, check.train,
              types, sizes);
   for (const auto& finding : check.findings) {
-    fmt::print(std::cout, "  {}: {}: {}\n", finding.kind, finding.path.string(), finding.detail);
+    const std::string path = finding.path.string();
+    const bool named = finding.detail.find(path) != std::string::npos;
+    fmt::print(std::cout, "  {}: {}{}\n", finding.kind, named ? "" : path + ": ", finding.detail);
   }
 }
 

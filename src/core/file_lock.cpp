@@ -38,9 +38,11 @@ FileLock FileLock::on_file(const fs::path& file, const std::string& what) {
   std::error_code error;
   fs::path real = fs::weakly_canonical(file, error);  // a link to it is the same file
   if (error) real = file;
+  constexpr std::size_t kLongestName = 200;  // so that the lock's own is none too long
   const fs::path folder = real.parent_path();
+  const std::string name = real.filename().string().substr(0, kLongestName);
   return FileLock(
-      folder / fmt::format(".{}.lock", real.filename().string()), MadeFolders(folder),
+      folder / fmt::format(".{}.lock", name), MadeFolders(folder),
       fmt::format("another process is {} '{}'; try again when it is done", what, file.string()));
 }
 
@@ -57,7 +59,12 @@ FileLock::FileLock(const fs::path& lock, MadeFolders folders, const std::string&
       fail(DataError("cannot write into '" + lock_.parent_path().string() +
                      "': " + std::strerror(errno)));
     }
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) fail(ConfigError(held));
+    int result = 0;
+    do {
+      result = ::flock(descriptor_, LOCK_EX | LOCK_NB);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0 && errno == EWOULDBLOCK) fail(ConfigError(held));
+    if (result != 0) return;  // a file system without locks: as good as it gets
     if (is_still(descriptor_, lock_)) return;
     ::close(descriptor_);  // its holder gave it back, and removed it, meanwhile
   }

@@ -8,8 +8,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kMaskFolders[] = {"masks", "mask", "ground_truth", "labels", "label", "gt"};
-constexpr const char* kMaskSuffixes[] = {"_mask", "_masks", "_label", "_labels"};
+/// Masks of all types; `label` is a kind of part elsewhere, here it never was.
+bool holds_masks(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  return is_mask_folder(folder) || name == "label" || name == "labels";
+}
 
 bool is_category(const fs::path& folder) {
   if (!is_folder(folder)) return false;
@@ -18,19 +21,26 @@ bool is_category(const fs::path& folder) {
   return folders.size() > 1 && std::any_of(folders.begin(), folders.end(), good);
 }
 
-/// The masks of a defect type: `TYPE_mask/`, `masks/TYPE/` or `masks/` (and their like).
+/// The masks of a defect type: `TYPE_mask/`, `masks/TYPE/`, `masks/` (and their like), or among its
+/// pictures.
 std::optional<StemIndex> masks_of(const fs::path& category, const std::string& type) {
-  for (const char* suffix : kMaskSuffixes) {
-    if (auto masks = masks_in(category / (type + suffix))) return masks;
+  std::vector<fs::path> of_all;
+  for (const auto& folder : sorted_folders(category)) {
+    if (!holds_masks(folder)) continue;
+    const std::string name = folder.filename().string();
+    if (name.starts_with(type + "_") && is_mask_folder(folder)) {
+      if (auto masks = masks_in(folder)) return masks;
+    } else {
+      of_all.push_back(folder);
+    }
   }
-  for (const char* name : kMaskFolders) {
-    const fs::path folder = category / name;
+  for (const auto& folder : of_all) {
     if (auto masks = masks_in(folder / type)) return masks;
     // One folder for all types; where there are folders in it, they are other types' own.
-    if (!is_folder(folder) || !sorted_folders(folder).empty()) continue;
+    if (!sorted_folders(folder).empty()) continue;
     if (auto masks = masks_in(folder)) return masks;
   }
-  std::vector<PictureFile> beside;  // masks among the pictures
+  std::vector<PictureFile> beside;
   list_pictures(category / type, &beside);
   return beside.empty() ? std::nullopt : std::optional<StemIndex>(category / type);
 }
@@ -45,7 +55,7 @@ Category read_category(const fs::path& folder) {
     if (is_good_name(type)) {
       const auto samples = good_samples(type_folder);
       category.test.insert(category.test.end(), samples.begin(), samples.end());
-    } else if (!is_mask_folder_name(type)) {
+    } else if (!holds_masks(type_folder)) {
       const auto samples = defect_samples(type_folder, type, masks_of(folder, type));
       defective.insert(defective.end(), samples.begin(), samples.end());
     }

@@ -19,9 +19,9 @@ constexpr std::array kExtensions = {".png", ".jpg",  ".jpeg", ".jpe", ".jfif", "
                                     ".pnm", ".pam",  ".pxm",  ".sr",  ".ras"};
 constexpr std::array<std::string_view, 7> kMaskEndings = {
     "_mask", "_masks", "_gt", "_label", "_labels", "-mask", "_ground_truth"};
-constexpr std::array kMaskFolders = {"masks",  "mask",  "ground_truth", "groundtruth",
-                                     "labels", "label", "gt",           "seg"};
-constexpr std::array kMaskFolderEndings = {"_mask", "_masks", "_label", "_labels", "_gt"};
+constexpr std::array kMaskFolders = {"masks", "mask", "ground_truth", "groundtruth", "gt"};
+constexpr std::array<std::string_view, 5> kMaskFolderEndings = {"_mask", "_masks", "_label",
+                                                                "_labels", "_gt"};
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
@@ -42,28 +42,47 @@ std::string without_ending(const std::string& stem) {
   return stem;
 }
 
+/// Calls `use` with each folder from that of the file up to the one that is listed, and with the
+/// path of `stem` in place of the file without that folder.
+template <typename Use>
+void for_each_folder(const PictureFile& file, const std::string& stem, Use&& use) {
+  fs::path rest = stem;
+  for (fs::path folder = file.path.parent_path(); folder != file.folder && folder.has_filename();
+       folder = folder.parent_path()) {
+    use(folder, folder.parent_path() / rest);
+    rest = folder.filename() / rest;
+  }
+}
+
 /// Splits files into pictures and the masks among them.
 void separate_masks(std::vector<PictureFile>& files, std::vector<PictureFile>* masks) {
-  std::set<fs::path> stems;  // paths without extensions
-  const auto stem_of = [](const fs::path& path) { return path.parent_path() / path.stem(); };
-  // The stems of what stands in folders beside a folder, by the folder that holds them all.
-  std::set<fs::path> below;
+  std::map<fs::path, bool> known;  // folders: whether they are of masks
+  const auto of_masks = [&](const fs::path& folder) {
+    const auto [entry, fresh] = known.try_emplace(folder, false);
+    if (fresh) entry->second = is_mask_folder(folder);
+    return entry->second;
+  };
+  std::set<fs::path> stems, elsewhere;  // without extensions; and without one of their folders
   for (const auto& file : files) {
-    stems.insert(stem_of(file.path));
-    if (!is_mask_folder_name(file.path.parent_path().filename().string())) {
-      below.insert(file.path.parent_path().parent_path() / file.path.stem());
-    }
+    const std::string stem = file.path.stem().string();
+    bool masked = false;
+    for_each_folder(file, stem,
+                    [&](const fs::path& folder, const fs::path&) { masked |= of_masks(folder); });
+    if (masked) continue;
+    stems.insert(file.path.parent_path() / stem);
+    for_each_folder(file, stem,
+                    [&](const fs::path&, const fs::path& without) { elsewhere.insert(without); });
   }
   const auto is_mask = [&](const PictureFile& file) {
-    const fs::path folder = file.path.parent_path();
     const std::string stem = file.path.stem().string(), base = without_ending(stem);
-    if (base != stem && stems.contains(folder / base)) return true;
-    if (folder == file.folder || !is_mask_folder_name(folder.filename().string())) return false;
-    const fs::path above = folder.parent_path();
+    if (base != stem && stems.contains(file.path.parent_path() / base)) return true;
+    bool found = false;
     for (const auto& name : {stem, base}) {
-      if (stems.contains(above / name) || below.contains(above / name)) return true;
+      for_each_folder(file, name, [&](const fs::path& folder, const fs::path& without) {
+        found |= of_masks(folder) && (stems.contains(without) || elsewhere.contains(without));
+      });
     }
-    return false;
+    return found;
   };
   const auto first = std::stable_partition(files.begin(), files.end(),
                                            [&](const PictureFile& file) { return !is_mask(file); });
@@ -152,12 +171,30 @@ std::vector<PictureFile> list_pictures(const fs::path& path, std::vector<Picture
   return files;
 }
 
-bool is_mask_folder_name(const std::string& name) {
-  const std::string lower = lower_case(name);
-  return std::any_of(kMaskFolders.begin(), kMaskFolders.end(),
-                     [&](const char* other) { return lower == other; }) ||
-         std::any_of(kMaskFolderEndings.begin(), kMaskFolderEndings.end(),
-                     [&](const char* ending) { return lower.ends_with(ending); });
+bool is_mask_beside_picture(const fs::path& path) {
+  const std::string stem = path.stem().string(), base = without_ending(stem);
+  if (base == stem) return false;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path.parent_path(), error)) {
+    if (entry.path().stem() == base && has_picture_extension(entry.path())) return true;
+  }
+  return false;
+}
+
+bool is_mask_folder(const fs::path& folder) {
+  const std::string name = folder.filename().string(), lower = lower_case(name);
+  for (const char* other : kMaskFolders) {
+    if (lower == other) return true;
+  }
+  std::error_code error;
+  for (const std::string_view ending : kMaskFolderEndings) {
+    if (lower.size() > ending.size() && lower.ends_with(ending) &&
+        fs::is_directory(folder.parent_path() / name.substr(0, name.size() - ending.size()),
+                         error)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 bool holds_pictures(const fs::path& path) {
@@ -211,7 +248,7 @@ std::vector<MaskedPicture> pair_with_masks(const std::vector<PictureFile>& pictu
     const auto mask = index.find(picture);
     if (!mask) {
       throw DataError("'" + picture.path.string() + "' has no mask in '" + masks.string() +
-                      "' (looked for its stem, with or without _mask)");
+                      "' (looked for its name, with or without _mask, _GT, _label)");
     }
     pairs.push_back({picture.path, {*mask}});
   }
@@ -223,8 +260,8 @@ struct StemIndex::Claims {
   std::map<fs::path, fs::path> picture;  ///< by mask
 };
 
-StemIndex::StemIndex(const fs::path& folder, bool with_annotations)
-    : claims_(std::make_shared<Claims>()) {
+StemIndex::StemIndex(const fs::path& folder, bool with_annotations, bool exclusive)
+    : claims_(exclusive ? std::make_shared<Claims>() : nullptr) {
   for (const auto& file : list_files(folder, with_annotations)) {
     const std::string stem = file.path.stem().string(), base = without_ending(stem);
     const Mask mask{file.path, file.relative().parent_path(), stem};
@@ -237,14 +274,19 @@ std::optional<fs::path> StemIndex::candidate(const PictureFile& picture) const {
   const fs::path own_folder = picture.path.parent_path();
   const fs::path place = picture.relative().parent_path();
   std::vector<const Mask*> here, namesakes, elsewhere;
+  std::error_code error;
   const auto [first, last] = masks_.equal_range(picture.path.stem().string());
   for (auto entry = first; entry != last; ++entry) {
     const Mask& mask = entry->second;
-    std::error_code error;  // annotations and masks may stand beside the pictures
-    if (fs::equivalent(mask.path, picture.path, error)) continue;
-    if (mask.place == place) {
+    // Annotations and masks may stand beside the pictures.
+    if (mask.place == place && !fs::equivalent(mask.path, picture.path, error)) {
       here.push_back(&mask);
-    } else if (mask.place.filename() == own_folder.filename()) {
+    }
+  }
+  for (auto entry = first; here.empty() && entry != last; ++entry) {
+    const Mask& mask = entry->second;
+    if (mask.place == place || fs::equivalent(mask.path, picture.path, error)) continue;
+    if (mask.place.filename() == own_folder.filename()) {
       namesakes.push_back(&mask);
     } else if (mask.place.empty() ||
                (!fs::is_directory(picture.folder / mask.place, error) &&
@@ -266,7 +308,7 @@ std::optional<fs::path> StemIndex::candidate(const PictureFile& picture) const {
 
 std::optional<fs::path> StemIndex::find(const PictureFile& picture) const {
   const auto mask = candidate(picture);
-  if (!mask || is_annotation(*mask)) return mask;
+  if (!mask || !claims_) return mask;
   const fs::path asking = picture.path.lexically_normal();
   const std::lock_guard lock(claims_->mutex);
   const fs::path& owner = claims_->picture.emplace(*mask, asking).first->second;

@@ -3,16 +3,18 @@
 #include <utility>
 
 #include "nagl/core/error.h"
+#include "nagl/image/annotation.h"
 
 namespace nagl {
 
 RoiFinder::RoiFinder(std::filesystem::path roi) : roi_(std::move(roi)) {
   std::error_code error;
-  if (!roi_.empty() && std::filesystem::is_directory(roi_, error)) index_.emplace(roi_);
+  if (!roi_.empty() && std::filesystem::is_directory(roi_, error))
+    index_.emplace(roi_, /*with_annotations=*/true, /*exclusive=*/false);
 }
 
 std::optional<std::filesystem::path> RoiFinder::shared() const {
-  if (roi_.empty() || index_) return std::nullopt;
+  if (roi_.empty() || index_ || is_annotation(roi_)) return std::nullopt;
   return roi_;
 }
 

@@ -185,11 +185,14 @@ std::vector<std::filesystem::path> own_pictures(const Bank& bank) {
 /// The pictures without those that are the same shot as an earlier one.
 std::vector<std::filesystem::path> distinct(const std::vector<std::filesystem::path>& paths,
                                             const DecodeOptions& decode,
+                                            const std::function<void(const Image&)>& seen,
                                             CalibrationFindings& findings) {
   std::vector<EnrolledPicture> kept;
   std::vector<std::filesystem::path> chosen;
   for (const auto& path : paths) {
-    EnrolledPicture picture = nagl::enrolled(read_image(path, decode));
+    const Image image = read_image(path, decode);
+    if (seen) seen(image);
+    EnrolledPicture picture = nagl::enrolled(image);
     const auto same = same_shots(kept, picture);
     if (!same.empty()) {
       findings.copies.emplace_back(path, chosen[static_cast<std::size_t>(same.front())]);
@@ -212,7 +215,7 @@ Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Ban
   const auto given = enrolled ? own_pictures(bank) : pictures.normal;
   if (given.empty()) throw ConfigError("a calibration needs good pictures; give --normal");
   CalibrationFindings found;
-  const auto good = distinct(given, bank.options.encoding.decode, found);
+  const auto good = distinct(given, bank.options.encoding.decode, seen, found);
   Calibrator calibrator(backbone, bank, batch_size, seen);
   for (const auto& path : good) calibrator.add_good(path, good.size(), enrolled);
   for (const auto& path : pictures.abnormal) {

@@ -109,6 +109,9 @@ void DetectionStream::add(const Query& query) {
       detection = detector_.detection_of(scores.front());
     } catch (const cv::Exception& error) {
       return fail("could not be scored: " + error.err);
+    } catch (const c10::Error& error) {
+      const std::string why = error.what_without_backtrace();
+      return fail("could not be scored: " + why.substr(0, why.find('\n')));
     } catch (const std::bad_alloc&) {
       return fail("needs more memory than there is; scale it down");
     }

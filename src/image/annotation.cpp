@@ -6,6 +6,8 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <memory>
+#include <mutex>
 #include <opencv2/imgcodecs.hpp>
 #include <optional>
 #include <vector>
@@ -57,7 +59,10 @@ struct Place {
     nagl::fail(file, fmt::format("holds {} {}", what, why));
   }
   double number(const Json& value) const {
-    if (!value.is_number()) fail("with a coordinate that is no number");
+    constexpr double kFarthest = 1e9;  // what is computed of them must stay finite
+    if (!value.is_number() || std::abs(value.get<double>()) > kFarthest) {
+      fail("with a coordinate that is no number, or none of a picture");
+    }
     return value.get<double>();
   }
   std::vector<cv::Point2d> corners(std::vector<cv::Point2d> points) const {
@@ -67,7 +72,8 @@ struct Place {
 };
 
 /// The size that a file gives its picture, nothing where it gives none.
-std::optional<cv::Size> size_of(const fs::path& file, const Json& width, const Json& height) {
+std::optional<cv::Size> size_of(const fs::path& file, const Json& width, const Json& height,
+                                const Image& image) {
   if (!width.is_number() || !height.is_number()) return std::nullopt;
   const auto side = [&](const Json& value) {
     const double number = value.get<double>();
@@ -78,7 +84,8 @@ std::optional<cv::Size> size_of(const fs::path& file, const Json& width, const J
   };
   const cv::Size size(side(width), side(height));
   if (static_cast<double>(size.width) * size.height >
-      static_cast<double>(DecodeOptions().max_pixels)) {
+      std::max<double>(static_cast<double>(DecodeOptions().max_pixels),
+                       static_cast<double>(image.rgb.total()))) {
     fail(file, "claims a picture larger than any that is read");
   }
   return size;
@@ -165,11 +172,11 @@ void draw_labelme(const Place& place, const Json& shape, Canvas& canvas) {
 }
 
 cv::Mat read_labelme(const fs::path& file, const Json& content, const Image& image) {
-  auto size = size_of(file, member(content, "imageWidth"), member(content, "imageHeight"));
+  auto size = size_of(file, member(content, "imageWidth"), member(content, "imageHeight"), image);
   if (!size) {
     const PictureHeader header = read_header(from_base64(text(member(content, "imageData"))));
     if (header.width > 0) {
-      size = size_of(file, header.width, header.height);
+      size = size_of(file, header.width, header.height, image);
     } else if (!image.rgb.empty()) {
       size = image.rgb.size();
     } else {
@@ -293,6 +300,15 @@ bool is_uploaded(const std::string& listed, const std::string& name) {
                      [](unsigned char c) { return std::isxdigit(c) != 0; });
 }
 
+/// Whether a picture of the same name is there in the folder that the entry names, beside the own
+/// one.
+bool is_of_another(const fs::path& listed, const fs::path& picture) {
+  const fs::path folder = listed.parent_path().filename(), own = picture.parent_path();
+  if (folder.empty() || own.empty() || folder == own.filename()) return false;
+  std::error_code error;
+  return fs::exists(own.parent_path() / folder / picture.filename(), error);
+}
+
 /// The entry of a picture. The name in the file may hold folders: of several pictures of one name
 /// they tell which it is.
 const Json& find_image(const fs::path& file, const Json& content, const fs::path& picture) {
@@ -307,7 +323,8 @@ const Json& find_image(const fs::path& file, const Json& content, const fs::path
       uploaded = &image;
     }
     const std::ptrdiff_t agrees = common_end(listed, picture);
-    if (agrees == 0 || agrees < agreement) continue;
+    if (agrees == 0 || agrees < agreement || (agrees == 1 && is_of_another(listed, picture)))
+      continue;
     twice = entry != nullptr && agrees == agreement;
     entry = &image;
     agreement = agrees;
@@ -321,9 +338,10 @@ const Json& find_image(const fs::path& file, const Json& content, const fs::path
   return *entry;
 }
 
-cv::Mat read_coco(const fs::path& file, const Json& content, const fs::path& picture) {
+cv::Mat read_coco(const fs::path& file, const Json& content, const Image& image) {
+  const fs::path& picture = image.path;
   const Json& entry = find_image(file, content, picture);
-  const auto size = size_of(file, member(entry, "width"), member(entry, "height"));
+  const auto size = size_of(file, member(entry, "width"), member(entry, "height"), image);
   if (!size) fail(file, "does not say how large its pictures are (width and height in pixels)");
   std::vector<std::string> no_defect;  // categories
   for (const auto& category : member(content, "categories")) {
@@ -353,6 +371,33 @@ cv::Mat read_coco(const fs::path& file, const Json& content, const fs::path& pic
       left_out == 0 ? name : name + " but what it says to ignore (ignore, iscrowd, __ignore__)");
 }
 
+/// The content of a file. The last one is kept: a COCO file is asked for each of its pictures.
+std::shared_ptr<const Json> parsed_file(const fs::path& path) {
+  struct Kept {
+    fs::path path;
+    std::uintmax_t size = 0;
+    fs::file_time_type time;
+    std::shared_ptr<const Json> content;
+  };
+  static std::mutex mutex;
+  static Kept last;
+  std::error_code error;
+  const auto size = fs::file_size(path, error);
+  const auto time = fs::last_write_time(path, error);
+  const fs::path absolute = fs::absolute(path, error);
+  const std::lock_guard lock(mutex);
+  if (last.content && last.path == absolute && last.size == size && last.time == time) {
+    return last.content;
+  }
+  try {
+    last = {absolute, size, time,
+            std::make_shared<const Json>(parse_json(read_file(path, kLargestFile)))};
+  } catch (const Json::exception& fault) {
+    fail(path, fmt::format("is not valid JSON: {}", fault.what()));
+  }
+  return last.content;
+}
+
 /// What some files of other labelling tools are, and how to get one that can be read.
 std::string other_format(const Json& content) {
   const Json& first = content.is_array() && !content.empty() ? content.front() : content;
@@ -380,15 +425,11 @@ bool is_annotation(const fs::path& path) {
 }
 
 cv::Mat read_annotation(const fs::path& path, const Image& image) {
-  Json content;
-  try {
-    content = parse_json(read_file(path, kLargestFile));
-  } catch (const Json::exception& error) {
-    fail(path, fmt::format("is not valid JSON: {}", error.what()));
-  }
+  const auto parsed = parsed_file(path);
+  const Json& content = *parsed;
   if (member(content, "shapes").is_array()) return read_labelme(path, content, image);
   if (member(content, "images").is_array() && member(content, "annotations").is_array()) {
-    return read_coco(path, content, image.path);
+    return read_coco(path, content, image);
   }
   fail(path, other_format(content));
 }

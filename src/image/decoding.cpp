@@ -73,7 +73,7 @@ cv::Mat samples_of(const fs::path& path, const std::string& bytes, const Decodin
   PictureHeader& header = decoded.header;
   if (header.format == PictureFormat::kTiff) {
     try {
-      if (const auto tiff = decode_tiff(bytes)) {
+      if (const auto tiff = decode_tiff(bytes, wanted.max_pixels)) {
         if (!tiff->dropped.empty()) {
           decoded.remarks.push_back(
               {"channels", fmt::format("'{}' {}", path.string(), tiff->dropped)});
@@ -137,6 +137,12 @@ Decoded decode_file(const fs::path& path, const Decoding& wanted) {
     }
     check_size(path, header.width, header.height, wanted.max_pixels);
     decoded.samples = samples_of(path, bytes, wanted, decoded);
+    if (decoded.samples.empty() && header.pages > 1) {
+      fail_picture(path,
+                   fmt::format("holds {} frames or pages that cannot be decoded; save the one "
+                               "that counts as PNG",
+                               header.pages));
+    }
     if (decoded.samples.empty()) {
       fail_picture(path,
                    "is not a picture that can be decoded, or it is damaged; replace or remove "
@@ -150,7 +156,8 @@ Decoded decode_file(const fs::path& path, const Decoding& wanted) {
                                 "is read; save the others as files of their own",
                                 path.string(), header.pages)});
     }
-    if (!printed.text().empty()) {
+    // libpng warns of colour profiles and the like, which change no value.
+    if (!printed.text().empty() && !printed.text().starts_with("libpng warning")) {
       decoded.remarks.push_back(
           {"decoder", fmt::format("'{}' may be damaged: {}", path.string(), printed.text())});
     }

@@ -2,7 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <opencv2/core/mat.hpp>
+#include <new>
+#include <opencv2/core.hpp>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,22 @@ struct Decoded {
   std::vector<Remark> remarks;
 };
 
+[[noreturn]] void fail_picture(const std::filesystem::path& path, const std::string& why);
+
+/// Calls `make`, which may throw what OpenCV and memory throw; these become a DataError.
+template <typename Make>
+auto guarded(const std::filesystem::path& path, Make&& make) {
+  try {
+    return make();
+  } catch (const cv::Exception& error) {
+    fail_picture(path, "cannot be decoded: " + error.err);
+  } catch (const std::bad_alloc&) {
+    fail_picture(path, "needs more memory than there is; scale it down");
+  }
+}
+
 /// Reads and decodes a picture's file. @throws DataError naming it, and what to do
 Decoded decode_file(const std::filesystem::path& path, const Decoding& wanted);
-
-[[noreturn]] void fail_picture(const std::filesystem::path& path, const std::string& why);
 
 /// `1280x720`
 std::string size_text(const cv::Size& size);

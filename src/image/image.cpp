@@ -62,32 +62,34 @@ Image read_image(const std::filesystem::path& path, const DecodeOptions& options
   Decoding wanted;
   wanted.max_pixels = options.max_pixels;
   Decoded decoded = decode_file(path, wanted);
-  Image image;
-  image.path = path;
-  image.remarks = std::move(decoded.remarks);
-  const cv::Mat& samples = decoded.samples;
-  double white = 255;
-  if (samples.depth() == CV_16U) {
-    white = (1 << options.bit_depth) - 1;
-    double largest = 0;
-    cv::minMaxLoc(samples.reshape(1), nullptr, &largest);
-    if (decoded.header.largest_value == 0 && options.bit_depth == 16 && largest < 4096) {
-      image.remarks.push_back(
-          {"low values",
-           fmt::format("'{}' is a 16-bit picture without values of 4096 or more and will look "
-                       "dark; if it holds 12 bits, give --bit-depth 12",
-                       path.string())});
+  return guarded(path, [&] {
+    Image image;
+    image.path = path;
+    image.remarks = std::move(decoded.remarks);
+    const cv::Mat& samples = decoded.samples;
+    double white = 255;
+    if (samples.depth() == CV_16U) {
+      white = (1 << options.bit_depth) - 1;
+      double largest = 0;
+      cv::minMaxLoc(samples.reshape(1), nullptr, &largest);
+      if (decoded.header.largest_value == 0 && options.bit_depth == 16 && largest < 4096) {
+        image.remarks.push_back(
+            {"low values",
+             fmt::format("'{}' is a 16-bit picture without values of 4096 or more and will look "
+                         "dark; if it holds 12 bits, give --bit-depth 12",
+                         path.string())});
+      }
+    } else if (samples.depth() != CV_8U) {
+      fail_picture(path,
+                   "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 "
+                   "bit");
     }
-  } else if (samples.depth() != CV_8U) {
-    fail_picture(path,
-                 "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 "
-                 "bit");
-  }
-  if (decoded.header.largest_value > 0) white = decoded.header.largest_value;
-  cv::Mat bytes = samples;
-  if (samples.depth() != CV_8U || white != 255) samples.convertTo(bytes, CV_8U, 255.0 / white);
-  cv::cvtColor(bytes, image.rgb, cv::COLOR_BGR2RGB);
-  return image;
+    if (decoded.header.largest_value > 0) white = decoded.header.largest_value;
+    cv::Mat bytes = samples;
+    if (samples.depth() != CV_8U || white != 255) samples.convertTo(bytes, CV_8U, 255.0 / white);
+    cv::cvtColor(bytes, image.rgb, cv::COLOR_BGR2RGB);
+    return image;
+  });
 }
 
 bool jpeg_is_complete(const unsigned char* data, std::size_t size) {

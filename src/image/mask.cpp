@@ -25,18 +25,20 @@ struct Layers {
 };
 
 Layers layers_of(const cv::Mat& samples) {
-  cv::Mat real;
   const double white = samples.depth() == CV_16U ? 65535 : samples.depth() == CV_8U ? 255 : 1;
-  samples.convertTo(real, CV_32F);
-  std::vector<cv::Mat> channels;
-  cv::split(real, channels);
+  const bool transparent = samples.channels() == 2 || samples.channels() == 4;
   Layers layers;
-  if (channels.size() == 2 || channels.size() == 4) {
-    layers.alpha = channels.back() / white;
-    channels.pop_back();
+  cv::Mat largest, channel;
+  cv::extractChannel(samples, largest, 0);
+  for (int i = 1; i < samples.channels() - (transparent ? 1 : 0); ++i) {
+    cv::extractChannel(samples, channel, i);
+    cv::max(largest, channel, largest);
   }
-  layers.value = channels.front();
-  for (const auto& channel : channels) cv::max(layers.value, channel, layers.value);
+  largest.convertTo(layers.value, CV_32F);
+  if (transparent) {
+    cv::extractChannel(samples, channel, samples.channels() - 1);
+    channel.convertTo(layers.alpha, CV_32F, 1 / white);
+  }
   return layers;
 }
 
@@ -119,6 +121,7 @@ Turn quarter_turn_of(const Image& image) {
   const auto grey = [&](bool as_stored) {
     Decoding wanted;
     wanted.as_stored = as_stored;
+    wanted.max_pixels = std::max(wanted.max_pixels, static_cast<std::int64_t>(image.rgb.total()));
     cv::Mat picture;
     cv::cvtColor(decode_file(image.path, wanted).samples, picture, cv::COLOR_BGR2GRAY);
     return picture;
@@ -135,8 +138,16 @@ Turn quarter_turn_of(const Image& image) {
 
 }  // namespace
 
-Mask read_mask(const fs::path& path) {
+namespace {
+
+/// A mask may be as large as its picture, which was accepted.
+std::int64_t largest_for(const Image& image) {
+  return std::max(DecodeOptions().max_pixels, static_cast<std::int64_t>(image.rgb.total()));
+}
+
+Mask decode_mask(const fs::path& path, std::int64_t max_pixels) {
   Decoding wanted;
+  wanted.max_pixels = max_pixels;
   wanted.as_stored = true;
   wanted.with_alpha = true;
   Decoded decoded = decode_file(path, wanted);
@@ -166,12 +177,12 @@ Mask read_mask(const fs::path& path) {
   return mask;
 }
 
-Mask read_mask_for(const Image& image, const fs::path& mask_path) {
+Mask decode_mask_for(const Image& image, const fs::path& mask_path) {
   Mask mask;
   if (is_annotation(mask_path)) {
     mask.marks = read_annotation(mask_path, image);
   } else {
-    mask = read_mask(mask_path);
+    mask = decode_mask(mask_path, largest_for(image));
   }
   const cv::Size wanted = image.rgb.size();
   if (same_proportions(mask.marks.size(), wanted)) return mask;
@@ -184,6 +195,16 @@ Mask read_mask_for(const Image& image, const fs::path& mask_path) {
   fail_picture(mask_path, "is " + size_text(mask.marks.size()) + ", but its picture '" +
                               image.path.string() + "' is " + size_text(wanted) +
                               "; a mask needs the picture's proportions");
+}
+
+}  // namespace
+
+Mask read_mask(const fs::path& path, std::int64_t max_pixels) {
+  return guarded(path, [&] { return decode_mask(path, max_pixels); });
+}
+
+Mask read_mask_for(const Image& image, const fs::path& mask_path) {
+  return guarded(mask_path, [&] { return decode_mask_for(image, mask_path); });
 }
 
 Mask read_masks_for(const Image& image, const std::vector<fs::path>& masks) {

@@ -57,10 +57,12 @@ std::optional<TiffDirectory> read_tiff(std::string_view text) {
   const std::uint64_t entry_bytes = wide ? 20 : 12;
   std::uint64_t place = bytes.number(wide ? 8 : 4, offset_bytes);
   TiffDirectory first;
+  std::uint64_t seen = 0;  // entries: directories that lead in a circle come to an end
   for (int page = 0; place != 0 && place < bytes.size() && page < kMostPages; ++page) {
     const std::uint64_t count = bytes.number(place, count_bytes);
     const std::uint64_t entries = place + static_cast<std::uint64_t>(count_bytes);
-    if (count > bytes.size() / entry_bytes) break;
+    seen += count + 1;
+    if (count > bytes.size() / entry_bytes || seen > bytes.size() / entry_bytes) break;
     std::uint64_t kind = 0;  // NewSubfileType: 1 a reduced picture, 4 a transparency mask
     for (std::uint64_t i = 0; i < count; ++i) {
       const std::uint64_t entry = entries + i * entry_bytes;
@@ -146,7 +148,10 @@ PictureHeader webp(std::string_view text) {
     } else if (bytes.has(at, "EXIF")) {
       std::string_view exif = bytes.from(data).substr(0, size);
       if (exif.starts_with("Exif")) exif.remove_prefix(std::min<std::size_t>(6, exif.size()));
-      if (const auto directory = read_tiff(exif)) header.orientation = directory->orientation;
+      const auto directory = read_tiff(exif);
+      if (directory && directory->orientation >= 1 && directory->orientation <= 8) {
+        header.orientation = directory->orientation;
+      }
     }
     at = data + size + size % 2;
   }
@@ -227,7 +232,8 @@ PictureHeader jpeg2000(std::string_view text) {
   const Bytes bytes(text, true);
   PictureHeader header;
   header.format = PictureFormat::kJpeg2000;
-  header.lossy = true;
+  const auto coding = text.substr(0, 1 << 16).find("\xFF\x52");  // its last field: 1 is reversible
+  header.lossy = coding == std::string_view::npos || bytes.number(coding + 13, 1) != 1;
   const auto box = text.substr(0, 4096).find("ihdr");
   const std::uint64_t height = box == std::string_view::npos ? 12 : box + 4;
   const std::uint64_t width = box == std::string_view::npos ? 8 : box + 8;

@@ -1,6 +1,7 @@
 #include "nagl/image/preprocess.h"
 
 #include <opencv2/imgproc.hpp>
+#include <vector>
 
 #include "nagl/core/device.h"
 #include "nagl/core/error.h"
@@ -78,11 +79,15 @@ at::Tensor marked_patches(const cv::Mat& mask, std::int64_t rows, std::int64_t c
   const auto patch_of = [](std::int64_t i, std::int64_t n, std::int64_t all) {
     return (2 * i + 1) * all / (2 * n);
   };
+  std::vector<std::int64_t> column_of(static_cast<std::size_t>(mask.cols));
+  for (int x = 0; x < mask.cols; ++x) {
+    column_of[static_cast<std::size_t>(x)] = patch_of(x, mask.cols, columns);
+  }
   for (int y = 0; y < mask.rows; ++y) {
     const std::uint8_t* row = mask.ptr(y);
     const std::int64_t r = patch_of(y, mask.rows, rows);
-    for (int x = 0; x < mask.cols; ++x) {
-      if (row[x] != 0) marked[r][patch_of(x, mask.cols, columns)] = true;
+    for (std::size_t x = 0; x < column_of.size(); ++x) {
+      if (row[x] != 0) marked[r][column_of[x]] = true;
     }
   }
   if (mask.rows >= rows && mask.cols >= columns) return patches.flatten();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <opencv2/core/mat.hpp>
 #include <optional>
 #include <stdexcept>
@@ -24,7 +25,8 @@ struct TiffPicture {
 /// OpenCV gets some of these wrong: white as 0, planes, transparent colours.
 /// @return nothing for other kinds (palettes, bitmaps, JPEG, ...), and where nagl was built without
 ///         libtiff: OpenCV reads those
+/// @param max_pixels larger ones are refused
 /// @throws TiffFault on samples that are no whole numbers without sign, or damage
-std::optional<TiffPicture> decode_tiff(std::string_view bytes);
+std::optional<TiffPicture> decode_tiff(std::string_view bytes, std::int64_t max_pixels);
 
 }  // namespace nagl

@@ -56,11 +56,11 @@ std::optional<TrainedHead> load_model(const fs::path& model, Method method, at::
 void tell_masks_left_out(const std::vector<PictureFile>& masks, bool wanted,
                          const JobObserver& observer) {
   if (masks.empty()) return;
-  observer.info(
-      fmt::format("{} files are masks by their names and places, and not taken for "
-                  "pictures, e.g. '{}'{}",
-                  masks.size(), masks.front().path.string(),
-                  wanted ? "; to use them, give their folder as --masks too" : ""));
+  observer.info(fmt::format(
+      "{} by name and place, and not taken for pictures, e.g. '{}'{}",
+      masks.size() == 1 ? "a file is a mask" : fmt::format("{} files are masks", masks.size()),
+      masks.front().path.string(),
+      wanted ? "; to use them, give their folder as --masks too" : ""));
 }
 
 BankPictures find_pictures(const PictureSelection& selection, Method method,

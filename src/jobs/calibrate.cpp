@@ -42,7 +42,7 @@ Calibration calibrate(const CalibrateOptions& options, const JobObserver& observ
   const PictureEncoder encoder =
       encoder_for(options.bank, bank, request, options.runtime, observer);
   const std::size_t good = pictures.normal.empty() ? bank.normal.size() : pictures.normal.size();
-  const auto total = static_cast<std::int64_t>(good + pictures.abnormal.size());
+  const auto total = static_cast<std::int64_t>(2 * good + pictures.abnormal.size());
   std::int64_t done = 0;
   observer.advance("calibrating", done, total);
   CalibrationFindings findings;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/device.h"
@@ -124,7 +125,11 @@ std::string files_checksum(const Dataset& dataset, const fs::path& roi,
     }
   }
   if (!roi.empty()) {
-    for (const auto& file : list_pictures(roi)) add(file.path);
+    std::error_code error;
+    std::set<fs::path> files = {roi};
+    for (const auto& entry : fs::recursive_directory_iterator(roi, error))
+      files.insert(entry.path());
+    for (const auto& file : files) add(file);
   }
   return sum.hex();
 }
@@ -278,7 +283,7 @@ class EvaluateRun {
       throw DataError("'" + record.string() + "' is damaged; evaluate into another folder");
     }
     const auto differing = differing_options(earlier, identity);
-    if (std::find(differing.begin(), differing.end(), "dataset.checksum") != differing.end()) {
+    if (differing == std::vector<std::string>{"dataset.checksum"}) {
       throw ConfigError(
           fmt::format("the pictures, masks or labels have changed since the evaluation in '{}' was "
                       "begun; restore "

@@ -88,7 +88,10 @@ void FolderWatch::look() {
       if (hidden) entry.disable_recursion_pending();
       continue;
     }
-    if (!has_picture_extension(entry->path()) || !entry->is_regular_file(vanished)) continue;
+    if (!has_picture_extension(entry->path()) || !entry->is_regular_file(vanished) ||
+        is_mask_beside_picture(entry->path())) {
+      continue;
+    }
     const auto size = entry->file_size(vanished);
     const auto changed = vanished ? fs::file_time_type() : entry->last_write_time(vanished);
     if (vanished) continue;

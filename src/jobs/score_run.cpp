@@ -23,6 +23,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kLargestCopy = (std::size_t{1} << 31) - 1;
 constexpr const char* kStage = "scoring";
 
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
 bool exists(const std::optional<fs::path>& path) {
   std::error_code error;
   return path && fs::exists(fs::symlink_status(*path, error));
@@ -128,7 +130,8 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
       item.file = plan_query(picture->file);
       if (item.file.map) {
         auto [owner, fresh] = owners.emplace(*item.file.map, picture->file.path);
-        if (watch == nullptr && owner->second != picture->file.path) {  // one of that name was there
+        if (watch == nullptr &&
+            owner->second != picture->file.path) {  // one of that name was there
           item.file.place = place_of(picture->file.path);
           plan_.assign(item.file);
           std::tie(owner, fresh) = owners.emplace(*item.file.map, picture->file.path);
@@ -194,6 +197,9 @@ void ScoreRun::keep_going(const Loaded& item, const std::function<void()>& score
   } catch (const cv::Exception& error) {
     failed.error =
         fmt::format("'{}' could not be scored: {}", item.file.file.path.string(), error.err);
+  } catch (const c10::Error& error) {
+    failed.error = fmt::format("'{}' could not be scored: {}", item.file.file.path.string(),
+                               first_line(error.what_without_backtrace()));
   } catch (const std::bad_alloc&) {
     failed.error = fmt::format("'{}' needs more memory than there is; scale it down",
                                item.file.file.path.string());

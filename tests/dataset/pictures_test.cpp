@@ -2,6 +2,7 @@
 
 #include "nagl/core/error.h"
 #include "nagl/dataset/dataset.h"
+#include "nagl/dataset/region_of_interest.h"
 #include "support.h"
 
 namespace nagl {
@@ -107,6 +108,16 @@ TEST_F(PicturesTest, MasksAmongPicturesAreNone) {
   EXPECT_EQ(masks[2].relative(), "gt/1.png");
   EXPECT_EQ(listed("b"), (std::vector<std::string>{"depth/000.png", "rgb/000.png"}));
   EXPECT_EQ(listed("a/gt"), std::vector<std::string>{"1.png"});  // named itself
+  // Below other folders too: what stands at the same place is theirs.
+  touch({"nut/test/cut/1.png", "nut/test/good/1.png", "nut/ground_truth/cut/1_mask.png",
+         "parts/good/1.png", "parts/torn_label/1.png", "parts/label/1.png", "c/cut/2.png",
+         "c/cut_mask/2.png"});
+  EXPECT_EQ(listed("nut"), (std::vector<std::string>{"test/cut/1.png", "test/good/1.png"}));
+  EXPECT_EQ(listed("parts"),
+            (std::vector<std::string>{"good/1.png", "label/1.png", "torn_label/1.png"}));
+  EXPECT_EQ(listed("c"), std::vector<std::string>{"cut/2.png"});
+  EXPECT_TRUE(is_mask_beside_picture(folder / "a/2_GT.png"));
+  EXPECT_FALSE(is_mask_beside_picture(folder / "a/4_mask.png"));
   // They are masks all the same.
   const StemIndex index(folder / "a");
   EXPECT_EQ(index.find({folder / "a/2.JPG", folder / "a"}), folder / "a/2_GT.png");
@@ -144,6 +155,11 @@ TEST_F(PicturesTest, AMaskBelongsToOnePicture) {
               pair({"x/a.png", "x/a.jpg"}, "x", "xm");
             }).find("a.jpg"),
             std::string::npos);
+  // One region of interest may serve many pictures.
+  const RoiFinder roi(folder / "flat");
+  for (const char* name : {"bad/hole/000.png", "bad/scratch/000.png"}) {
+    EXPECT_EQ(roi.find({folder / name, folder / "bad"}), folder / "flat/000_mask.png");
+  }
 }
 
 TEST_F(PicturesTest, ListsOfOtherSystemsAreRead) {

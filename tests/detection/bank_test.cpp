@@ -17,7 +17,7 @@ using testing::spill;
 
 class BankTest : public testing::PartsTest {
  protected:
-  static Image image(std::uint64_t seed, bool defect) { return {part(seed, defect), {}, false}; }
+  static Image image(std::uint64_t seed, bool defect) { return {part(seed, defect), {}, {}}; }
   Bank load() const { return load_bank(folder / "bank.safetensors", at::kCPU); }
   void save(const Bank& bank) const { save_bank(folder / "bank.safetensors", bank, *backbone); }
   PictureEncoder encoder() const { return PictureEncoder(backbone, options.encoding); }
@@ -166,12 +166,11 @@ TEST_F(BankTest, TurnedPartsAreNothingNewAfterTurnedReferences) {
   for (const std::int64_t turns : {1, 4, 8}) {
     options.turns = turns;
     BankBuilder builder(backbone, options);
-    builder.add_normal({striped, {}, false});
+    builder.add_normal({striped, {}, {}});
     Bank bank = builder.finish();
     EXPECT_EQ(bank.features.normal.size(0), 64 * turns);
     EXPECT_EQ(bank.normal.size(), 1U);
-    scores.push_back(
-        Detector(backbone, std::move(bank)).detect(Image{turned, {}, false}).image_score);
+    scores.push_back(Detector(backbone, std::move(bank)).detect(Image{turned, {}, {}}).image_score);
   }
   EXPECT_GT(scores[0], 0.01);
   EXPECT_LT(scores[1], 1e-4);
@@ -232,8 +231,8 @@ TEST_F(BankTest, AnotherBackboneOrLayerIsAModelError) {
 
 TEST_F(BankTest, PicturesOfAnotherKindAreRefused) {
   BankBuilder builder(backbone, options);
-  EXPECT_THROW(builder.add_normal({cv::Mat(), {}, false}), DataError);
-  EXPECT_THROW(builder.add_normal({cv::Mat(40, 40, CV_8U), {}, false}), DataError);
+  EXPECT_THROW(builder.add_normal({cv::Mat(), {}, {}}), DataError);
+  EXPECT_THROW(builder.add_normal({cv::Mat(40, 40, CV_8U), {}, {}}), DataError);
   EXPECT_THROW(builder.add_abnormal(image(7, true), cv::Mat(120, 160, CV_32F)), DataError);
   builder.add_normal(image(0, false));  // what was refused left no trace
   EXPECT_EQ(builder.finish().normal.size(), 1U);

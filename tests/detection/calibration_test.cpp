@@ -111,16 +111,28 @@ TEST_F(CalibrationTest, FurtherPicturesAndDefectsCount) {
   }
   write_png(folder / "bad2.png", part(8, true));
   pictures.abnormal = {folder / "bad.png", folder / "bad2.png"};
-  std::vector<std::filesystem::path> left_aside;
-  const Calibration found = calibrate(backbone, bank, pictures,
-                                      {ThresholdRule::kFalseAlarmRate, 0.1}, 4, {}, &left_aside);
+  CalibrationFindings findings;
+  // The same shots saved again are no further evidence.
+  const std::size_t distinct = pictures.normal.size();
+  for (std::size_t i = 0; i < 3; ++i) {
+    pictures.normal.push_back(folder / ("again" + std::to_string(i) + ".png"));
+    cv::Mat again = read_image(pictures.normal[i]).rgb;
+    again.at<cv::Vec3b>(0, 0) = {1, 2, 3};
+    write_png(pictures.normal.back(), again);
+  }
+  pictures.normal.push_back(pictures.normal[0]);
+  const Calibration found =
+      calibrate(backbone, bank, pictures, {ThresholdRule::kFalseAlarmRate, 0.1}, 4, {}, &findings);
+  EXPECT_EQ(distinct, 20U);
   EXPECT_EQ(found.good_pictures, 20);
+  ASSERT_EQ(findings.copies.size(), 4U);
+  EXPECT_EQ(findings.copies[1].second, pictures.normal[1]);
   EXPECT_EQ(found.good_scores, 20);  // enough pictures: no views
   EXPECT_EQ(found.left_out, 0);
   EXPECT_FALSE(found.extrapolated);
   EXPECT_LE(found.false_alarms, 2);
   // The bank's only defect cannot be scored by a bank without it.
-  EXPECT_EQ(left_aside, (std::vector<std::filesystem::path>{folder / "bad.png"}));
+  EXPECT_EQ(findings.left_aside, (std::vector<std::filesystem::path>{folder / "bad.png"}));
   EXPECT_EQ(found.defects, 1);
   EXPECT_EQ(found.misses, 0);
   const Calibration best = calibrate(backbone, bank, pictures, {ThresholdRule::kBestF1, 0.01}, 4);
@@ -183,7 +195,7 @@ TEST_F(CalibrationTest, WhatCannotBeDoneIsSaid) {
   EXPECT_NE(message.find("--normal"), std::string::npos) << message;
   bank.calibration = Calibration();
   BankBuilder builder(backbone, bank);
-  builder.add_normal({part(60, false), {}, false});
+  builder.add_normal({part(60, false), {}, {}});
   EXPECT_FALSE(builder.finish().calibration);  // void: the bank is another one
 }
 

@@ -118,7 +118,7 @@ TEST_F(DetectorTest, TheImageScoreIsTheMeanOfTheTopShare) {
 TEST_F(DetectorTest, PicturesOfAnyShapeAreScored) {
   const auto own = detector();
   for (const cv::Size size : {cv::Size(1, 1), cv::Size(20000, 100)}) {
-    const auto seen = own.detect(Image{cv::Mat(size, CV_8UC3, cv::Scalar::all(90)), {}, false});
+    const auto seen = own.detect(Image{cv::Mat(size, CV_8UC3, cv::Scalar::all(90)), {}, {}});
     EXPECT_EQ(seen.map.size(), size);
     EXPECT_GE(seen.image_score, 0);
     EXPECT_LE(seen.image_score, 1);
@@ -184,7 +184,7 @@ TEST_F(DetectorTest, TilesFindASmallDefectWhereItIs) {
   const auto large = [](std::uint64_t seed, bool defect) {
     cv::Mat picture = part(seed, false, {640, 480});
     if (defect) cv::rectangle(picture, cv::Rect(500, 301, 6, 6), cv::Scalar(230, 220, 60), -1);
-    return Image{picture, {}, false};
+    return Image{picture, {}, {}};
   };
   BankOptions own;
   own.encoding.image_size = {112, 112};

@@ -54,7 +54,7 @@ class PartsTest : public ::testing::Test {
     return Detector(backbone, make_bank(backbone, references, options, {}, 2));
   }
   static Query query(std::uint64_t seed, bool defect) {
-    return Query({part(seed, defect), {}, false});
+    return Query({part(seed, defect), {}, {}});
   }
 
   TemporaryFolder folder;

@@ -5,6 +5,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include "image/encoded.h"
+#include "image/tiff_decoder.h"
 #include "nagl/core/error.h"
 #include "nagl/image/mask.h"
 #include "support.h"
@@ -185,6 +186,143 @@ TEST_F(ImageTest, WebpIsTurnedUpright) {
   }
 }
 
+/// An uncompressed TIFF of one strip a plane, little-endian.
+struct Tiff {
+  int width = 2, height = 1, bits = 8, channels = 3, photometric = 2, planar = 1;
+  std::optional<int> extra = {};  ///< kind of the channel after the colours
+  int format = 1, orientation = 1;
+  std::string samples;
+
+  std::string bytes() const {
+    const auto number = [](std::size_t value, int count) {
+      std::string text;
+      for (int i = 0; i < count; ++i) text += static_cast<char>(value >> 8 * i & 0xFF);
+      return text;
+    };
+    const std::size_t planes = planar == 2 ? static_cast<std::size_t>(channels) : 1;
+    std::vector<std::tuple<int, int, std::vector<std::size_t>>> tags;  // number, type, values
+    const auto add = [&](int tag, int type, std::vector<std::size_t> values) {
+      tags.emplace_back(tag, type, std::move(values));
+    };
+    const auto all = static_cast<std::size_t>(channels);
+    add(256, 3, {static_cast<std::size_t>(width)});
+    add(257, 3, {static_cast<std::size_t>(height)});
+    add(258, 3, std::vector<std::size_t>(all, static_cast<std::size_t>(bits)));
+    add(259, 3, {1});
+    add(262, 3, {static_cast<std::size_t>(photometric)});
+    add(273, 4, {});
+    add(274, 3, {static_cast<std::size_t>(orientation)});
+    add(277, 3, {all});
+    add(278, 3, {static_cast<std::size_t>(height)});
+    add(279, 4, std::vector<std::size_t>(planes, samples.size() / planes));
+    add(284, 3, {static_cast<std::size_t>(planar)});
+    if (extra) add(338, 3, {static_cast<std::size_t>(*extra)});
+    add(339, 3, std::vector<std::size_t>(all, static_cast<std::size_t>(format)));
+    const std::size_t directory = 2 + tags.size() * 12 + 4;
+    const std::size_t data = 8 + directory;
+    std::string entries, beyond;
+    for (auto& [tag, type, values] : tags) {
+      if (tag == 273) {
+        for (std::size_t i = 0; i < planes; ++i) {
+          values.push_back(data + 256 + i * samples.size() / planes);
+        }
+      }
+      const int size = type == 3 ? 2 : 4;
+      std::string packed;
+      for (const auto value : values) packed += number(value, size);
+      entries += number(static_cast<std::size_t>(tag), 2) +
+                 number(static_cast<std::size_t>(type), 2) + number(values.size(), 4);
+      if (packed.size() <= 4) {
+        packed.resize(4);
+        entries += packed;
+      } else {
+        entries += number(data + beyond.size(), 4);
+        beyond += packed;
+      }
+    }
+    beyond.resize(256);
+    return "II*" + std::string(1, '\0') + number(8, 4) + number(tags.size(), 2) + entries +
+           number(0, 4) + beyond + samples;
+  }
+};
+
+TEST_F(ImageTest, TiffsThatOpenCvDecodesIntoAnotherPicture) {
+  if (!decode_tiff(Tiff{.samples = "abcdef"}.bytes(), 1000))
+    GTEST_SKIP() << "built without libtiff";
+  const auto pixels = [&](const Tiff& tiff) {
+    const cv::Mat rgb = read_image(file("a.tif", tiff.bytes())).rgb;
+    std::vector<int> values;
+    for (int x = 0; x < rgb.cols; ++x) {
+      for (int c = 0; c < 3; ++c) values.push_back(rgb.at<cv::Vec3b>(0, x)[c]);
+    }
+    return values;
+  };
+  const auto bytes = [](const std::vector<int>& values, int each = 1) {
+    std::string text;
+    for (const int value : values) {
+      for (int i = 0; i < each; ++i) text += static_cast<char>(value);  // 16 bit: 257 times as much
+    }
+    return text;
+  };
+  const std::vector<int> expected = {10, 20, 30, 200, 210, 220};
+  for (const int bits : {8, 16}) {
+    const int each = bits / 8;
+    EXPECT_EQ(pixels({.bits = bits, .samples = bytes(expected, each)}), expected);
+    EXPECT_EQ(
+        pixels({.bits = bits, .planar = 2, .samples = bytes({10, 200, 20, 210, 30, 220}, each)}),
+        expected);
+    // Alpha as it is, of both kinds; what was multiplied by it is divided.
+    EXPECT_EQ(pixels({.bits = bits,
+                      .channels = 4,
+                      .extra = 2,
+                      .samples = bytes({10, 20, 30, 0, 200, 210, 220, 128}, each)}),
+              expected);
+    EXPECT_EQ(pixels({.bits = bits,
+                      .channels = 4,
+                      .extra = 1,
+                      .samples = bytes({50, 25, 0, 51, 200, 210, 220, 255}, each)}),
+              (std::vector<int>{250, 125, 0, 200, 210, 220}));
+    // White is 0.
+    EXPECT_EQ(
+        pixels({.bits = bits, .channels = 1, .photometric = 0, .samples = bytes({0, 205}, each)}),
+        (std::vector<int>{255, 255, 255, 50, 50, 50}));
+    EXPECT_EQ(
+        pixels({.bits = bits, .channels = 1, .photometric = 1, .samples = bytes({0, 205}, each)}),
+        (std::vector<int>{0, 0, 0, 205, 205, 205}));
+  }
+  EXPECT_EQ(pixels({.orientation = 2, .samples = bytes(expected)}),
+            (std::vector<int>{200, 210, 220, 10, 20, 30}));
+  const Image five = read_image(file(
+      "five.tif",
+      Tiff{.channels = 5, .extra = 0, .samples = bytes({1, 2, 3, 4, 5, 6, 7, 8, 9, 9})}.bytes()));
+  EXPECT_EQ(five.rgb.at<cv::Vec3b>(0, 1), cv::Vec3b(6, 7, 8));
+  ASSERT_EQ(five.remarks.size(), 1U);
+  EXPECT_EQ(five.remarks[0].kind, "channels");
+  for (const auto& [bits, format, name] : std::vector<std::tuple<int, int, const char*>>{
+           {32, 3, "floating-point samples of 32 bit"}, {16, 2, "signed samples of 16 bit"}}) {
+    const std::string samples(static_cast<std::size_t>(2 * bits / 8), 'x');
+    const Tiff tiff{
+        .bits = bits, .channels = 1, .photometric = 1, .format = format, .samples = samples};
+    EXPECT_NE(message_of<DataError>([&] { pixels(tiff); }).find(name), std::string::npos);
+  }
+  // Claims that no file keeps.
+  EXPECT_NE(message_of<DataError>([&] {
+              pixels({.width = 60000, .height = 60000, .samples = "abcdef"});
+            }).find("--max-pixels"),
+            std::string::npos);
+  EXPECT_THROW(pixels({.width = 9000, .height = 9000, .samples = "abcdef"}), DataError);
+}
+
+TEST_F(ImageTest, DirectoriesThatLeadInACircleComeToAnEnd) {
+  std::string tiff = Tiff{.samples = "abcdef"}.bytes();
+  const std::size_t next = 8 + 2 + static_cast<unsigned char>(tiff[8]) * 12;
+  tiff.replace(next, 4, std::string("\x08\0\0\0", 4));
+  try {
+    read_image(file("a.tif", tiff));
+  } catch (const DataError&) {  // or not: it is over either way
+  }
+}
+
 TEST_F(ImageTest, FurtherPagesAreNamed) {
   std::vector<unsigned char> bytes;
   const auto path = (folder / "pages.tif").string();
@@ -288,7 +426,7 @@ TEST_F(ImageTest, JpegIsCompleteWithTrailersAndThumbnails) {
   EXPECT_FALSE(complete(with_thumbnail + jpeg.substr(2, jpeg.size() - 4)));
   EXPECT_TRUE(complete(with_thumbnail + jpeg.substr(2)));
   std::vector<unsigned char> bytes;
-  cv::imencoded(".jpg", scene_bgr(), bytes, {cv::IMWRITE_JPEG_PROGRESSIVE, 1});
+  cv::imencode(".jpg", scene_bgr(), bytes, {cv::IMWRITE_JPEG_PROGRESSIVE, 1});
   EXPECT_TRUE(jpeg_is_complete(bytes.data(), bytes.size()));
   EXPECT_FALSE(jpeg_is_complete(bytes.data(), bytes.size() - 2));
 }

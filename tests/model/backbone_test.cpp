@@ -28,6 +28,19 @@ std::map<std::string, at::Tensor> tensors_of(std::int64_t width, std::int64_t de
   return tensors;
 }
 
+TEST(Backbone, KnownWeightsAreRecognisedWithoutTheirMetadata) {
+  NAGL_NEEDS_BACKBONE(file);
+  const WeightsFile original(file);
+  if (!original.checksum().starts_with("c4ee9a18")) GTEST_SKIP() << "other weights";
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& [name, entry] : original.entries()) tensors[name] = original.read(name);
+  const TemporaryFolder folder;
+  write_weights(folder / "saved.safetensors", tensors, {{"format", "pt"}});
+  const Backbone backbone(folder / "saved.safetensors", {});
+  EXPECT_EQ(backbone.layer(), 7);
+  EXPECT_EQ(backbone.describe(), Backbone(file, {}).describe());
+}
+
 TEST(Backbone, TakesItsShapeAndLayerFromTheFile) {
   const TemporaryFolder folder;
   const auto path = folder / "b.safetensors";
@@ -41,7 +54,10 @@ TEST(Backbone, TakesItsShapeAndLayerFromTheFile) {
               at::IntArrayRef({2, 8, width}));
   }
   write_weights(path, tensors_of(64, 3), {});
-  EXPECT_EQ(Backbone(path, {}).layer(), 2);  // no word in the file: the last
+  // No word in the file, and no weights that are known: nobody knows which.
+  const auto unknown = message_of<ConfigError>([&] { Backbone(path, {}); });
+  EXPECT_NE(unknown.find("--layer, 0 to 2"), std::string::npos) << unknown;
+  EXPECT_NE(unknown.find(path.string()), std::string::npos) << unknown;
   BackboneOptions options;
   options.layer = 0;
   EXPECT_EQ(Backbone(path, options).layer(), 0);

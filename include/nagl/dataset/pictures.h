@@ -31,15 +31,18 @@ bool has_picture_extension(const std::filesystem::path& path);
 /// The pictures that `path` stands for: itself if it is a file, else all pictures below the folder,
 /// recursively (also through symbolic links), sorted by path. Masks among them are left out: files
 /// called `x_mask`, `x_GT`, `x_label` and the like beside a picture `x`, and those of its name in a
-/// folder `gt`, `masks`, `label` and the like beside it or beside its folder.
+/// folder of masks (see `is_mask_folder`) at the same place beside it.
 /// @param masks gets those that were left out
 /// @throws DataError if it does not exist or the folder has no pictures.
 std::vector<PictureFile> list_pictures(const std::filesystem::path& path,
                                        std::vector<PictureFile>* masks = nullptr);
 
-/// Whether a folder's name is one of masks: `masks`, `ground_truth`, `gt`, `label`, `TYPE_mask`,
-/// ...
-bool is_mask_folder_name(const std::string& name);
+/// Whether a file is called like a mask of a picture beside it: `x_mask.png` beside `x.png`.
+bool is_mask_beside_picture(const std::filesystem::path& path);
+
+/// Whether a folder is one of masks, by its name: `masks`, `ground_truth` or `gt`, or `X_mask` and
+/// the like beside a folder `X`.
+bool is_mask_folder(const std::filesystem::path& folder);
 
 /// Whether `path` is a folder with a picture anywhere below it.
 bool holds_pictures(const std::filesystem::path& path);
@@ -53,7 +56,9 @@ class StemIndex {
  public:
   /// @throws DataError as `list_pictures`.
   /// @param with_annotations whether LabelMe files (json) count too
-  explicit StemIndex(const std::filesystem::path& folder, bool with_annotations = false);
+  /// @param exclusive whether each belongs to one picture alone, as masks of defects do
+  explicit StemIndex(const std::filesystem::path& folder, bool with_annotations = false,
+                     bool exclusive = true);
 
   /// The mask that belongs to `picture`: the one at the same place below the folder, up to the
   /// extension and `_mask`, `_GT`, `_label` or the like. Else the only one of that name anywhere
@@ -75,7 +80,7 @@ class StemIndex {
   std::optional<std::filesystem::path> candidate(const PictureFile& picture) const;
 
   std::multimap<std::string, Mask> masks_;  ///< by stem, as it is and without its ending
-  std::shared_ptr<Claims> claims_;          ///< the picture that each mask was found for
+  std::shared_ptr<Claims> claims_;  ///< the picture that each mask was found for, if exclusive
 };
 
 /// The reference pictures that `paths` stand for, each once: the first `shots` in the order of

@@ -11,12 +11,13 @@ namespace nagl {
 /// masks that are matched by stem (see StemIndex).
 class RoiFinder {
  public:
-  /// @param roi a mask picture, a folder of them, or empty: there are none
+  /// @param roi a mask picture or COCO file, a folder of masks or LabelMe files, or empty: there
+  ///        are none
   /// @throws DataError if it is a folder without pictures
   explicit RoiFinder(std::filesystem::path roi = {});
 
   bool empty() const { return roi_.empty(); }
-  /// The one mask for all pictures; nothing if each has its own, or none.
+  /// The one mask picture for all pictures; nothing if each has its own, or none.
   std::optional<std::filesystem::path> shared() const;
   /// @return nothing if there are none @throws DataError naming a picture that lacks its own
   std::optional<std::filesystem::path> find(const PictureFile& picture) const;

@@ -33,7 +33,7 @@ struct CalibrationFindings {
 /// other good pictures. Of pictures that are the same shot, one counts. Where there are fewer than
 /// 4 good pictures, each is also scored slightly turned, shifted, brightened and darkened, for want
 /// of others to tell a spread from.
-/// @param seen called with each picture as it was read
+/// @param seen called with each picture as it was read: good ones twice, first to look for copies
 /// @param findings null: nobody asks
 /// @throws DataError if a picture cannot be read, or the bank's references are not what and where
 ///         they were;

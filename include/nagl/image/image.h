@@ -45,6 +45,7 @@ struct DecodeOptions {
 
   /// Throws ConfigError on a value out of range.
   void check() const;
+  bool operator==(const DecodeOptions&) const = default;
 
   template <typename Self, typename Visit>
   static void fields(Self& self, Visit&& visit) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <opencv2/core/mat.hpp>
 #include <vector>
@@ -22,8 +23,10 @@ struct Mask {
 ///   (black). So class indices 1, 2, 3 all count.
 /// - Of lossy files, and of those with more values: what is above half of the largest value.
 ///   Compression and blurred edges are no mark.
+/// @param max_pixels larger ones are refused
 /// @throws DataError as `read_image`
-Mask read_mask(const std::filesystem::path& path);
+Mask read_mask(const std::filesystem::path& path,
+               std::int64_t max_pixels = DecodeOptions().max_pixels);
 
 /// Reads the mask that belongs to `image`: `read_mask`, or `read_annotation` of a JSON file, then
 /// turned as the picture was if, and only if, its size says that it was drawn on the picture as

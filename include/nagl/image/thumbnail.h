@@ -24,9 +24,8 @@ class Thumbnail {
   bool is_near_copy(const Thumbnail& other) const;
 
  private:
-  cv::Mat grey_;       ///< uint8 [kSide, kSide]
-  cv::Mat detail_;     ///< float32, what differs from the neighbours, mean 0 and length 1
-  double length_ = 0;  ///< of the detail before
+  cv::Mat grey_;  ///< uint8 [kSide, kSide]
+  double mean_ = 0;
 };
 
 }  // namespace nagl

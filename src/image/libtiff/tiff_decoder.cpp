@@ -133,7 +133,8 @@ class Samples {
   void read_tiles() {
     const auto width = static_cast<int>(field<std::uint32_t>(file_, TIFFTAG_TILEWIDTH));
     const auto height = static_cast<int>(field<std::uint32_t>(file_, TIFFTAG_TILELENGTH));
-    check(width > 0 && height > 0);
+    constexpr int kLargestTile = 1 << 14;
+    check(width > 0 && height > 0 && width <= kLargestTile && height <= kLargestTile);
     const tmsize_t size = TIFFTileSize(file_);
     const std::size_t row_bytes =
         static_cast<std::size_t>(width) * static_cast<std::size_t>(in_a_plane_ * bytes_);
@@ -180,7 +181,7 @@ void divide_by_alpha(cv::Mat& samples, double most) {
 
 }  // namespace
 
-std::optional<TiffPicture> decode_tiff(std::string_view bytes) {
+std::optional<TiffPicture> decode_tiff(std::string_view bytes, std::int64_t max_pixels) {
   Source source{bytes, 0, {}};
   const File file = open_source(source);
   if (!file) return std::nullopt;
@@ -201,9 +202,12 @@ std::optional<TiffPicture> decode_tiff(std::string_view bytes) {
   const bool grey = photometric == PHOTOMETRIC_MINISBLACK || photometric == PHOTOMETRIC_MINISWHITE;
   const int colours = grey ? 1 : 3;
   const bool plain = (grey || photometric == PHOTOMETRIC_RGB) && (bits == 8 || bits == 16) &&
-                     channels >= colours && channels <= 64 && width >= 1 && height >= 1 &&
+                     channels >= colours && channels <= 16 && width >= 1 && height >= 1 &&
                      width <= (1U << 30) && height <= (1U << 30);
   if (!plain) return std::nullopt;
+  if (width > static_cast<std::uint64_t>(max_pixels) / height) {
+    throw TiffFault("holds more pixels than are accepted (--max-pixels)");
+  }
   const auto compression = field<std::uint16_t>(tiff, TIFFTAG_COMPRESSION);
   if (!TIFFIsCODECConfigured(compression))
     throw TiffFault("is compressed in a way that cannot be read; save it uncompressed");

@@ -2,6 +2,6 @@
 
 namespace nagl {
 
-std::optional<TiffPicture> decode_tiff(std::string_view) { return std::nullopt; }
+std::optional<TiffPicture> decode_tiff(std::string_view, std::int64_t) { return std::nullopt; }
 
 }  // namespace nagl
