@@ -23,7 +23,8 @@ inline std::shared_ptr<const Backbone> tiny_backbone(const std::filesystem::path
   const at::NoGradGuard no_grad;
   const auto random = at::make_generator<at::CPUGeneratorImpl>(7);
   for (auto& parameter : network->parameters()) parameter.normal_(0, 0.1, random);
-  write_weights(folder / "backbone.safetensors", state_of(*network), {});
+  write_weights(folder / "backbone.safetensors", state_of(*network),
+                {{"recommended_layer", std::to_string(network->options().depth - 1)}});
   return std::make_shared<const Backbone>(folder / "backbone.safetensors", BackboneOptions());
 }
 

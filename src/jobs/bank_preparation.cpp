@@ -138,7 +138,7 @@ BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
   return BankBuilder(encoder.shared_backbone(), options, std::move(head), encoder.batch_size());
 }
 
-PictureEncoder encoder_for(const fs::path& bank_path, const Bank& bank, const BankRequest& request,
+PictureEncoder encoder_for(const fs::path& bank_path, Bank& bank, const BankRequest& request,
                            const RuntimeOptions& runtime, const JobObserver& observer) {
   request.check_agrees(bank_path, bank);
   EncodingOptions options = bank.options.encoding;
@@ -156,6 +156,7 @@ PictureEncoder encoder_for(const fs::path& bank_path, const Bank& bank, const Ba
     }
   }();
   bank.origin.check_equals(origin_of(encoder.backbone()), bank_path);
+  bank.options.encoding.decode.max_pixels = options.decode.max_pixels;  // which no file keeps
   return encoder;
 }
 

@@ -136,7 +136,7 @@ TEST_F(ScoreTest, BadReferencesStopTheRun) {
   const auto outcome = score("--out " + path("out") + " " + path("cat/test"));
   EXPECT_EQ(outcome.exit_code, 3);
   EXPECT_TRUE(contains(outcome.err, "broken.png")) << outcome.err;
-  EXPECT_TRUE(std::filesystem::is_empty(folder / "out"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
 }
 
 TEST_F(ScoreTest, NothingIsReplacedUnasked) {
@@ -148,14 +148,23 @@ TEST_F(ScoreTest, NothingIsReplacedUnasked) {
   EXPECT_EQ(score("--overwrite " + arguments).exit_code, 0);
 }
 
-TEST_F(ScoreTest, QueriesThatShareAnOutputAreRefusedBeforeAnyWork) {
+TEST_F(ScoreTest, QueriesThatShareANameGetPlacesByTheirPaths) {
   write_png(folder / "a/x.png", part(1, false));
   write_png(folder / "b/x.png", part(2, false));
   const auto outcome =
       score("--out " + path("out") + " " + path("a/x.png") + " " + path("b/x.png"));
-  EXPECT_EQ(outcome.exit_code, 2);
-  EXPECT_TRUE(contains(outcome.err, "a/x.png") && contains(outcome.err, "b/x.png")) << outcome.err;
-  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  for (const char* name : {"a/x.png", "b/x.png"}) {
+    const auto place = std::filesystem::path("out/maps") / (folder / name).relative_path();
+    EXPECT_TRUE(std::filesystem::exists(folder / place)) << place;
+  }
+  // Two that differ by their extensions alone cannot both have the map.
+  write_png(folder / "c/x.png", part(1, false));
+  write_jpeg(folder / "c/x.jpg", part(1, false));
+  const auto twice = score("--out " + path("other") + " " + path("c"));
+  EXPECT_EQ(twice.exit_code, 2);
+  EXPECT_TRUE(contains(twice.err, "c/x.png") && contains(twice.err, "c/x.jpg")) << twice.err;
+  EXPECT_FALSE(std::filesystem::exists(folder / "other"));
   EXPECT_EQ(score(path("a/x.png") + " " + path("b/x.png")).exit_code, 0);     // nothing to write
   EXPECT_EQ(score("--out " + path("a/out") + " " + path("a")).exit_code, 2);  // inside the queries
 }

@@ -285,7 +285,7 @@ TEST_F(TrainTest, OneFolderHoldsOneTraining) {
   });
   EXPECT_EQ(first.exit_code, 1) << first.err;
   EXPECT_EQ(second, 2);
-  EXPECT_TRUE(contains(second_error, "--resume")) << second_error;
+  EXPECT_TRUE(contains(second_error, "another process")) << second_error;
   EXPECT_EQ(third, 2);
   EXPECT_TRUE(contains(third_error, "another process")) << third_error;
 }

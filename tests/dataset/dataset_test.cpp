@@ -294,13 +294,14 @@ TEST_F(DatasetTest, TheCheckerFindsWhatIsWrong) {
   EXPECT_EQ(check.test,
             (std::map<std::string, std::int64_t>{{"cut", 1}, {"good", 2}, {"hole", 3}}));
   EXPECT_EQ(check.picture_sizes, (std::map<std::string, std::int64_t>{{"64x64", 6}}));
-  EXPECT_EQ(check.count("duplicate"), 1);
+  EXPECT_EQ(check.count("duplicate"), 3);
   EXPECT_EQ(check.count("missing mask"), 1);
   EXPECT_EQ(check.count("empty mask"), 1);
-  EXPECT_EQ(check.count("mask of another size"), 2);
+  EXPECT_EQ(check.count("mask of another size"), 1);
+  EXPECT_EQ(check.count("mask without a ground"), 1);
   EXPECT_EQ(check.count("broken mask"), 1);  // other proportions
   EXPECT_EQ(check.count("broken picture"), 1);
-  EXPECT_EQ(check.findings.size(), 7U);
+  EXPECT_EQ(check.findings.size(), 9U);
 }
 
 }  // namespace

@@ -208,7 +208,8 @@ TEST_F(BankTest, DamagedAndForeignFilesAreRefused) {
   refuse(replaced("\\\"normal_rows\\\":[80,80,80]", "\\\"normal_rows\\\":[80,80,79]"), "damaged");
   refuse(replaced("\\\"abnormal_views\\\":[1]", "\\\"abnormal_views\\\":[2]"), "damaged");
   std::string nan = bytes;
-  for (std::size_t i = 0; i < 4; ++i) nan[nan.size() - 4096 + i] = '\xFF';
+  const auto normal = WeightsFile(folder / "bank.safetensors").entry("normal").begin;
+  for (std::size_t i = 0; i < 4; ++i) nan[normal + i] = '\xFF';
   refuse(nan, "damaged");
   EXPECT_THROW(load_bank(folder / "absent.safetensors", at::kCPU), ModelError);
 }

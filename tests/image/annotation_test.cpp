@@ -139,7 +139,7 @@ TEST_F(AnnotationTest, RunLengthsGoColumnByColumn) {
   for (const char* wrong :
        {R"({"size": [3, 4], "counts": [4, 3, 9]})", R"({"size": [4, 3], "counts": [4, 3, 5]})",
         R"({"size": [3, 4], "counts": [4, -3, 11]})", R"({"size": [3, 4], "counts": "4o"})"}) {
-    EXPECT_NE(message_of<DataError>([&] { coco(wrong); }).find("run-length"), std::string::npos)
+    EXPECT_NE(message_of<DataError>([&] { coco(wrong); }).find("whose run"), std::string::npos)
         << wrong;
   }
 }
@@ -196,7 +196,7 @@ TEST_F(AnnotationTest, WhatCannotBeDrawnIsRefused) {
   refuse(R"({"imageWidth": 1e9, "imageHeight": 1e9, "shapes": []})", "width or height");
   refuse(R"({"images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
              "annotations": [{"image_id": 1, "segmentation": {"counts": "ab", "size": [9, 9]}}]})",
-         "run-length");
+         "whose run");
 }
 
 TEST_F(AnnotationTest, StandsForAMaskPicture) {

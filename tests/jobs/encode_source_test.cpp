@@ -4,6 +4,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include "nagl/core/error.h"
+#include "nagl/image/mask.h"
 #include "tensors.h"
 #include "tiny_backbone.h"
 
@@ -107,14 +108,15 @@ TEST_F(EncodeSourceTest, EntriesSayHowTheyWereEncoded) {
   EXPECT_EQ(Json::parse(entry.metadata().at("encoding")), option_to_json(encoder_.options()));
 }
 
-/// Stores of nagl 0.1 still serve: an entry's key is of these texts, in this order.
-TEST_F(EncodeSourceTest, KeysAreThoseOfEarlierVersions) {
+/// An entry's key is of these texts, in this order: to change one makes all stores anew.
+TEST_F(EncodeSourceTest, KeysAreOfWhatEntriesDependOn) {
   const FeatureFormat format = store().format();
   std::vector<std::string> names;
   for (const auto& [name, value] : format.recipe.items()) names.push_back(name);
   EXPECT_EQ(names, (std::vector<std::string>{"backbone", "backbone_checksum", "layer", "precision",
                                              "device", "preprocess_version", "bit_depth",
-                                             "mask_alignment"}));
+                                             "mask_alignment", "mask_version"}));
+  EXPECT_EQ(format.recipe["mask_version"], 2);
   EXPECT_EQ(format.recipe["preprocess_version"], 1);
   EXPECT_EQ(format.recipe["precision"], "float32");
   EXPECT_EQ(format.recipe["mask_alignment"], "aligned");

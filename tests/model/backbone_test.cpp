@@ -28,6 +28,8 @@ std::map<std::string, at::Tensor> tensors_of(std::int64_t width, std::int64_t de
   return tensors;
 }
 
+const std::map<std::string, std::string> kLast = {{"recommended_layer", "1"}};
+
 TEST(Backbone, KnownWeightsAreRecognisedWithoutTheirMetadata) {
   NAGL_NEEDS_BACKBONE(file);
   const WeightsFile original(file);
@@ -68,7 +70,7 @@ TEST(Backbone, TakesItsShapeAndLayerFromTheFile) {
 TEST(Backbone, EncodesSeveralLayersInOnePass) {
   const TemporaryFolder folder;
   const auto path = folder / "b.safetensors";
-  write_weights(path, tensors_of(64, 4), {});
+  write_weights(path, tensors_of(64, 4), {{"recommended_layer", "3"}});
   const auto images = torch::randn({3, 3, 28, 42});
   BackboneOptions options;
   options.layer = 1;  // later ones are there all the same
@@ -97,7 +99,7 @@ TEST(Backbone, EncodesSeveralLayersInOnePass) {
 TEST(Backbone, LowerPrecisionStaysCloseAndGivesFloat32) {
   const TemporaryFolder folder;
   auto tensors = tensors_of(64, 2);
-  write_weights(folder / "b.safetensors", tensors, {});
+  write_weights(folder / "b.safetensors", tensors, kLast);
   const auto images = torch::randn({1, 3, 42, 42});
   const auto exact = Backbone(folder / "b.safetensors", {}).encode(images);
   BackboneOptions options;
@@ -107,7 +109,7 @@ TEST(Backbone, LowerPrecisionStaysCloseAndGivesFloat32) {
   EXPECT_LT(testing::relative_difference(rough, exact), 0.03);
   EXPECT_GT(max_difference(rough, exact), 0);
   for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kHalf);
-  write_weights(folder / "half.safetensors", tensors, {});
+  write_weights(folder / "half.safetensors", tensors, kLast);
   EXPECT_LT(
       testing::relative_difference(Backbone(folder / "half.safetensors", {}).encode(images), exact),
       0.003);
@@ -117,7 +119,7 @@ TEST(Backbone, RefusesFilesThatAreNone) {
   const TemporaryFolder folder;
   const auto path = folder / "broken.safetensors";
   const auto refused = [&](auto&& change, const std::string& because,
-                           std::map<std::string, std::string> metadata = {}) {
+                           std::map<std::string, std::string> metadata = kLast) {
     auto tensors = tensors_of(64, 2);
     change(tensors);
     write_weights(path, tensors, metadata);
@@ -154,12 +156,12 @@ TEST(Backbone, RefusesFilesThatAreNone) {
 TEST(Backbone, ItsChecksumIsOfTheWeightsItLoaded) {
   const TemporaryFolder folder;
   const auto path = folder / "b.safetensors";
-  auto tensors = tensors_of(64, 1);
-  write_weights(path, tensors, {});
+  auto tensors = tensors_of(64, 2);
+  write_weights(path, tensors, kLast);
   const auto sum = WeightsFile(path).checksum();
   const Backbone backbone(path, {});
   tensors["norm.bias"] += 1;
-  write_weights(path, tensors, {});
+  write_weights(path, tensors, kLast);
   EXPECT_EQ(backbone.checksum(), sum);
   EXPECT_NE(Backbone(path, {}).checksum(), sum);
   EXPECT_EQ(Backbone(RandomWeights(), {}).checksum(), "");
@@ -167,7 +169,7 @@ TEST(Backbone, ItsChecksumIsOfTheWeightsItLoaded) {
 
 TEST(Backbone, SaysWhichImageSizesFit) {
   const TemporaryFolder folder;
-  write_weights(folder / "b.safetensors", tensors_of(64, 1), {});
+  write_weights(folder / "b.safetensors", tensors_of(64, 1), {{"recommended_layer", "0"}});
   const Backbone backbone(folder / "b.safetensors", {});
   backbone.check_image_size(14, 700);
   EXPECT_NE(message_of<ConfigError>([&] { backbone.check_image_size(450, 448); }).find("448x448"),

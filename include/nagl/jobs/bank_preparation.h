@@ -34,9 +34,10 @@ std::string explain_choice(const BankOptions& options, std::size_t good, std::si
 BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
                        const RuntimeOptions& runtime, const JobObserver& observer);
 
-/// The backbone for a bank, of its layer and image size.
+/// The backbone for a bank, of its layer and image size. What was asked of reading alone
+/// (`--max-pixels`), which no file keeps, goes into the bank.
 /// @throws ModelError if the request says otherwise than the bank, or the backbone is another
-PictureEncoder encoder_for(const std::filesystem::path& bank_path, const Bank& bank,
+PictureEncoder encoder_for(const std::filesystem::path& bank_path, Bank& bank,
                            const BankRequest& request, const RuntimeOptions& runtime,
                            const JobObserver& observer);
 
