@@ -23,6 +23,11 @@ constexpr std::array kMaskFolders = {"masks", "mask", "ground_truth", "groundtru
 constexpr std::array<std::string_view, 5> kMaskFolderEndings = {"_mask", "_masks", "_label",
                                                                 "_labels", "_gt"};
 
+/// Pictures of formats that are not read.
+constexpr std::array kOtherFormats = {".gif", ".heic", ".heif", ".avif", ".jxl", ".tga", ".psd",
+                                      ".exr", ".dng",  ".cr2",  ".nef",  ".arw", ".raw", ".ico",
+                                      ".svg", ".pdf",  ".dcm",  ".nii",  ".npy"};
+
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
 std::string lower_case(std::string text) {
@@ -91,16 +96,20 @@ void separate_masks(std::vector<PictureFile>& files, std::vector<PictureFile>* m
 }
 
 /// What a folder without pictures may hold instead, for its message.
-std::string other_labels(const fs::path& folder) {
+std::string what_else(const fs::path& folder, bool with_annotations) {
   std::error_code error;
   for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
     const std::string extension = lower_case(entry.path().extension().string());
-    if (extension == ".xml") {
+    if (with_annotations && extension == ".xml") {
       return "; its .xml files (CVAT, Pascal VOC) cannot be read: export as COCO, or as mask "
              "pictures";
     }
-    if (extension == ".txt") {
+    if (with_annotations && extension == ".txt") {
       return "; its .txt files (YOLO?) cannot be read: export as COCO, or as mask pictures";
+    }
+    for (const char* other : kOtherFormats) {
+      if (extension == other)
+        return "; " + extension + " files cannot be read: convert them to PNG";
     }
   }
   return "";
@@ -135,9 +144,9 @@ std::vector<PictureFile> list_files(const fs::path& path, bool with_annotations)
   }
   if (error) throw DataError("cannot list '" + path.string() + "': " + error.message());
   if (files.empty()) {
-    throw DataError("the folder '" + path.string() +
-                    "' holds no pictures (png, jpg, bmp, tiff, webp, ...)" +
-                    (with_annotations ? " and no annotations (json)" + other_labels(path) : ""));
+    throw DataError(
+        "the folder '" + path.string() + "' holds no pictures (png, jpg, bmp, tiff, webp, ...)" +
+        (with_annotations ? " and no annotations (json)" : "") + what_else(path, with_annotations));
   }
   std::sort(files.begin(), files.end(),
             [](const PictureFile& a, const PictureFile& b) { return a.path < b.path; });

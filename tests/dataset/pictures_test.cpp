@@ -41,6 +41,12 @@ TEST_F(PicturesTest, EmptyAndAbsentFoldersAreErrors) {
             std::string::npos);
   EXPECT_NE(message_of<DataError>([&] { list_pictures(folder / "absent"); }).find("absent"),
             std::string::npos);
+  touch({"phone/IMG_1.HEIC"});
+  EXPECT_NE(message_of<DataError>([&] { list_pictures(folder / "phone"); }).find(".heic files"),
+            std::string::npos);
+  touch({"yolo/1.txt"});
+  EXPECT_NE(message_of<DataError>([&] { StemIndex(folder / "yolo", true); }).find("YOLO"),
+            std::string::npos);
 }
 
 TEST_F(PicturesTest, LinksAreFollowedButNotInCircles) {
