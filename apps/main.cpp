@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "commands.h"
+#include "error_streams.h"
 #include "exit_code.h"
 #include "nagl/core/error.h"
 #include "nagl/core/memory.h"
-#include "nagl/core/stderr_capture.h"
 
 namespace {
 
@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
   keep_freed_memory();
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
-  StderrCapture::install();
+  hand_over_error_streams();
   try {
     log_to_stderr();
     return run(argc, argv);

@@ -1,13 +1,13 @@
 #include "nagl/core/atomic_file.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <mutex>
 #include <random>
@@ -78,9 +78,7 @@ AtomicFile::AtomicFile(fs::path path)
   // Short, so that a file whose own name is as long as names may be can be written too.
   std::random_device random;
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
-    char name[32];
-    std::snprintf(name, sizeof(name), "%s%08x%s", kBegin, random(), kEnd);
-    temporary_ = folder / name;
+    temporary_ = folder / fmt::format("{}{:08x}{}", kBegin, random(), kEnd);
     descriptor_ =
         ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && (errno != EEXIST || attempt == 100)) fail_to_write(path_);

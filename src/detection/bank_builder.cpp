@@ -98,17 +98,16 @@ BankBuilder& BankBuilder::operator=(BankBuilder&&) noexcept = default;
 const PictureEncoder& BankBuilder::encoder() const { return state_->encoder; }
 const BankOptions& BankBuilder::options() const { return state_->bank.options; }
 
-std::optional<std::string> BankBuilder::normal_like(const Image& image) const {
-  const auto found = find_picture(state_->bank.normal, checksum_of(image));
-  if (!found) return std::nullopt;
-  return state_->bank.normal[static_cast<std::size_t>(*found)].path;
-}
-
-std::optional<std::string> BankBuilder::near_copy_of(const Image& image) const {
-  const auto& pictures = state_->bank.normal;
-  const auto found = same_shots(pictures, enrolled(image));
-  if (found.empty()) return std::nullopt;
-  return pictures[static_cast<std::size_t>(found.front())].path;
+std::optional<KnownShot> BankBuilder::same_shot(const Image& image) const {
+  const EnrolledPicture picture = enrolled(image);
+  std::optional<KnownShot> found;
+  for (const auto index : same_shots(state_->bank.normal, picture)) {
+    const EnrolledPicture& known = state_->bank.normal[static_cast<std::size_t>(index)];
+    const bool exact = known.checksum == picture.checksum;
+    if (exact || !found) found = KnownShot{known.path, exact};
+    if (exact) break;
+  }
+  return found;
 }
 
 bool BankBuilder::holds_abnormal(const Image& image) const {
@@ -204,12 +203,12 @@ void add_pictures(BankBuilder& builder, const BankPictures& pictures,
   };
   for (std::size_t i = 0; i < pictures.normal.size(); ++i) {
     const Image image = next();
-    if (const auto same = builder.normal_like(image)) {
-      if (observer.copied) observer.copied(image, *same);
+    const auto known = builder.same_shot(image);
+    if (known && known->exact) {
+      if (observer.copied) observer.copied(image, known->path);
       continue;
     }
-    const auto similar = builder.near_copy_of(image);
-    if (similar && observer.nearly_copied) observer.nearly_copied(image, *similar);
+    if (known && observer.nearly_copied) observer.nearly_copied(image, known->path);
     builder.add_normal(image);
   }
   std::optional<Detector> by_good_pictures;

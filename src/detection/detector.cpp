@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <new>
 #include <opencv2/core.hpp>
 #include <optional>
 #include <utility>
 
 #include "nagl/core/error.h"
+#include "nagl/detection/failure.h"
 
 namespace nagl {
 namespace {
@@ -100,20 +100,11 @@ void DetectionStream::add(const Query& query) {
   const std::filesystem::path path = query.image.path;
   scorer_.add(query, {detector_.target()}, [this, path](std::vector<PictureScores> scores) {
     std::optional<Detection> detection;
-    const auto fail = [&](const std::string& why) {
-      const std::string message = fmt::format("'{}' {}", path.string(), why);
+    const auto failure = failure_of([&] { detection = detector_.detection_of(scores.front()); });
+    if (failure) {
+      const std::string message = fmt::format("'{}' {}", path.string(), *failure);
       if (!failed_) throw DataError(message);
-      failed_(message);
-    };
-    try {
-      detection = detector_.detection_of(scores.front());
-    } catch (const cv::Exception& error) {
-      return fail("could not be scored: " + error.err);
-    } catch (const c10::Error& error) {
-      const std::string why = error.what_without_backtrace();
-      return fail("could not be scored: " + why.substr(0, why.find('\n')));
-    } catch (const std::bad_alloc&) {
-      return fail("needs more memory than there is; scale it down");
+      return failed_(message);
     }
     done_(std::move(*detection));
   });

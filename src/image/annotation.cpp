@@ -27,10 +27,6 @@ constexpr std::size_t kLargestFile = std::size_t{1} << 28;
 constexpr int kLargestSide = 1 << 16;
 constexpr std::array kNoDefect = {"__ignore__", "_background_"};
 
-[[noreturn]] void fail(const fs::path& path, const std::string& why) {
-  throw DataError(fmt::format("'{}' {}", path.string(), why));
-}
-
 /// `object[key]`, or null.
 const Json& member(const Json& object, const char* key) {
   static const Json null;
@@ -56,7 +52,7 @@ struct Place {
   std::string what;
 
   [[noreturn]] void fail(const std::string& why) const {
-    nagl::fail(file, fmt::format("holds {} {}", what, why));
+    fail_picture(file, fmt::format("holds {} {}", what, why));
   }
   double number(const Json& value) const {
     constexpr double kFarthest = 1e9;  // what is computed of them must stay finite
@@ -78,7 +74,7 @@ std::optional<cv::Size> size_of(const fs::path& file, const Json& width, const J
   const auto side = [&](const Json& value) {
     const double number = value.get<double>();
     if (!(number >= 1 && number <= kLargestSide)) {
-      fail(file, "gives its picture a width or height that no picture has");
+      fail_picture(file, "gives its picture a width or height that no picture has");
     }
     return static_cast<int>(number);
   };
@@ -86,14 +82,15 @@ std::optional<cv::Size> size_of(const fs::path& file, const Json& width, const J
   if (static_cast<double>(size.width) * size.height >
       std::max<double>(static_cast<double>(DecodeOptions().max_pixels),
                        static_cast<double>(image.rgb.total()))) {
-    fail(file, "claims a picture larger than any that is read");
+    fail_picture(file, "claims a picture larger than any that is read");
   }
   return size;
 }
 
 /// @throws DataError if nothing was drawn inside the picture
 cv::Mat take(const fs::path& file, const Canvas& canvas, const std::string& what) {
-  if (cv::countNonZero(canvas.mask()) == 0) fail(file, fmt::format("marks nothing of {}", what));
+  if (cv::countNonZero(canvas.mask()) == 0)
+    fail_picture(file, fmt::format("marks nothing of {}", what));
   return canvas.mask();
 }
 
@@ -180,7 +177,7 @@ cv::Mat read_labelme(const fs::path& file, const Json& content, const Image& ima
     } else if (!image.rgb.empty()) {
       size = image.rgb.size();
     } else {
-      fail(file, "does not say how large its picture is (width and height in pixels)");
+      fail_picture(file, "does not say how large its picture is (width and height in pixels)");
     }
   }
   Canvas canvas(*size);
@@ -247,7 +244,7 @@ void draw_runs(const Place& place, const Json& segmentation, Canvas& canvas) {
   } else {
     for (const auto& run : counts) {
       const double length = place.number(run);
-      runs.push_back(length >= 0 && length < 1e15 ? static_cast<std::int64_t>(length) : -1);
+      runs.push_back(static_cast<std::int64_t>(length));
     }
   }
   canvas.stamp(from_runs(place, canvas.size(), runs), {0, 0});
@@ -333,8 +330,8 @@ const Json& find_image(const fs::path& file, const Json& content, const fs::path
     entry = uploaded;
     twice = uploaded_twice;
   }
-  if (twice) fail(file, fmt::format("lists '{}' twice; keep one of them", name));
-  if (entry == nullptr) fail(file, fmt::format("does not list '{}'", name));
+  if (twice) fail_picture(file, fmt::format("lists '{}' twice; keep one of them", name));
+  if (entry == nullptr) fail_picture(file, fmt::format("does not list '{}'", name));
   return *entry;
 }
 
@@ -342,7 +339,8 @@ cv::Mat read_coco(const fs::path& file, const Json& content, const Image& image)
   const fs::path& picture = image.path;
   const Json& entry = find_image(file, content, picture);
   const auto size = size_of(file, member(entry, "width"), member(entry, "height"), image);
-  if (!size) fail(file, "does not say how large its pictures are (width and height in pixels)");
+  if (!size)
+    fail_picture(file, "does not say how large its pictures are (width and height in pixels)");
   std::vector<std::string> no_defect;  // categories
   for (const auto& category : member(content, "categories")) {
     if (is_no_defect(text(member(category, "name")))) {
@@ -393,7 +391,7 @@ std::shared_ptr<const Json> parsed_file(const fs::path& path) {
     last = {absolute, size, time,
             std::make_shared<const Json>(parse_json(read_file(path, kLargestFile)))};
   } catch (const Json::exception& fault) {
-    fail(path, fmt::format("is not valid JSON: {}", fault.what()));
+    fail_picture(path, fmt::format("is not valid JSON: {}", fault.what()));
   }
   return last.content;
 }
@@ -431,7 +429,7 @@ cv::Mat read_annotation(const fs::path& path, const Image& image) {
   if (member(content, "images").is_array() && member(content, "annotations").is_array()) {
     return read_coco(path, content, image);
   }
-  fail(path, other_format(content));
+  fail_picture(path, other_format(content));
 }
 
 }  // namespace nagl

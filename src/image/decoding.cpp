@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <new>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -20,8 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLargestFile = std::size_t{1} << 31;
-constexpr const char* kWrongDepth =
-    "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 bit";
 
 std::string read_bytes(const fs::path& path) {
   std::string bytes = read_file(path, kLargestFile - 1);
@@ -125,48 +122,39 @@ std::string size_text(const cv::Size& size) {
 
 Decoded decode_file(const fs::path& path, const Decoding& wanted) {
   const StderrCapture printed;
-  const auto said = [&] { return printed.text().empty() ? "" : " (" + printed.text() + ")"; };
-  try {
-    const std::string bytes = read_bytes(path);
-    Decoded decoded;
-    decoded.header = read_header(bytes);
-    const PictureHeader& header = decoded.header;
-    if (header.format == PictureFormat::kJpeg &&
-        !jpeg_is_complete(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size())) {
-      fail_picture(path, "is a truncated JPEG; replace or remove it");
-    }
-    check_size(path, header.width, header.height, wanted.max_pixels);
-    decoded.samples = samples_of(path, bytes, wanted, decoded);
-    if (decoded.samples.empty() && header.pages > 1) {
-      fail_picture(path,
-                   fmt::format("holds {} frames or pages that cannot be decoded; save the one "
-                               "that counts as PNG",
-                               header.pages));
-    }
-    if (decoded.samples.empty()) {
-      fail_picture(path,
-                   "is not a picture that can be decoded, or it is damaged; replace or remove "
-                   "it" +
-                       said());
-    }
-    check_size(path, decoded.samples.cols, decoded.samples.rows, wanted.max_pixels);
-    if (header.pages > 1) {
-      decoded.remarks.push_back(
-          {"pages", fmt::format("'{}' holds {} pictures, of which the first "
-                                "is read; save the others as files of their own",
-                                path.string(), header.pages)});
-    }
-    // libpng warns of colour profiles and the like, which change no value.
-    if (!printed.text().empty() && !printed.text().starts_with("libpng warning")) {
-      decoded.remarks.push_back(
-          {"decoder", fmt::format("'{}' may be damaged: {}", path.string(), printed.text())});
-    }
-    return decoded;
-  } catch (const cv::Exception& error) {
-    fail_picture(path, "cannot be decoded: " + error.err + said());
-  } catch (const std::bad_alloc&) {
-    fail_picture(path, "needs more memory than there is; scale it down");
+  const std::string bytes = read_bytes(path);
+  Decoded decoded;
+  decoded.header = read_header(bytes);
+  const PictureHeader& header = decoded.header;
+  if (header.format == PictureFormat::kJpeg &&
+      !jpeg_is_complete(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size())) {
+    fail_picture(path, "is a truncated JPEG; replace or remove it");
   }
+  check_size(path, header.width, header.height, wanted.max_pixels);
+  decoded.samples = samples_of(path, bytes, wanted, decoded);
+  if (decoded.samples.empty() && header.pages > 1) {
+    fail_picture(path, fmt::format("holds {} frames or pages that cannot be decoded; save the one "
+                                   "that counts as PNG",
+                                   header.pages));
+  }
+  if (decoded.samples.empty()) {
+    fail_picture(path,
+                 "is not a picture that can be decoded, or it is damaged; replace or remove it" +
+                     (printed.text().empty() ? "" : " (" + printed.text() + ")"));
+  }
+  check_size(path, decoded.samples.cols, decoded.samples.rows, wanted.max_pixels);
+  if (header.pages > 1) {
+    decoded.remarks.push_back(
+        {"pages", fmt::format("'{}' holds {} pictures, of which the first "
+                              "is read; save the others as files of their own",
+                              path.string(), header.pages)});
+  }
+  // libpng warns of colour profiles and the like, which change no value.
+  if (!printed.text().empty() && !printed.text().starts_with("libpng warning")) {
+    decoded.remarks.push_back(
+        {"decoder", fmt::format("'{}' may be damaged: {}", path.string(), printed.text())});
+  }
+  return decoded;
 }
 
 }  // namespace nagl

@@ -12,6 +12,9 @@
 
 namespace nagl {
 
+inline constexpr const char* kWrongDepth =
+    "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 bit";
+
 /// What is wanted of a file.
 struct Decoding {
   bool as_stored = false;  ///< not turned upright as EXIF says
@@ -41,7 +44,8 @@ auto guarded(const std::filesystem::path& path, Make&& make) {
   }
 }
 
-/// Reads and decodes a picture's file. @throws DataError naming it, and what to do
+/// Reads and decodes a picture's file; within `guarded`. @throws DataError naming it, and what to
+/// do
 Decoded decode_file(const std::filesystem::path& path, const Decoding& wanted);
 
 /// `1280x720`

@@ -61,8 +61,8 @@ Image read_image(const std::filesystem::path& path, const DecodeOptions& options
   options.check();
   Decoding wanted;
   wanted.max_pixels = options.max_pixels;
-  Decoded decoded = decode_file(path, wanted);
   return guarded(path, [&] {
+    Decoded decoded = decode_file(path, wanted);
     Image image;
     image.path = path;
     image.remarks = std::move(decoded.remarks);
@@ -80,9 +80,7 @@ Image read_image(const std::filesystem::path& path, const DecodeOptions& options
                          path.string())});
       }
     } else if (samples.depth() != CV_8U) {
-      fail_picture(path,
-                   "holds samples that are neither 8 nor 16 bit; save it as PNG or TIFF of 8 or 16 "
-                   "bit");
+      fail_picture(path, kWrongDepth);
     }
     if (decoded.header.largest_value > 0) white = decoded.header.largest_value;
     cv::Mat bytes = samples;

@@ -136,10 +136,6 @@ Turn quarter_turn_of(const Image& image) {
   return nullptr;
 }
 
-}  // namespace
-
-namespace {
-
 /// A mask may be as large as its picture, which was accepted.
 std::int64_t largest_for(const Image& image) {
   return std::max(DecodeOptions().max_pixels, static_cast<std::int64_t>(image.rgb.total()));

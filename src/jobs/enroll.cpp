@@ -74,14 +74,18 @@ void drop_known(const BankBuilder& builder, BankPictures& pictures, const JobObs
     throw ConfigError(fmt::format("'{}' is in the bank as a picture {}; enroll again (--overwrite)",
                                   path.string(), as));
   };
+  const auto is_normal = [&](const Image& image) {
+    const auto known = builder.same_shot(image);
+    return known && known->exact;
+  };
   const auto normal = std::erase_if(pictures.normal, [&](const fs::path& path) {
     const Image image = encoder.read(path);
     if (builder.holds_abnormal(image)) contradicts(path, "of a defect");
-    return builder.normal_like(image).has_value();
+    return is_normal(image);
   });
   const auto abnormal = std::erase_if(pictures.abnormal, [&](const MaskedPicture& masked) {
     const Image image = encoder.read(masked.picture);
-    if (builder.normal_like(image).has_value()) contradicts(masked.picture, "of a good part");
+    if (is_normal(image)) contradicts(masked.picture, "of a good part");
     return builder.holds_abnormal(image);
   });
   if (normal > 0) observer.info(fmt::format("{} of the pictures are in the bank already", normal));

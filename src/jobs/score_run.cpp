@@ -12,6 +12,7 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/json_lines.h"
+#include "nagl/detection/failure.h"
 #include "nagl/image/anomaly_map.h"
 #include "nagl/image/mask.h"
 
@@ -22,8 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kLargestCopy = (std::size_t{1} << 31) - 1;
 constexpr const char* kStage = "scoring";
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 bool exists(const std::optional<fs::path>& path) {
   std::error_code error;
@@ -189,21 +188,12 @@ void ScoreRun::score_streamed(const Loaded& item) {
 
 /// What fails for one picture, mostly for want of memory, does not end the others.
 void ScoreRun::keep_going(const Loaded& item, const std::function<void()>& score) {
+  const auto failure = failure_of(score);
+  if (!failure) return;
   Loaded failed;
   failed.file = item.file;
   failed.state = item.state;
-  try {
-    return score();
-  } catch (const cv::Exception& error) {
-    failed.error =
-        fmt::format("'{}' could not be scored: {}", item.file.file.path.string(), error.err);
-  } catch (const c10::Error& error) {
-    failed.error = fmt::format("'{}' could not be scored: {}", item.file.file.path.string(),
-                               first_line(error.what_without_backtrace()));
-  } catch (const std::bad_alloc&) {
-    failed.error = fmt::format("'{}' needs more memory than there is; scale it down",
-                               item.file.file.path.string());
-  }
+  failed.error = fmt::format("'{}' {}", item.file.file.path.string(), *failure);
   skip(failed);
 }
 

@@ -4,13 +4,14 @@
 #include <iostream>
 #include <thread>
 
+#include "../../apps/error_streams.h"
 #include "support.h"
 
 namespace nagl {
 namespace {
 
 TEST(StderrCapture, TakesWhatItsOwnThreadPrints) {
-  StderrCapture::install();
+  apps::hand_over_error_streams();
   const StderrCapture outer;
   EXPECT_EQ(outer.text(), "");
   std::fprintf(stderr, "libpng error:\n  bad %d\n", 7);

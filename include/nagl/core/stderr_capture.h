@@ -1,11 +1,13 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace nagl {
 
-/// What libraries print to standard error in one thread while this is in scope. Nothing is caught
-/// before `install`; then it is printed as ever.
+/// What other libraries print to standard error in one thread while this is in scope, as far as the
+/// executable hands it over (`take`); where it does not, that is printed as ever, and nothing is
+/// caught.
 class StderrCapture {
  public:
   StderrCapture();
@@ -16,9 +18,9 @@ class StderrCapture {
   /// What was printed so far, on one line; empty if nothing was.
   std::string text() const;
 
-  /// For an executable, once, before it has threads: makes the C library's `stderr` and std::cerr
-  /// hand over what is printed within a capture; the rest goes where it went.
-  static void install();
+  /// For an executable that has standard error's streams in its hands.
+  /// @return whether a capture of this thread took it; else it is still to be printed
+  static bool take(std::string_view printed);
 
  private:
   std::string caught_;

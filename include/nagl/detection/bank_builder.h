@@ -18,6 +18,12 @@
 
 namespace nagl {
 
+/// A good picture that is there already.
+struct KnownShot {
+  std::string path;
+  bool exact = false;  ///< pixel by pixel; else it was saved again
+};
+
 /// Makes a bank from pictures, one after the other, or adds to one: the result is the same. With
 /// `coreset` below 1, each picture (tile, turn) adds that share of its patches, those least like
 /// what the bank already holds, so memory never holds more than that.
@@ -38,12 +44,9 @@ class BankBuilder {
   const PictureEncoder& encoder() const;
   const BankOptions& options() const;
 
-  /// The path of the good picture with these very pixels, nothing if there is none.
-  std::optional<std::string> normal_like(const Image& image) const;
-  /// The path of a good picture that is the same shot, saved again or not; nothing if there is
-  /// none.
-  std::optional<std::string> near_copy_of(const Image& image) const;
-  /// Whether a picture of a defect has them.
+  /// The good picture that is the same shot, if there is one.
+  std::optional<KnownShot> same_shot(const Image& image) const;
+  /// Whether a picture of a defect has these very pixels.
   bool holds_abnormal(const Image& image) const;
 
   void add_normal(const Image& image);
