@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
+#include "nagl/core/text.h"
 
 namespace nagl {
 namespace {
@@ -62,9 +64,7 @@ std::string plain_name(std::string name) {
   const auto space = [](unsigned char c) { return std::isspace(c) != 0; };
   name.erase(name.begin(), std::find_if_not(name.begin(), name.end(), space));
   name.erase(std::find_if_not(name.rbegin(), name.rend(), space).base(), name.end());
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name;
+  return lower_case(std::move(name));
 }
 
 bool is_empty(const std::vector<std::string>& fields) {

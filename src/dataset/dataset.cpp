@@ -1,12 +1,12 @@
 #include "nagl/dataset/dataset.h"
 
 #include <algorithm>
-#include <cctype>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "nagl/core/error.h"
+#include "nagl/core/text.h"
 #include "readers.h"
 
 namespace nagl {
@@ -126,9 +126,7 @@ bool is_file(const fs::path& path) {
 }
 
 bool is_good_name(const std::string& name) {
-  std::string lower = name;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string lower = lower_case(name);
   return std::find(std::begin(kGoodNames), std::end(kGoodNames), lower) != std::end(kGoodNames);
 }
 

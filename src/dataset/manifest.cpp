@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cctype>
 #include <optional>
 #include <sstream>
 
@@ -7,6 +6,7 @@
 #include "nagl/core/csv.h"
 #include "nagl/core/error.h"
 #include "nagl/core/json.h"
+#include "nagl/core/text.h"
 #include "readers.h"
 
 namespace nagl {
@@ -117,9 +117,7 @@ std::optional<bool> is_good_label(const std::string& label) {
   constexpr const char* kGoodLabels[] = {"0", "0.0", "false"};
   constexpr const char* kBadLabels[] = {"1",   "1.0",     "true",      "defect",   "defective",
                                         "bad", "anomaly", "anomalous", "abnormal", "ng"};
-  std::string lower = label;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string lower = lower_case(label);
   const auto among = [&](const auto& words) {
     return std::find(std::begin(words), std::end(words), lower) != std::end(words);
   };

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <mutex>
 #include <set>
 
 #include "nagl/core/error.h"
+#include "nagl/core/text.h"
 #include "nagl/image/annotation.h"
 
 namespace nagl {
@@ -29,12 +29,6 @@ constexpr std::array kOtherFormats = {".gif", ".heic", ".heif", ".avif", ".jxl",
                                       ".svg", ".pdf",  ".dcm",  ".nii",  ".npy"};
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
-
-std::string lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 /// A stem without the ending that makes it a mask's; itself if it has none.
 std::string without_ending(const std::string& stem) {

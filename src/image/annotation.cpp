@@ -17,6 +17,7 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/json.h"
+#include "nagl/core/text.h"
 
 namespace nagl {
 namespace {
@@ -416,10 +417,7 @@ std::string other_format(const Json& content) {
 }  // namespace
 
 bool is_annotation(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return extension == ".json";
+  return lower_case(path.extension().string()) == ".json";
 }
 
 cv::Mat read_annotation(const fs::path& path, const Image& image) {

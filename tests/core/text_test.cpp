@@ -17,5 +17,11 @@ TEST(Text, WholeNumbersAreTheWholeText) {
   }
 }
 
+TEST(Text, LowerCaseIsOfAsciiLetters) {
+  EXPECT_EQ(lower_case("Image_01.PNG"), "image_01.png");
+  EXPECT_EQ(lower_case("\xC3\x9C"), "\xC3\x9C");  // an umlaut in UTF-8 stays whole
+  EXPECT_EQ(lower_case(""), "");
+}
+
 }  // namespace
 }  // namespace nagl

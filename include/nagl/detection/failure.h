@@ -7,9 +7,8 @@
 namespace nagl {
 
 /// Calls `work`, which is about one picture, so that the others can go on without it.
-/// @return what OpenCV, Torch or memory could not do, as the rest of a sentence that begins with
-/// the
-///         picture's name; nothing if all went well
+/// @return what OpenCV, Torch or memory could not do, as the rest of a sentence about the picture;
+///         nothing if all went well
 /// @throws what else `work` throws
 std::optional<std::string> failure_of(const std::function<void()>& work);
 
