@@ -22,5 +22,10 @@ TEST(Stopwatch, RunsOn) {
   EXPECT_GE(watch.seconds(), first + 0.005);
 }
 
+TEST(Duration, MomentsInUtc) {
+  EXPECT_EQ(utc_time(0), "1970-01-01T00:00:00Z");
+  EXPECT_EQ(utc_time(1767225599), "2025-12-31T23:59:59Z");
+}
+
 }  // namespace
 }  // namespace nagl

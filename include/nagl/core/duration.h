@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace nagl {
@@ -18,5 +19,8 @@ class Stopwatch {
 
 /// Seconds as `0:07`, `12:34` or `1:02:03`.
 std::string format_duration(double seconds);
+
+/// A moment as `2026-01-31T12:34:56Z`. @param seconds since 1970, UTC
+std::string utc_time(std::int64_t seconds);
 
 }  // namespace nagl
