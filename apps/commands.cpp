@@ -16,6 +16,8 @@ void add_commands(CLI::App& app, int& exit_code) {
   add_score(app, exit_code);
   add_enroll(app, exit_code);
   add_calibrate(app, exit_code);
+  add_feedback(app, exit_code);
+  add_bank(app, exit_code);
   add_train(app, exit_code);
   add_evaluate(app, exit_code);
   add_inspect(app, exit_code);
@@ -31,6 +33,9 @@ const char* description() {
          "  nagl enroll --normal good/ --out part.safetensors    encodes references once, into a "
          "bank\n"
          "  nagl calibrate --bank part.safetensors          chooses thresholds, for verdicts\n"
+         "  nagl feedback part.safetensors --good ok.png    learns from a mistake\n"
+         "  nagl bank show part.safetensors                 what is in a bank; remove, undo, "
+         "merge\n"
          "  nagl train --data source/ --out runs/source     learns from defects of another domain\n"
          "  nagl evaluate --data target/ --out results/     measures it on a benchmark\n"
          "  nagl benchmark                                  measures its speed on this machine\n"

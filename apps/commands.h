@@ -19,6 +19,8 @@ std::string version_text();
 void add_score(CLI::App& app, int& exit_code);
 void add_enroll(CLI::App& app, int& exit_code);
 void add_calibrate(CLI::App& app, int& exit_code);
+void add_feedback(CLI::App& app, int& exit_code);
+void add_bank(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);
 void add_evaluate(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "commands.h"
@@ -8,9 +9,23 @@
 namespace nagl::apps {
 namespace {
 
-/// The long names of a command's options.
+std::vector<std::string> subcommands_of(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const auto* inner : command.get_subcommands({})) names.push_back(inner->get_name());
+  return names;
+}
+
+/// The long names of a command's options, and of those of its own commands.
 std::vector<std::string> options_of(const CLI::App& command) {
   std::vector<std::string> names;
+  for (const auto* inner : command.get_subcommands({})) {
+    for (auto& name : options_of(*inner)) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) {
+        names.push_back(std::move(name));
+      }
+    }
+  }
+  if (!names.empty()) return names;
   for (const auto* option : command.get_options()) {
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
   }
@@ -20,17 +35,24 @@ std::vector<std::string> options_of(const CLI::App& command) {
 /// Bash; zsh reads it through bashcompinit. Values are completed as file names.
 void print_bash(const CLI::App& app) {
   std::string cases, commands;
+  std::vector<std::string> own_options;
+  for (const auto* option : app.get_options()) {
+    for (const auto& name : option->get_lnames()) own_options.push_back("--" + name);
+  }
   for (const auto* command : app.get_subcommands({})) {
     commands += command->get_name() + " ";
-    cases += fmt::format("    {}) words=\"{}\" ;;\n", command->get_name(),
-                         fmt::join(options_of(*command), " "));
+    cases +=
+        fmt::format("    {}) words=\"{}\" inner=\"{}\" ;;\n", command->get_name(),
+                    fmt::join(options_of(*command), " "), fmt::join(subcommands_of(*command), " "));
   }
   fmt::print(std::cout, R"sh(_nagl() {{
-  local word=${{COMP_WORDS[COMP_CWORD]}} words
+  local word=${{COMP_WORDS[COMP_CWORD]}} words inner
   case "${{COMP_WORDS[1]}}" in
 {}    *) words="{}{}" ;;
   esac
-  if [ "$COMP_CWORD" -gt 1 ] && [[ "$word" != -* ]]; then
+  if [ "$COMP_CWORD" -eq 2 ] && [ -n "$inner" ] && [[ "$word" != -* ]]; then
+    COMPREPLY=($(compgen -W "$inner" -- "$word"))
+  elif [ "$COMP_CWORD" -gt 1 ] && [[ "$word" != -* ]]; then
     mapfile -t COMPREPLY < <(compgen -f -- "$word")
   else
     COMPREPLY=($(compgen -W "$words" -- "$word"))
@@ -38,7 +60,7 @@ void print_bash(const CLI::App& app) {
 }}
 complete -o filenames -F _nagl nagl
 )sh",
-             cases, commands, fmt::join(options_of(app), " "));
+             cases, commands, fmt::join(own_options, " "));
 }
 
 std::string quoted(const std::string& text) {
@@ -52,6 +74,10 @@ std::string quoted(const std::string& text) {
 
 void print_fish(const CLI::App& app) {
   for (const auto* command : app.get_subcommands({})) {
+    for (const auto& inner : subcommands_of(*command)) {
+      fmt::print(std::cout, "complete -c nagl -n '__fish_seen_subcommand_from {}' -f -a {}\n",
+                 command->get_name(), inner);
+    }
     const std::string text = command->get_description();
     fmt::print(std::cout, "complete -c nagl -n __fish_use_subcommand -f -a {} -d {}\n",
                command->get_name(), quoted(text.substr(0, text.find('\n'))));

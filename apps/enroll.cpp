@@ -42,7 +42,13 @@ void add_enroll(CLI::App& app, int&) {
                     "Add to the bank that --out names, without encoding its pictures again; those "
                     "that it holds already are left alone. A calibration is void then");
   command->add_flag("--overwrite", options->overwrite, "Replace the file that --out names");
+  add_history_flag(*command, options->keep);
   add_picture_flags(*command, options->pictures);
+  command
+      ->add_option("--roi", options->roi,
+                   "A mask of where to look in all pictures, references and queries alike: patches "
+                   "outside do not count, and nagl score needs no --roi")
+      ->group("References");
   add_bank_flags(*command, options->request);
   command
       ->add_option(

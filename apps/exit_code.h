@@ -11,6 +11,7 @@ enum ExitCode {
   kModelFailure = 4,
   kDeviceFailure = 5,
   kAnomalyFound = 10,  ///< `nagl score --fail-on-anomaly`
+  kNotKept = 11,       ///< `nagl feedback`: the change would make known decisions worse
 };
 
 }  // namespace nagl::apps

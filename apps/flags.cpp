@@ -2,14 +2,55 @@
 
 namespace nagl::apps {
 
-void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,
-                        std::optional<std::int64_t>& layer, std::optional<ImageSize>& image_size,
-                        std::optional<Precision>& precision) {
-  constexpr const char* kGroup = "Backbone and device";
+namespace {
+
+constexpr const char* kGroup = "Backbone and device";
+
+void add_backbone_flag(CLI::App& command, jobs::RuntimeOptions& runtime) {
   command
       .add_option("--backbone", runtime.backbone,
                   "Backbone file (default: $NAGL_BACKBONE, else the one scripts/setup.sh fetched)")
       ->group(kGroup);
+}
+
+void add_device_flag(CLI::App& command, jobs::RuntimeOptions& runtime) {
+  command.add_option("--device", runtime.device, "auto, cpu, cuda or cuda:N")
+      ->capture_default_str()
+      ->group(kGroup);
+}
+
+void add_thread_flags(CLI::App& command, jobs::RuntimeOptions& runtime) {
+  command.add_option("--threads", runtime.threads, "CPU threads (default: one a physical core)")
+      ->check(CLI::Range(1, 1024))
+      ->group(kGroup);
+  command
+      .add_option("--batch-size", runtime.batch_size,
+                  "Pictures a backbone pass (default: 1 on the CPU, " +
+                      std::to_string(jobs::kCudaBatch) + " on CUDA)")
+      ->check(CLI::Range(1, 4096))
+      ->group(kGroup);
+}
+
+}  // namespace
+
+void add_runtime_flags(CLI::App& command, jobs::RuntimeOptions& runtime) {
+  add_backbone_flag(command, runtime);
+  add_device_flag(command, runtime);
+  add_thread_flags(command, runtime);
+}
+
+void add_history_flag(CLI::App& command, std::size_t& keep) {
+  command
+      .add_option("--keep", keep,
+                  "Earlier generations of the bank to keep beside it, for nagl bank undo")
+      ->check(CLI::Range(0, 1000000))
+      ->capture_default_str();
+}
+
+void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,
+                        std::optional<std::int64_t>& layer, std::optional<ImageSize>& image_size,
+                        std::optional<Precision>& precision) {
+  add_backbone_flag(command, runtime);
   command
       .add_option("--layer", layer,
                   "Block whose features are used, from 0 (default: what the backbone file "
@@ -20,24 +61,14 @@ void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,
                     "are resized to it whatever their proportions")
       ->default_str("448")
       ->group(kGroup);
-  command.add_option("--device", runtime.device, "auto, cpu, cuda or cuda:N")
-      ->capture_default_str()
-      ->group(kGroup);
+  add_device_flag(command, runtime);
   add_parsed_option(
       command, "--precision", precision,
       "float32, bfloat16 or float16: bfloat16 pays on GPUs and on CPUs with AVX512-BF16 or "
       "AMX, float16 on GPUs")
       ->default_str("float32")
       ->group(kGroup);
-  command.add_option("--threads", runtime.threads, "CPU threads (default: one a physical core)")
-      ->check(CLI::Range(1, 1024))
-      ->group(kGroup);
-  command
-      .add_option("--batch-size", runtime.batch_size,
-                  "Pictures a backbone pass (default: 1 on the CPU, " +
-                      std::to_string(jobs::kCudaBatch) + " on CUDA)")
-      ->check(CLI::Range(1, 4096))
-      ->group(kGroup);
+  add_thread_flags(command, runtime);
 }
 
 }  // namespace nagl::apps

@@ -39,6 +39,13 @@ CLI::Option* add_parsed_option(CLI::App& command, const std::string& name, std::
       command, name, [&target](const std::string& text) { parse(text, target.emplace()); }, help);
 }
 
+/// Adds `--backbone`, `--device`, `--threads` and `--batch-size`: options of commands whose other
+/// choices a bank has made.
+void add_runtime_flags(CLI::App& command, jobs::RuntimeOptions& runtime);
+
+/// Adds `--keep`: generations of a bank.
+void add_history_flag(CLI::App& command, std::size_t& keep);
+
 /// Adds `--backbone`, `--layer`, `--image-size`, `--device`, `--precision`, `--threads` and
 /// `--batch-size`: options of every command that computes features.
 void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,

@@ -25,7 +25,7 @@ constexpr const char* kFooter =
     "Exit codes: 0 done, 1 unexpected failure, 2 wrong options, 3 unusable picture or folder (also "
     "when\nsome queries were skipped), 4 unusable weights, 5 device not available,\n10 an anomaly "
     "was found "
-    "(nagl score --fail-on-anomaly).\n"
+    "(nagl score --fail-on-anomaly), 11 a change was not kept (nagl feedback).\n"
     "Results go to stdout and files, messages to stderr. `nagl COMMAND --help` tells the rest.";
 
 /// Standard streams that the caller closed must not become files of ours: whoever writes to one

@@ -46,13 +46,13 @@ class ScorePrinter {
   ScorePrinter(Console& console, bool json) : console_(console), json_(json) {}
 
   void begin(const std::vector<jobs::QueryFile>& queries, const Detector& detector) {
-    calibrated_ = detector.bank().calibration.has_value();
+    judged_ = detector.thresholds().has_value();
     for (const auto& query : queries) {
       name_width_ = std::max(name_width_, query.file.relative().string().size());
     }
     if (json_) return;
     fmt::print(std::cout, "{:<{}}  score   {}label\n", "file", name_width_,
-               calibrated_ ? "verdict    " : "");
+               judged_ ? "verdict    " : "");
   }
 
   void print(const jobs::ScoreRecord& record) const {
@@ -62,17 +62,16 @@ class ScorePrinter {
       return;
     }
     const auto& known = record.query.known;
-    fmt::print(
-        std::cout, "{:<{}}  {}  {}{}\n", record.query.file.relative().string(), name_width_,
-        record.error ? "skipped" : fmt::format("{:.4f}", record.image_score),
-        calibrated_ ? fmt::format("{:<11}", record.error ? "" : to_string(record.verdict)) : "",
-        known ? known->defect : "");
+    fmt::print(std::cout, "{:<{}}  {}  {}{}\n", record.query.file.relative().string(), name_width_,
+               record.error ? "skipped" : fmt::format("{:.4f}", record.image_score),
+               judged_ ? fmt::format("{:<11}", record.error ? "" : to_string(record.verdict)) : "",
+               known ? known->defect : "");
     std::cout.flush();
   }
 
  private:
   Console& console_;
-  bool json_, calibrated_ = false;
+  bool json_, judged_ = false;
   std::size_t name_width_ = 4;
 };
 
@@ -87,12 +86,16 @@ void print_summary(const Json& summary, const jobs::OutputPlan& plan) {
   if (summary.contains("called_anomalous")) {
     fmt::print(std::cout, ", {} anomalous", summary["called_anomalous"].get<std::size_t>());
   }
+  if (summary.contains("called_uncertain")) {
+    fmt::print(std::cout, ", {} uncertain", summary["called_uncertain"].get<std::size_t>());
+  }
   fmt::print(std::cout, "\n");
   if (summary["image_auroc"].is_number()) {
     fmt::print(std::cout, "image AUROC {:.2f} % ({} good, {} anomalous)\n",
                100 * summary["image_auroc"].get<double>(), summary["good"].get<std::size_t>(),
                summary["anomalous"].get<std::size_t>());
   }
+  if (!plan.masks.empty()) fmt::print(std::cout, "masks:    {}\n", plan.masks.string());
   if (plan.out.empty()) return;
   if (plan.report) fmt::print(std::cout, "report:   {}\n", plan.html().string());
   if (plan.overlays) fmt::print(std::cout, "overlays: {}\n", (plan.out / "overlays").string());
@@ -107,9 +110,9 @@ int run_score(ScoreFlags& flags) {
   Console console;
   ScorePrinter printer(console, flags.json || flags.streams());
   auto observer = console.observer<jobs::ScoreObserver>();
-  // Without an output folder there is nothing left to do once nobody sees the scores any more.
+  // Without output folders there is nothing left to do once nobody sees the scores any more.
   observer.stop = [&, interrupted = observer.stop] {
-    return interrupted() || (options.out.empty() && !std::cout);
+    return interrupted() || (options.out.empty() && options.masks_out.empty() && !std::cout);
   };
   observer.started = [&](const std::vector<jobs::QueryFile>& queries, const Detector& detector) {
     printer.begin(queries, detector);
@@ -173,12 +176,43 @@ void add_score(CLI::App& app, int& exit_code) {
   add_picture_flags(*command, options.pictures);
   add_bank_flags(*command, options.request);
 
+  constexpr const char* kVerdicts = "Verdicts";
+  jobs::VerdictRequest& verdict = options.verdict;
+  command
+      ->add_option("--threshold", verdict.threshold,
+                   "Anomalous above this image score, whatever the bank was calibrated to")
+      ->group(kVerdicts);
+  command
+      ->add_option("--map-threshold", verdict.map_threshold,
+                   "Regions are hotter than this somewhere, and reach four fifths of the way down "
+                   "to what good pictures usually have")
+      ->default_str("the calibration's, else --threshold")
+      ->group(kVerdicts);
+  command
+      ->add_flag("--uncertain", verdict.uncertain,
+                 "A third verdict, uncertain, between the two thresholds of the calibration: for "
+                 "somebody to look at")
+      ->group(kVerdicts);
+  command
+      ->add_option("--uncertain-threshold", verdict.uncertain_threshold,
+                   "The same, above this image score up to the threshold")
+      ->group(kVerdicts);
+  command->add_option("--min-area", verdict.least_area, "Smaller regions are none, in pixels")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
+      ->default_str("0")
+      ->group(kVerdicts);
+
   constexpr const char* kOutput = "Output";
   command
       ->add_option(
           "--out", options.out,
           "Folder for maps/, overlays/, report.html, results.jsonl, results.csv, regions.csv "
           "and run.json (without it: scores only)")
+      ->group(kOutput);
+  command
+      ->add_option(
+          "--masks-out", options.masks_out,
+          "Folder for a binary mask a picture: PNG of its size, 255 in its regions, else 0")
       ->group(kOutput);
   command->add_flag("--overwrite", options.overwrite, "Replace files that exist")->group(kOutput);
   command->add_flag("--json", flags->json, "Print one JSON line a picture instead of a table")
@@ -194,12 +228,13 @@ void add_score(CLI::App& app, int& exit_code) {
   command->add_flag("--no-report", flags->no_report, "Write no report.html")->group(kOutput);
   command
       ->add_flag("--sorted", options.sorted,
-                 "Copy the pictures to OUT/sorted/normal and OUT/sorted/anomalous; needs a "
-                 "calibrated bank")
+                 "Copy the pictures to OUT/sorted/normal, anomalous and (--uncertain) uncertain; "
+                 "needs a calibrated bank or --threshold")
       ->group(kOutput);
   command
       ->add_flag("--fail-on-anomaly", options.needs_verdict,
-                 "Exit with code 10 if any picture is anomalous; needs a calibrated bank")
+                 "Exit with code 10 if any picture is anomalous; needs a calibrated bank or "
+                 "--threshold")
       ->group(kOutput);
   add_text_option(
       *command, "--scale", [&options](const std::string& text) { parse(text, options.scale); },

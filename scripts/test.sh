@@ -18,7 +18,7 @@ log=build/release/Testing/nagl_tests.log
 mkdir -p "$(dirname "$log")"
 result=0
 # The end of what ctest says comes last, after where the time went and what was skipped.
-ctest --preset release "${which[@]}" "$@" | tee "$log" | sed '/^[0-9]*% tests passed/,$d' || result=$?
+ctest --preset release "${which[@]}" "$@" | tee "$log" | sed -u '/^[0-9]*% tests passed/,$d' || result=$?
 echo "The slowest:"
 sed -nE 's|^ *[0-9]+/[0-9]+ Test +#[0-9]+: ([^ ]+) .* ([0-9.]+) sec.*$|\2 s  \1|p' "$log" | sort -rn |
   sed -n '1,10s/^/  /p'  # to the end: `head` would leave sort a broken pipe

@@ -1,10 +1,14 @@
 #include "nagl/detection/bank.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
 
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 #include "nagl/core/options.h"
 #include "nagl/core/sha256.h"
@@ -18,7 +22,7 @@ namespace {
 constexpr const char* kKind = "nagl bank";
 constexpr const char* kHeadPrefix = "head.";
 constexpr const char *kNormalThumbnails = "normal_thumbnails",
-                     *kAbnormalThumbnails = "abnormal_thumbnails";
+                     *kAbnormalThumbnails = "abnormal_thumbnails", *kRoi = "roi";
 
 /// What a bank file says beside its tensors.
 struct BankRecord {
@@ -27,7 +31,9 @@ struct BankRecord {
   std::vector<std::int64_t> normal_rows, abnormal_views;
   /// Of a thinned bank: patches that the moments of each normal, each abnormal picture stand for.
   std::vector<std::int64_t> normal_moments, abnormal_moments;
+  std::int64_t view_rows = 0;  ///< of ReferenceFeatures; 0 without a region of interest
   std::optional<Calibration> calibration;
+  std::vector<Decision> decisions;
 
   template <typename Self, typename Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -38,7 +44,9 @@ struct BankRecord {
     visit("abnormal_views", self.abnormal_views);
     visit("normal_moments", self.normal_moments);
     visit("abnormal_moments", self.abnormal_moments);
+    visit("view_rows", self.view_rows);
     visit("calibration", self.calibration);
+    visit("decisions", self.decisions);
   }
 };
 
@@ -164,6 +172,7 @@ ReferenceFeatures read_features(const WeightsFile& file, const BankOptions& opti
   features.normal_rows = record.normal_rows;
   features.abnormal_views = record.abnormal_views;
   features.turns = options.turns;
+  features.view_rows = record.view_rows;
   if (holds("abnormal")) {
     features.abnormal = read_tensor(file, "abnormal", at::kFloat, 2);
     features.patch_mask = read_tensor(file, "patch_mask", at::kBool, 2);
@@ -209,7 +218,10 @@ std::string checksum_of(const Image& image) {
 EnrolledPicture enrolled(const Image& image) {
   std::error_code error;  // a path that stays true in another working directory
   const auto path = image.path.empty() ? image.path : std::filesystem::absolute(image.path, error);
-  return {path.string(), checksum_of(image), Thumbnail(image.rgb)};
+  struct stat status {};
+  const bool known = !path.empty() && ::stat(path.c_str(), &status) == 0;
+  return {path.string(),  checksum_of(image), known ? utc_time(status.st_mtime) : "",
+          image.rgb.cols, image.rgb.rows,     Thumbnail(image.rgb)};
 }
 
 std::vector<std::int64_t> same_shots(const std::vector<EnrolledPicture>& pictures,
@@ -222,6 +234,30 @@ std::vector<std::int64_t> same_shots(const std::vector<EnrolledPicture>& picture
     }
   }
   return same;
+}
+
+PictureIndices same_shots(const Bank& bank, const EnrolledPicture& picture) {
+  PictureIndices same{same_shots(bank.normal, picture), {}};
+  if (const auto own = find_picture(bank.abnormal, picture.checksum)) same.abnormal = {*own};
+  return same;
+}
+
+Bank leaving_out(const Bank& bank, const PictureIndices& pictures) {
+  // The last first, so that taking one out leaves the places of the next.
+  const auto each = [](const std::vector<std::int64_t>& indices, const auto& take_out) {
+    const std::set<std::int64_t> unique(indices.begin(), indices.end());
+    std::for_each(unique.rbegin(), unique.rend(), take_out);
+  };
+  Bank left = bank;
+  each(pictures.normal, [&](std::int64_t index) {
+    left.features = left.features.without_normal(index);
+    left.normal.erase(left.normal.begin() + index);
+  });
+  each(pictures.abnormal, [&](std::int64_t index) {
+    left.features = left.features.without_abnormal(index);
+    left.abnormal.erase(left.abnormal.begin() + index);
+  });
+  return left;
 }
 
 std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pictures,
@@ -244,6 +280,10 @@ std::optional<Calibration> Bank::shown_calibration() const {
   if (!shown) return shown;
   shown->image_threshold = shown_score(shown->image_threshold, score_range());
   shown->map_threshold = shown_score(shown->map_threshold, score_range());
+  for (auto* score : {&shown->uncertain_threshold, &shown->good_score, &shown->defect_score,
+                      &shown->good_least, &shown->good_most}) {
+    if (*score) **score = shown_score(**score, score_range());
+  }
   return shown;
 }
 
@@ -253,7 +293,7 @@ void check_origin(const Bank& bank, const Backbone& backbone) {
   bank.origin.check_equals(here, "bank");
 }
 
-void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbone& backbone) {
+std::string bank_bytes(const Bank& bank, const Backbone& backbone) {
   BankRecord record{bank.options,
                     bank.normal,
                     bank.abnormal,
@@ -261,7 +301,9 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
                     bank.features.abnormal_views,
                     {},
                     {},
-                    bank.calibration};
+                    bank.features.view_rows,
+                    bank.calibration,
+                    bank.decisions};
   std::map<std::string, at::Tensor> tensors;
   tensors["normal"] = bank.features.normal;
   if (bank.features.abnormal.defined()) {
@@ -278,6 +320,10 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
     add_moments("abnormal", bank.features.abnormal_moments, record.abnormal_moments, tensors);
   }
   if (bank.probe_scores.defined()) tensors["probe_scores"] = bank.probe_scores;
+  if (!bank.roi.empty()) {
+    const cv::Mat whole = bank.roi.isContinuous() ? bank.roi : bank.roi.clone();
+    tensors[kRoi] = at::from_blob(whole.data, {whole.rows, whole.cols}, at::kByte).clone();
+  }
   for (const auto& [name, pictures] : {std::pair(kNormalThumbnails, &bank.normal),
                                        std::pair(kAbnormalThumbnails, &bank.abnormal)}) {
     const at::Tensor thumbnails = thumbnails_of(*pictures);
@@ -299,7 +345,11 @@ void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbo
       tensors[kHeadPrefix + name] = tensor;
     }
   }
-  write_weights(path, tensors, metadata);
+  return weights_bytes(tensors, metadata);
+}
+
+void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbone& backbone) {
+  write_file(path, bank_bytes(bank, backbone));
 }
 
 Bank load_bank(const std::filesystem::path& path, at::Device device) {
@@ -323,15 +373,25 @@ Bank load_bank(const std::filesystem::path& path, at::Device device) {
   read_thumbnails(file, kNormalThumbnails, bank.normal);
   read_thumbnails(file, kAbnormalThumbnails, bank.abnormal);
   bank.calibration = record.calibration;
+  bank.decisions = std::move(record.decisions);
   bank.origin = read_origin(file);
   bank.options.encoding.layer = bank.origin.layer;
   bank.features = read_features(file, bank.options, record);
   if (file.entries().contains("probe_scores")) {
     bank.probe_scores = read_tensor(file, "probe_scores", at::kFloat, 2);
   }
+  if (file.entries().contains(kRoi)) {
+    const at::Tensor roi = file.read(kRoi);
+    if (roi.scalar_type() != at::kByte || roi.dim() != 2 || !roi.any().item<bool>()) {
+      fail(path, "its region of interest is empty; it is damaged");
+    }
+    cv::Mat(static_cast<int>(roi.size(0)), static_cast<int>(roi.size(1)), CV_8U, roi.data_ptr())
+        .copyTo(bank.roi);
+  }
   const ReferenceFeatures& features = bank.features;
   const bool probed = bank.probe_scores.defined();
-  const bool whole = features.normal.size(1) == bank.origin.width &&
+  const bool whole = bank.roi.empty() == (features.view_rows == 0) &&
+                     features.normal.size(1) == bank.origin.width &&
                      features.normal_rows.size() == bank.normal.size() &&
                      features.abnormal_views.size() == bank.abnormal.size() &&
                      (!probed || bank.probe_scores.size(0) > 0) &&

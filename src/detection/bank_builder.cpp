@@ -6,14 +6,22 @@
 
 #include "nagl/core/error.h"
 #include "nagl/detection/detector.h"
+#include "nagl/image/alteration.h"
 #include "probe_scores.h"
 
 namespace nagl {
 namespace {
 
 /// An empty bank of that backbone.
-Bank begun(const Backbone& backbone, const BankOptions& options, std::optional<TrainedHead> head) {
+Bank begun(const Backbone& backbone, const BankOptions& options, std::optional<TrainedHead> head,
+           cv::Mat roi) {
+  if (!roi.empty() && options.encoding.tiling.tile > 0) {
+    throw ConfigError(
+        "a bank of tiles, which lie anywhere, has no region of interest; give --roi with the "
+        "pictures to score");
+  }
   Bank bank;
+  bank.roi = std::move(roi);
   bank.options = options;
   bank.origin = {backbone.name(), "", backbone.layer(), backbone.width()};
   if (head) {
@@ -28,7 +36,7 @@ Bank begun(const Backbone& backbone, const BankOptions& options, std::optional<T
 /// What belongs to a view that waits to be encoded.
 struct WaitingView {
   std::int64_t normal = -1;  ///< index of its good picture; -1: it shows a defect
-  bool turned = false;
+  std::int64_t turn = 0;
   std::size_t tile = 0, tiles = 1;
   at::Tensor patch_mask = {}, clear = {};  ///< [N] bool, of one of a picture of a defect
   MaskOrigin origin = MaskOrigin::kDrawn;
@@ -40,7 +48,7 @@ struct BankBuilder::State {
   State(const std::shared_ptr<const Backbone>& backbone, Bank given, std::int64_t batch_size)
       : encoder(backbone, given.options.encoding, batch_size),
         bank(std::move(given)),
-        assembler(bank.options, bank.features, backbone->device()),
+        assembler(bank.options, with_view_rows(bank.features), backbone->device()),
         probes(/*thinned=*/bank.options.coreset < 1),
         waiting(encoder, [this](const at::Tensor& features, std::vector<WaitingView>& views) {
           take(features, views);
@@ -50,6 +58,28 @@ struct BankBuilder::State {
     range = bank.score_range();
     if (bank.head) bank.head = bank.head->on(backbone->device());
     bank.features = {};
+  }
+
+  /// The patches of a view that count, [N] bool; undefined: all.
+  const at::Tensor& inside(std::int64_t turn) {
+    const auto index = static_cast<std::size_t>(turn);
+    if (bank.roi.empty()) return everywhere;
+    if (by_turn.size() <= index) by_turn.resize(index + 1);
+    if (!by_turn[index].defined()) {
+      by_turn[index] =
+          patches_inside(encoder, altered(bank.roi, turn_of(turn, bank.options.turns)));
+    }
+    return by_turn[index];
+  }
+
+  /// An empty bank with a region of interest learns how many patches count.
+  ReferenceFeatures with_view_rows(ReferenceFeatures features) {
+    if (bank.roi.empty() || features.view_rows > 0) return features;
+    features.view_rows = inside(0).sum().item<std::int64_t>();
+    if (features.view_rows == 0) {
+      throw DataError("the region of interest is empty; mark where to look with values above 0");
+    }
+    return features;
   }
 
   void take(const at::Tensor& features, const std::vector<WaitingView>& views) {
@@ -66,13 +96,17 @@ struct BankBuilder::State {
         assembler.add_abnormal(own, view.patch_mask, view.clear, view.origin);
         continue;
       }
-      assembler.add_normal(view.normal, own, view.turned);
-      if (!view.turned) probes.see(view.normal, view.tile, view.tiles, own);
+      const at::Tensor& counted = inside(view.turn);
+      const at::Tensor rows = counted.defined() ? own.index({counted.to(own.device())}) : own;
+      if (rows.size(0) > 0) assembler.add_normal(view.normal, rows, view.turn > 0);
+      if (view.turn == 0) probes.see(view.normal, view.tile, view.tiles, own);
     }
   }
 
   PictureEncoder encoder;
-  Bank bank;  ///< its features are with the assembler
+  Bank bank;                        ///< its features are with the assembler
+  std::vector<at::Tensor> by_turn;  ///< see `inside`
+  at::Tensor everywhere;
   ReferenceAssembler assembler;
   ProbeCollector probes;
   ViewBatches<WaitingView> waiting;
@@ -81,8 +115,9 @@ struct BankBuilder::State {
 };
 
 BankBuilder::BankBuilder(std::shared_ptr<const Backbone> backbone, const BankOptions& options,
-                         std::optional<TrainedHead> head, std::int64_t batch_size)
-    : BankBuilder(backbone, begun(*backbone, options, std::move(head)), batch_size) {}
+                         std::optional<TrainedHead> head, std::int64_t batch_size, cv::Mat roi)
+    : BankBuilder(backbone, begun(*backbone, options, std::move(head), std::move(roi)),
+                  batch_size) {}
 
 BankBuilder::BankBuilder(std::shared_ptr<const Backbone> backbone, Bank bank,
                          std::int64_t batch_size) {
@@ -117,6 +152,7 @@ bool BankBuilder::holds_abnormal(const Image& image) const {
 void BankBuilder::add_normal(const Image& image) {
   const c10::InferenceMode guard;
   check_picture(image.rgb);  // before anything changes
+  check_roi(image, state_->bank.roi);
   State& state = *state_;
   const bool first = state.bank.normal.empty();
   state.changed = true;
@@ -128,7 +164,7 @@ void BankBuilder::add_normal(const Image& image) {
   for_each_view(
       state.encoder, image.rgb, state.bank.options.turns,
       [&](const ReferenceView& view, const cv::Mat& rgb) {
-        state.waiting.add(state.encoder.pixels(rgb), {index, view.turn > 0, view.tile, tiles});
+        state.waiting.add(state.encoder.pixels(rgb), {index, view.turn, view.tile, tiles});
       });
 }
 
@@ -137,13 +173,23 @@ void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
   const c10::InferenceMode guard;
   check_picture(image.rgb);
   State& state = *state_;
-  const auto views =
+  check_roi(image, state.bank.roi);
+  auto views =
       defect_views(state.encoder, image.rgb, mask, uses_surroundings(state.bank.options.method));
+  if (const at::Tensor& counted = state.inside(0); counted.defined()) {
+    bool shows = false;
+    for (auto& view : views) {
+      view.patch_mask = view.patch_mask.logical_and(counted);
+      view.clear = view.clear.logical_and(counted);
+      shows = shows || view.patch_mask.any().item<bool>();
+    }
+    if (!shows) views.clear();
+  }
   if (views.empty()) {
     throw DataError(fmt::format(
-        "the mask '{}' of '{}' marks nothing at the network's size; draw the defect, or leave the "
-        "picture out",
-        mask_path.string(), image.path.string()));
+        "the mask '{}' of '{}' marks nothing {}; draw the defect, or leave the picture out",
+        mask_path.string(), image.path.string(),
+        state.bank.roi.empty() ? "at the network's size" : "inside the region of interest"));
   }
   state.changed = true;
   state.bank.abnormal.push_back(enrolled(image));
@@ -169,6 +215,8 @@ Bank BankBuilder::normal_part() {
   part.origin = {backbone.name(), "", backbone.layer(), backbone.width()};
   part.features.normal = all.normal;
   part.features.normal_rows = all.normal_rows;
+  part.features.view_rows = all.view_rows;
+  part.roi = state.bank.roi;
   part.normal = state.bank.normal;
   return part;
 }
@@ -177,13 +225,14 @@ Bank BankBuilder::finish() {
   const c10::InferenceMode guard;
   State& state = *state_;
   state.waiting.flush();
+  const at::Tensor inside = state.inside(0);
   Bank bank = std::move(state.bank);
   bank.features = state.assembler.take();
   if (!state.changed) return bank;
   bank.calibration.reset();
   // A first defect may change what scores are.
   if (bank.score_range() != state.range) bank.probe_scores = at::Tensor();
-  const at::Tensor scores = state.probes.score(state.encoder, bank, bank.probe_scores);
+  const at::Tensor scores = state.probes.score(state.encoder, bank, bank.probe_scores, inside);
   if (scores.defined()) bank.probe_scores = scores;  // else no good picture came
   return bank;
 }
@@ -233,7 +282,7 @@ void add_pictures(BankBuilder& builder, const BankPictures& pictures,
 Bank make_bank(const std::shared_ptr<const Backbone>& backbone, const BankPictures& pictures,
                const BankOptions& options, std::optional<TrainedHead> head, std::int64_t batch_size,
                const BankObserver& observer) {
-  BankBuilder builder(backbone, options, std::move(head), batch_size);
+  BankBuilder builder(backbone, options, std::move(head), batch_size, pictures.roi);
   add_pictures(builder, pictures, observer);
   return builder.finish();
 }

@@ -32,10 +32,15 @@ ScoringTarget target_of(const Bank& bank, const PictureEncoder& encoder) {
 
 }  // namespace
 
-Detector::Detector(std::shared_ptr<const Backbone> backbone, Bank bank, std::int64_t batch_size)
+Detector::Detector(std::shared_ptr<const Backbone> backbone, Bank bank, std::int64_t batch_size,
+                   const std::optional<Thresholds>& thresholds)
     : bank_(settled(std::move(bank), *backbone)),
       encoder_(std::move(backbone), bank_.options.encoding, batch_size),
-      target_(target_of(bank_, encoder_)) {}
+      target_(target_of(bank_, encoder_)),
+      thresholds_(thresholds) {
+  if (!thresholds_ && bank_.calibration) thresholds_ = thresholds_of(*bank_.calibration);
+  if (bank_.probe_scores.defined()) usual_ = bank_.probe_scores.median().item<double>();
+}
 
 Detection Detector::detect(const Query& query) const {
   return std::move(detect(std::span<const Query>(&query, 1)).front());
@@ -50,11 +55,12 @@ std::vector<Detection> Detector::detect(std::span<const Query> queries) const {
   return detections;
 }
 
-PictureScores Detector::score(const Query& query) const {
+PictureScores Detector::score(const Query& query, const std::vector<at::Tensor>& known) const {
   PictureScores found;
   Scorer scorer(encoder_);
-  scorer.add(query, {target_},
-             [&](std::vector<PictureScores> scores) { found = std::move(scores.front()); });
+  scorer.add(
+      within(query, bank_.roi), {target_},
+      [&](std::vector<PictureScores> scores) { found = std::move(scores.front()); }, known);
   scorer.flush();
   return found;
 }
@@ -65,13 +71,13 @@ Detection Detector::detection_of(const PictureScores& scores) const {
   detection.image_score = scores.image_score();
   detection.patch_scores = scores.patch_scores();
   cv::Mat map = scores.raw_map();
-  detection.verdict = verdict_of(scores.raw_image_score(), bank_.calibration);
-  if (bank_.calibration) {
-    const double threshold = bank_.calibration->map_threshold;
+  detection.verdict = verdict_of(scores.raw_image_score(), thresholds_);
+  if (thresholds_) {
+    const RegionRules rules = region_rules(thresholds_->map, usual_, thresholds_->least_area);
     // Outside, `raw_map` has the lowest score inside, which may well be above the threshold.
     const cv::Mat& roi = scores.roi();
-    if (!roi.empty()) map.setTo(threshold, (roi == 0) & (map > threshold));
-    detection.regions = regions_above(map, threshold);
+    if (!roi.empty()) map.setTo(rules.growth, (roi == 0) & (map > rules.growth));
+    detection.regions = find_regions(map, rules, &detection.region_mask);
   }
   detection.map = scores.shown_map(std::move(map));
   for (auto& region : detection.regions) {
@@ -98,16 +104,18 @@ DetectionStream::DetectionStream(const Detector& detector, std::function<void(De
 
 void DetectionStream::add(const Query& query) {
   const std::filesystem::path path = query.image.path;
-  scorer_.add(query, {detector_.target()}, [this, path](std::vector<PictureScores> scores) {
-    std::optional<Detection> detection;
-    const auto failure = failure_of([&] { detection = detector_.detection_of(scores.front()); });
-    if (failure) {
-      const std::string message = fmt::format("'{}' {}", path.string(), *failure);
-      if (!failed_) throw DataError(message);
-      return failed_(message);
-    }
-    done_(std::move(*detection));
-  });
+  scorer_.add(within(query, detector_.bank().roi), {detector_.target()},
+              [this, path](std::vector<PictureScores> scores) {
+                std::optional<Detection> detection;
+                const auto failure =
+                    failure_of([&] { detection = detector_.detection_of(scores.front()); });
+                if (failure) {
+                  const std::string message = fmt::format("'{}' {}", path.string(), *failure);
+                  if (!failed_) throw DataError(message);
+                  return failed_(message);
+                }
+                done_(std::move(*detection));
+              });
 }
 
 }  // namespace nagl

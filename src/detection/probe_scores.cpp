@@ -18,6 +18,19 @@ std::vector<std::size_t> spread(std::size_t total, std::size_t count = kMostProb
 
 }  // namespace
 
+at::Tensor scattered(const at::Tensor& rows, const at::Tensor& inside) {
+  at::Tensor all = at::zeros({inside.numel(), rows.size(1)}, rows.options());
+  return all.index_put_({inside.to(rows.device())}, rows);
+}
+
+at::Tensor spread_rows(const at::Tensor& scores) {
+  std::vector<at::Tensor> used;
+  for (const auto i : spread(static_cast<std::size_t>(scores.size(0)))) {
+    used.push_back(scores[static_cast<std::int64_t>(i)]);
+  }
+  return at::stack(used);
+}
+
 void ProbeCollector::begin_picture(const PictureEncoder& encoder, const cv::Mat& rgb, bool first) {
   mirrored_.clear();
   if (!first) return;
@@ -45,13 +58,18 @@ void ProbeCollector::see(std::int64_t picture, std::size_t tile, std::size_t tot
 }
 
 std::vector<ProbeCollector::Probe> ProbeCollector::chosen(const PictureEncoder& encoder,
-                                                          const Bank& bank) const {
+                                                          const Bank& bank,
+                                                          const at::Tensor& inside) const {
   std::vector<Probe> all;
   if (thinned_) {
     all = kept_;
   } else {
     const std::int64_t patches = encoder.grid().size();
     for (std::int64_t i = 0; i < bank.features.normal_count(); ++i) {
+      if (inside.defined()) {  // rows of the patches inside alone
+        all.push_back({i, scattered(bank.features.normal_picture_unturned(i), inside)});
+        continue;
+      }
       const at::Tensor rows = bank.features.normal_picture(i);
       const auto tiles = static_cast<std::size_t>(rows.size(0) / patches / bank.options.turns);
       for (const auto tile : spread(tiles)) {
@@ -66,14 +84,14 @@ std::vector<ProbeCollector::Probe> ProbeCollector::chosen(const PictureEncoder& 
 }
 
 at::Tensor ProbeCollector::score(const PictureEncoder& encoder, const Bank& bank,
-                                 const at::Tensor& earlier) const {
+                                 const at::Tensor& earlier, const at::Tensor& inside) const {
   const Method method = bank.options.method;
   const ReferenceBank references(bank.features, bank.head ? bank.head->head : NaglHead(nullptr),
                                  encoder.grid(), Precision::kFloat32, bank.options.discriminant);
   references.check(method);
   std::vector<at::Tensor> scores;
   if (!uses_normal(method) || references.normal_count() > 1) {
-    for (const auto& [picture, features] : chosen(encoder, bank)) {
+    for (const auto& [picture, features] : chosen(encoder, bank, inside)) {
       // Without its copies too, which would make it look better than a further picture.
       const auto same = same_shots(bank.normal, bank.normal[static_cast<std::size_t>(picture)]);
       if (uses_normal(method) && same.size() == bank.normal.size()) continue;
@@ -81,7 +99,17 @@ at::Tensor ProbeCollector::score(const PictureEncoder& encoder, const Bank& bank
     }
   }
   for (const auto& pixels : mirrored_) {
-    scores.push_back(references.score(encoder.encode(pixels.unsqueeze(0)), method));
+    // Turned back, so that each patch lies where it does in the picture.
+    scores.push_back(references.score(encoder.encode(pixels.unsqueeze(0)), method)
+                         .reshape({1, encoder.grid().rows, encoder.grid().columns})
+                         .flip({2})
+                         .flatten(1));
+  }
+  if (inside.defined()) {
+    for (auto& row : scores) {
+      const at::Tensor counted = inside.to(row.device()).unsqueeze(0);
+      row = at::where(counted, row, row.masked_select(counted).min());
+    }
   }
   // The rows of a thinned bank do not tell how its earlier pictures scored; that was kept.
   if (thinned_ && earlier.defined()) {

@@ -11,6 +11,13 @@
 
 namespace nagl {
 
+/// Features of all patches of a view, from those of the patches inside a region of interest; 0
+/// elsewhere. @param rows [M, C] @param inside [N] bool, M of them set @return [N, C]
+at::Tensor scattered(const at::Tensor& rows, const at::Tensor& inside);
+
+/// As many rows of scores as a bank keeps, or all of them, spread evenly.
+at::Tensor spread_rows(const at::Tensor& scores);
+
 /// Keeps what `Bank::probe_scores` is made of while references come: what good pictures look like
 /// to the others.
 class ProbeCollector {
@@ -25,10 +32,12 @@ class ProbeCollector {
   void see(std::int64_t picture, std::size_t tile, std::size_t total, const at::Tensor& features);
 
   /// @param bank whose features are whole @param earlier the scores that it had before
+  /// @param inside [N] bool, the patches that count: outside them the lowest score inside;
+  ///        undefined: all
   /// @return [P, N] float32 on the CPU; undefined if no good picture came
   /// @throws ConfigError if the method lacks references
-  at::Tensor score(const PictureEncoder& encoder, const Bank& bank,
-                   const at::Tensor& earlier) const;
+  at::Tensor score(const PictureEncoder& encoder, const Bank& bank, const at::Tensor& earlier,
+                   const at::Tensor& inside) const;
 
  private:
   /// Features of a tile of normal picture `picture`.
@@ -36,7 +45,8 @@ class ProbeCollector {
     std::int64_t picture;
     at::Tensor features;  ///< [N, C]
   };
-  std::vector<Probe> chosen(const PictureEncoder& encoder, const Bank& bank) const;
+  std::vector<Probe> chosen(const PictureEncoder& encoder, const Bank& bank,
+                            const at::Tensor& inside) const;
 
   bool thinned_;
   std::vector<Probe> kept_;             ///< of a thinned bank

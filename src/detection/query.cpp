@@ -1,5 +1,7 @@
 #include "nagl/detection/query.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <opencv2/core.hpp>
@@ -7,6 +9,7 @@
 
 #include "nagl/core/error.h"
 #include "nagl/image/anomaly_map.h"
+#include "nagl/image/mask.h"
 #include "nagl/image/preprocess.h"
 #include "nagl/model/reference_bank.h"
 
@@ -14,6 +17,29 @@ namespace nagl {
 
 at::Tensor patches_inside(const PictureEncoder& encoder, const cv::Mat& roi) {
   return marked_patches(roi, encoder.grid().rows, encoder.grid().columns);
+}
+
+void check_roi(const Image& image, const cv::Mat& roi) {
+  if (roi.empty() || same_proportions(roi.size(), image.rgb.size())) return;
+  throw DataError(fmt::format(
+      "'{}' is {}x{}, of other proportions than the bank's region of interest ({}x{}); cut it as "
+      "the references were, or enroll again",
+      image.path.string(), image.rgb.cols, image.rgb.rows, roi.cols, roi.rows));
+}
+
+Query within(const Query& query, const cv::Mat& roi) {
+  if (roi.empty()) return query;
+  check_roi(query.image, roi);
+  Query limited = query;
+  limited.roi = roi;
+  if (query.roi.empty()) return limited;
+  // The larger of the two, so that thin lines of either are kept.
+  const bool own = query.roi.total() > roi.total();
+  const cv::Mat& large = own ? query.roi : roi;
+  cv::Mat small;
+  cv::resize(own ? roi : query.roi, small, large.size(), 0, 0, cv::INTER_NEAREST);
+  limited.roi = (large > 0) & (small > 0);
+  return limited;
 }
 
 QueryTiles::QueryTiles(const PictureEncoder& encoder, const Query& query)
@@ -77,6 +103,13 @@ at::Tensor PictureScores::patch_scores() const {
   const auto& inside = tiles_->inside_;
   if (inside.empty()) return shown;
   return at::where(at::stack(inside).reshape(shown.sizes()), shown, at::zeros_like(shown));
+}
+
+at::Tensor PictureScores::counted_patch_scores() const {
+  const c10::InferenceMode guard;
+  const auto& inside = tiles_->inside_;
+  if (inside.empty()) return scores_.flatten();
+  return scores_.flatten().masked_select(at::cat(inside));
 }
 
 const cv::Mat& PictureScores::roi() const { return tiles_->roi_; }

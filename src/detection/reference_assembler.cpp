@@ -6,7 +6,6 @@
 #include <tuple>
 #include <utility>
 
-#include "nagl/image/alteration.h"
 #include "nagl/nn/coreset.h"
 
 namespace nagl {
@@ -29,12 +28,16 @@ std::vector<FeatureMoments> as_kept(std::vector<FeatureMoments> all) {
 
 }  // namespace
 
+Alteration turn_of(std::int64_t turn, std::int64_t turns) {
+  Alteration turned;
+  turned.degrees = 360.0 * static_cast<double>(turn) / static_cast<double>(turns);
+  return turned;
+}
+
 void for_each_view(const PictureEncoder& encoder, const cv::Mat& rgb, std::int64_t turns,
                    const std::function<void(const ReferenceView&, const cv::Mat& rgb)>& use) {
   for (std::int64_t turn = 0; turn < turns; ++turn) {
-    Alteration turned;
-    turned.degrees = 360.0 * static_cast<double>(turn) / static_cast<double>(turns);
-    const cv::Mat picture = altered(rgb, turned);
+    const cv::Mat picture = altered(rgb, turn_of(turn, turns));
     const TileGrid tiles = encoder.tiles_of(picture);  // a quarter turn swaps the sides
     for (std::size_t i = 0; i < tiles.count(); ++i) use({turn, i}, picture(tiles.at(i)));
   }
@@ -123,9 +126,10 @@ void ReferenceAssembler::Rows::append(const at::Tensor& rows) {
 }
 
 ReferenceAssembler::ReferenceAssembler(const BankOptions& options, std::int64_t width,
-                                       at::Device device)
+                                       at::Device device, std::int64_t view_rows)
     : coreset_(options.coreset),
       turns_(options.turns),
+      view_rows_(view_rows),
       with_surroundings_(uses_surroundings(options.method)) {
   normal_.append(at::empty({0, width}, at::TensorOptions().device(device)));
   surroundings_.append(at::empty({0, width}, at::TensorOptions().device(device)));
@@ -133,7 +137,7 @@ ReferenceAssembler::ReferenceAssembler(const BankOptions& options, std::int64_t 
 
 ReferenceAssembler::ReferenceAssembler(const BankOptions& options,
                                        const ReferenceFeatures& features, at::Device device)
-    : ReferenceAssembler(options, features.normal.size(1), device) {
+    : ReferenceAssembler(options, features.normal.size(1), device, features.view_rows) {
   const ReferenceFeatures there = features.on(device);
   normal_.append(there.normal);
   normal_rows_ = there.normal_rows;
@@ -206,6 +210,7 @@ ReferenceFeatures ReferenceAssembler::features() const {
   features.normal = normal_.all();
   features.normal_rows = normal_rows_;
   features.turns = turns_;
+  features.view_rows = view_rows_;
   features.thinned = coreset_ < 1;
   if (features.thinned) {
     features.normal_moments = as_kept(moments_);

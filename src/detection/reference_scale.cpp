@@ -17,7 +17,8 @@ constexpr double kNarrowest = 1e-3;  // so that identical references do not make
 
 }  // namespace
 
-ColourScale reference_scale(const Detector& detector, const cv::Mat& roi) {
+ColourScale reference_scale(const Detector& detector, const cv::Mat& given) {
+  const cv::Mat& roi = given.empty() ? detector.bank().roi : given;
   const c10::InferenceMode guard;
   at::Tensor scores = detector.bank().probe_scores;
   const bool unbounded = detector.bank().score_range() == ScoreRange::kUnbounded;
@@ -50,8 +51,8 @@ ColourScale reference_scale(const Detector& detector, const cv::Mat& roi) {
 
   ColourScale scale;
   scale.low = scores.median().item<double>();
-  const auto& calibration = detector.bank().calibration;
-  scale.good = calibration ? std::max(calibration->map_threshold, scale.low) : *middle;
+  const auto& thresholds = detector.thresholds();
+  scale.good = thresholds ? std::max(thresholds->map, scale.low) : *middle;
   // Methods that use abnormal references and have bounds leave less room above good pictures.
   const double reach = uses_abnormal(method) && !unbounded ? 2 : 3;
   const double high = scale.low + std::max(reach * (scale.good - scale.low), kNarrowest);

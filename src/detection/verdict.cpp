@@ -2,9 +2,15 @@
 
 namespace nagl {
 
-Verdict verdict_of(double image_score, const std::optional<Calibration>& calibration) {
-  if (!calibration) return Verdict::kUnknown;
-  return image_score > calibration->image_threshold ? Verdict::kAnomalous : Verdict::kNormal;
+Thresholds thresholds_of(const Calibration& calibration) {
+  return {calibration.image_threshold, std::nullopt, calibration.map_threshold, 0};
+}
+
+Verdict verdict_of(double image_score, const std::optional<Thresholds>& thresholds) {
+  if (!thresholds) return Verdict::kUnknown;
+  if (image_score > thresholds->image) return Verdict::kAnomalous;
+  if (thresholds->uncertain && image_score > *thresholds->uncertain) return Verdict::kUncertain;
+  return Verdict::kNormal;
 }
 
 }  // namespace nagl

@@ -12,6 +12,7 @@
 #include "embedded/score_report.html.h"
 #include "embedded/score_report.js.h"
 #include "html.h"
+#include "nagl/image/overlay.h"
 
 namespace nagl {
 namespace {
@@ -50,7 +51,16 @@ std::string figure_of(const ReportPicture& picture) {
         "</figcaption></figure>\n",
         escaped(picture.error), image, escaped(picture.path));
   }
-  std::string more;
+  std::string more, decide;
+  if (!picture.source.empty()) {
+    const auto [first, stride] = overlay_layout(picture.size);
+    more += fmt::format(" data-source='{}' data-w='{}' data-h='{}' data-panel='{} {} {} {} {} {}'",
+                        escaped(picture.source), picture.size.width, picture.size.height, first.x,
+                        first.y, first.width, first.height, stride.x, stride.y);
+    decide =
+        "<div class='decide'><button class='good'>good</button><button class='bad'>bad</button>"
+        "</div>";
+  }
   if (!picture.label.empty()) {
     more += fmt::format(" data-bad='{}'", picture.label == "good" ? 0 : 1);
   }
@@ -66,9 +76,9 @@ std::string figure_of(const ReportPicture& picture) {
   }
   return fmt::format(
       "<figure data-score='{:.6f}' title='{}'{}>{}<figcaption><b>{:.4f}</b> {}<br>{}</figcaption>"
-      "</figure>\n",
-      picture.score, escaped(picture.path), more, image, picture.score, note,
-      escaped(picture.path));
+      "{}</figure>\n",
+      picture.score, escaped(picture.path), more, image, picture.score, note, escaped(picture.path),
+      decide);
 }
 
 /// How many pictures have which score, and a line where the threshold is.
@@ -168,6 +178,8 @@ std::string score_report_html(ScoreReport report) {
       fmt::arg("style", embedded::kScoreReportCss), fmt::arg("script", embedded::kScoreReportJs),
       fmt::arg("facts", facts), fmt::arg("trust", trust), fmt::arg("low", low),
       fmt::arg("high", high), fmt::arg("threshold", report.threshold.value_or((low + high) / 2)),
+      fmt::arg("uncertain",
+               report.uncertain ? fmt::format(" data-uncertain='{:.6f}'", *report.uncertain) : ""),
       fmt::arg("uncalibrated",
                report.threshold
                    ? ""

@@ -89,13 +89,6 @@ double share_of(const cv::Mat& marks) {
   return static_cast<double>(cv::countNonZero(marks)) / static_cast<double>(marks.total());
 }
 
-bool same_proportions(const cv::Size& a, const cv::Size& b) {
-  // Equal up to one pixel of rounding in the smaller of the two.
-  const double expected = static_cast<double>(a.width) * b.height / b.width;
-  const double scale = std::max(1.0, static_cast<double>(a.width) / b.width);
-  return std::abs(expected - a.height) <= 1.0 * scale;
-}
-
 using Turn = cv::Mat (*)(const cv::Mat&);
 
 cv::Mat transposed(const cv::Mat& m) { return m.t(); }
@@ -194,6 +187,13 @@ Mask decode_mask_for(const Image& image, const fs::path& mask_path) {
 }
 
 }  // namespace
+
+bool same_proportions(const cv::Size& a, const cv::Size& b) {
+  // Equal up to one pixel of rounding in the smaller of the two.
+  const double expected = static_cast<double>(a.width) * b.height / b.width;
+  const double scale = std::max(1.0, static_cast<double>(a.width) / b.width);
+  return std::abs(expected - a.height) <= 1.0 * scale;
+}
 
 Mask read_mask(const fs::path& path, std::int64_t max_pixels) {
   return guarded(path, [&] { return decode_mask(path, max_pixels); });

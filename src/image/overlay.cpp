@@ -82,10 +82,9 @@ cv::Mat heat_panel(const cv::Mat& query, const OverlayContent& content) {
   }
   const cv::Mat roi =
       content.roi.empty() ? cv::Mat() : resized(content.roi, size, cv::INTER_NEAREST);
-  if (content.threshold) {
-    cv::Mat above = map > *content.threshold;
-    if (!roi.empty()) above.setTo(0, roi == 0);
-    draw_outline(panel, above, kWhite);
+  if (content.regions) {
+    // Area averaging keeps a region of a few pixels from vanishing.
+    draw_outline(panel, resized(*content.regions, size, cv::INTER_AREA) > 0, kWhite);
     return panel;
   }
   double peak = 0;
@@ -141,24 +140,28 @@ ColourScale scale_of(const cv::Mat& map, const cv::Mat& roi) {
   return scale;
 }
 
+OverlayLayout overlay_layout(const cv::Size& picture) {
+  const cv::Size size = panel_size(picture);
+  // Side by side; wide pictures one below the other.
+  const bool stacked = size.width > 2 * size.height;
+  return {{{kGap, kGap}, size},
+          stacked ? cv::Point(0, size.height + kGap) : cv::Point(size.width + kGap, 0)};
+}
+
 cv::Mat draw_overlay(const OverlayContent& content) {
-  const cv::Size size = panel_size(content.rgb.size());
+  const auto [first, stride] = overlay_layout(content.rgb.size());
+  const cv::Size size = first.size();
   const bool enlarged = size.width > content.rgb.cols;
   const cv::Mat query = resized(content.rgb, size, enlarged ? cv::INTER_CUBIC : cv::INTER_AREA);
   std::vector<cv::Mat> panels = {query, heat_panel(query, content)};
   if (!content.truth.empty()) panels.push_back(truth_panel(query, content.truth));
 
-  // Side by side; wide pictures one below the other.
-  const bool stacked = size.width > 2 * size.height;
   const int count = static_cast<int>(panels.size());
-  const cv::Point stride =
-      stacked ? cv::Point(0, size.height + kGap) : cv::Point(size.width + kGap, 0);
   const int width = std::max(size.width + (count - 1) * stride.x, kLongSide / 2) + 2 * kGap;
   const int height = size.height + (count - 1) * stride.y + 2 * kGap;
   cv::Mat canvas(height + kFooter, width, CV_8UC3, kBackground);
   for (int i = 0; i < count; ++i) {
-    const cv::Point corner = cv::Point(kGap, kGap) + i * stride;
-    panels[static_cast<std::size_t>(i)].copyTo(canvas(cv::Rect(corner, size)));
+    panels[static_cast<std::size_t>(i)].copyTo(canvas(first + i * stride));
   }
   draw_footer(canvas, height, content);
   return canvas;

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <opencv2/core.hpp>
 #include <set>
 
 #include "nagl/core/device.h"
 #include "nagl/core/error.h"
 #include "nagl/dataset/pictures.h"
+#include "nagl/image/mask.h"
 #include "nagl/image/overlay.h"
 #include "nagl/jobs/encoder_setup.h"
 
@@ -106,6 +108,23 @@ void check_pictures(const BankPictures& pictures, Method method, const JobObserv
   }
 }
 
+cv::Mat read_roi(const fs::path& roi, const BankPictures& pictures, const DecodeOptions& decode) {
+  if (roi.empty()) return {};
+  std::error_code error;
+  if (fs::is_directory(roi, error)) {
+    throw ConfigError(fmt::format(
+        "--roi '{}' is a folder; a bank looks at the same place in all pictures: name one mask",
+        roi.string()));
+  }
+  Mask mask = read_mask_for(read_image(pictures.normal.front(), decode), roi);
+  if (cv::countNonZero(mask.marks) == 0) {
+    throw DataError(
+        fmt::format("the region of interest '{}' is empty; mark where to look with values above 0",
+                    roi.string()));
+  }
+  return std::move(mask.marks);
+}
+
 std::string explain_choice(const BankOptions& options, std::size_t good, std::size_t defects) {
   if (options.method != Method::kAuto) return "";
   const std::string method =
@@ -135,7 +154,8 @@ BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
   auto head = load_model(request.model, options.method, parse_device(runtime.device));
   if (head && !options.encoding.layer) options.encoding.layer = head->origin.layer;
   const PictureEncoder encoder = make_encoder(runtime, options.encoding, observer);
-  return BankBuilder(encoder.shared_backbone(), options, std::move(head), encoder.batch_size());
+  return BankBuilder(encoder.shared_backbone(), options, std::move(head), encoder.batch_size(),
+                     pictures.roi);
 }
 
 PictureEncoder encoder_for(const fs::path& bank_path, Bank& bank, const BankRequest& request,

@@ -31,9 +31,6 @@ Calibration calibrate(const CalibrateOptions& options, const JobObserver& observ
   options.calibration.check();
   const CalibrationPictures pictures{pictures_of(options.normal, observer),
                                      pictures_of(options.abnormal, observer)};
-  if (options.calibration.rule == ThresholdRule::kBestF1 && pictures.abnormal.empty()) {
-    throw ConfigError("--best-f1 needs pictures of defects; give --abnormal");
-  }
   const FileLock lock = FileLock::on_file(options.bank, "changing the bank");
   AtomicFile probe(options.bank);  // never committed: what cannot be written is said at once
   Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
@@ -41,16 +38,12 @@ Calibration calibrate(const CalibrateOptions& options, const JobObserver& observ
   request.encoding = options.encoding;
   const PictureEncoder encoder =
       encoder_for(options.bank, bank, request, options.runtime, observer);
-  const std::size_t good = pictures.normal.empty() ? bank.normal.size() : pictures.normal.size();
-  const auto total = static_cast<std::int64_t>(2 * good + pictures.abnormal.size());
-  std::int64_t done = 0;
-  observer.advance("calibrating", done, total);
   CalibrationFindings findings;
   bank.calibration = nagl::calibrate(
       encoder.shared_backbone(), bank, pictures, options.calibration, encoder.batch_size(),
-      [&](const Image&) {
+      [&](std::int64_t done, std::int64_t total) {
         if (observer.stopped()) throw Error("interrupted; the bank is as it was");
-        observer.advance("calibrating", done++, total);
+        observer.advance("calibrating", done, total);
       },
       &findings);
   for (const auto& path : findings.left_aside) {
@@ -67,7 +60,7 @@ Calibration calibrate(const CalibrateOptions& options, const JobObserver& observ
                                   ? ""
                                   : fmt::format("; so are {} others", findings.copies.size() - 1)));
   }
-  save_bank(options.bank, bank, encoder.backbone());
+  save_change(options.bank, bank, encoder.backbone(), "calibrate", options.keep);
   return *bank.shown_calibration();
 }
 

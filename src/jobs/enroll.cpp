@@ -114,6 +114,11 @@ void check_out(const EnrollOptions& options) {
     throw ConfigError(fmt::format("'{}' exists; give --add to add to it, --overwrite to replace it",
                                   options.out.string()));
   }
+  if (options.add && !options.roi.empty()) {
+    throw ConfigError(
+        "--add: where to look was decided when the bank was begun; leave --roi out, or enroll "
+        "again with --overwrite");
+  }
   if (options.add && options.pictures.normal.empty() && options.pictures.abnormal.empty()) {
     throw ConfigError("--add: nothing to add; give --normal or --abnormal");
   }
@@ -133,6 +138,7 @@ EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
   if (!earlier) {
     if (pictures.normal.empty()) throw ConfigError("give good pictures with --normal");
     check_pictures(pictures, method, observer);
+    pictures.roi = read_roi(options.roi, pictures, options.request.over().encoding.decode);
   }
 
   const bool calibrated = earlier && earlier->calibration;
@@ -155,7 +161,10 @@ EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
   if (calibrated && !made.calibration) {
     observer.warn("the bank's calibration is void; calibrate it again");
   }
-  save_bank(options.out, made, *backbone);
+  save_change(options.out, made, *backbone,
+              fmt::format("enroll {}{} good, {} of defects", options.add ? "--add: " : "",
+                          pictures.normal.size(), pictures.abnormal.size()),
+              options.keep);
   std::error_code error;
   return {made.normal.size(),
           made.abnormal.size(),

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/device.h"
 #include "nagl/core/duration.h"
@@ -65,6 +67,27 @@ void check_inputs_are_safe(const ScoreOptions& options, const Source& source,
   plan.check_keeps(files, queries);
 }
 
+/// What verdicts go by. @throws ConfigError if there is nothing, and something needs them
+std::optional<Thresholds> thresholds_of(const ScoreOptions& options, const Bank& bank) {
+  const VerdictRequest& asked = options.verdict;
+  if (!bank.calibration && !asked.suffices()) {
+    const char* needs = options.sorted               ? "--sorted"
+                        : options.needs_verdict      ? "--fail-on-anomaly"
+                        : !options.masks_out.empty() ? "--masks-out"
+                        : asked.least_area > 0       ? "--min-area"
+                        : asked.three()              ? "--uncertain"
+                        : asked.map_threshold        ? "--map-threshold"
+                                                     : nullptr;
+    if (needs != nullptr) {
+      throw ConfigError(fmt::format(
+          "{} needs thresholds: a calibrated bank (nagl enroll, then nagl calibrate), or "
+          "--threshold{}",
+          needs, asked.uncertain && asked.threshold ? " and --uncertain-threshold" : ""));
+    }
+  }
+  return asked.over(bank);
+}
+
 void check_options(const ScoreOptions& options) {
   if (options.bank.empty() && options.pictures.normal.empty()) {
     throw ConfigError("give good pictures with --normal, or a bank with --bank");
@@ -73,12 +96,7 @@ void check_options(const ScoreOptions& options) {
     throw ConfigError("a bank has its references; add others to it with nagl enroll --add");
   }
   if (options.sorted && options.out.empty()) throw ConfigError("--sorted needs --out");
-}
-
-void check_verdicts(const ScoreOptions& options, const Bank& bank) {
-  if (bank.calibration || !(options.sorted || options.needs_verdict)) return;
-  throw ConfigError(fmt::format("{} needs a calibrated bank: nagl enroll, then nagl calibrate",
-                                options.sorted ? "--sorted" : "--fail-on-anomaly"));
+  if (options.bank.empty()) thresholds_of(options, Bank());
 }
 
 OutputPlan plan_of(const ScoreOptions& options, const Source& source) {
@@ -88,6 +106,8 @@ OutputPlan plan_of(const ScoreOptions& options, const Source& source) {
   plan.overlays = options.overlays;
   plan.report = options.report && !source.streams();
   plan.sort = options.sorted;
+  plan.masks = options.masks_out;
+  plan.uncertain = options.verdict.three();
   return plan;
 }
 
@@ -96,16 +116,17 @@ Detector prepare(const ScoreOptions& options, const BankPictures& references,
                  const DerivedMaskPlan& derived, RemarkLog& remarks, const JobObserver& observer) {
   if (!options.bank.empty()) {
     Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
-    check_verdicts(options, bank);
+    const auto thresholds = thresholds_of(options, bank);
     const PictureEncoder encoder =
         encoder_for(options.bank, bank, options.request, options.runtime, observer);
-    return Detector(encoder.shared_backbone(), std::move(bank), encoder.batch_size());
+    return Detector(encoder.shared_backbone(), std::move(bank), encoder.batch_size(), thresholds);
   }
-  check_verdicts(options, Bank());
   BankBuilder builder = start_bank(options.request, references, options.runtime, observer);
   add_to_bank(builder, references, derived, remarks, observer);
   const PictureEncoder encoder = builder.encoder();
-  return Detector(encoder.shared_backbone(), builder.finish(), encoder.batch_size());
+  Bank bank = builder.finish();
+  const auto thresholds = thresholds_of(options, bank);
+  return Detector(encoder.shared_backbone(), std::move(bank), encoder.batch_size(), thresholds);
 }
 
 Json describe_run(const ScoreOptions& options, const BankPictures& references,
@@ -132,6 +153,11 @@ Json describe_run(const ScoreOptions& options, const BankPictures& references,
                               : Json("auto");
   if (const auto calibration = detector.bank().shown_calibration()) {
     run["calibration"] = option_to_json(*calibration);
+  }
+  if (const auto& used = detector.thresholds()) {
+    Json& thresholds = run["thresholds"] = {
+        {"image", shown(used->image)}, {"map", shown(used->map)}, {"least_area", used->least_area}};
+    if (used->uncertain) thresholds["uncertain"] = shown(*used->uncertain);
   }
   if (options.bank.empty()) {
     run.update(describe_pictures(references));
@@ -160,9 +186,14 @@ void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& d
     report.facts.emplace_back("image AUROC",
                               fmt::format("{:.2f} %", 100 * summary["image_auroc"].get<double>()));
   }
-  if (const auto calibration = detector.bank().shown_calibration()) {
-    report.threshold = calibration->image_threshold;
-    report.trust = trust_in(*calibration);
+  if (const auto& thresholds = detector.thresholds()) {
+    report.threshold = shown_score(thresholds->image, detector.bank().score_range());
+    if (thresholds->uncertain) {
+      report.uncertain = shown_score(*thresholds->uncertain, detector.bank().score_range());
+    }
+    const auto& calibration = detector.bank().calibration;
+    const bool by_it = calibration && calibration->image_threshold == thresholds->image;
+    if (by_it) report.trust = trust_in(*calibration);
   }
   report.pictures = run.report();
   write_file(plan.html(), score_report_html(report));
@@ -173,7 +204,7 @@ void score_stream(const Source& source, const OutputPlan& plan, const RoiFinder&
   MvtecLocator locator;
   const auto plan_query = [&](const PictureFile& file) {
     QueryFile query{file, {}, locator.find(file.path), roi.find(file), {}, {}, {}, {}};
-    if (!plan.out.empty()) plan.assign(query);
+    if (plan.writes()) plan.assign(query);
     return query;
   };
   if (source.list) {
@@ -199,18 +230,23 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
   if (!source.streams()) queries = find_queries(source.paths, roi, observer);
   // Before anything is encoded: what is wrong with the options comes first.
   const Method method = options.request.over().method;
-  const BankPictures references = find_pictures(options.pictures, method, observer);
+  BankPictures references = find_pictures(options.pictures, method, observer);
   if (options.bank.empty()) check_pictures(references, method, observer);
   const DerivedMaskPlan derived = plan_derived_masks(
       options.pictures, references, plan.out.empty() ? fs::path() : plan.out / "derived_masks");
   const cv::Mat shared_roi = roi.shared() ? read_mask(*roi.shared()).marks : cv::Mat();
+  const EncodingOptions encoding = options.request.over().encoding;
+  if (options.bank.empty() && roi.shared() && encoding.tiling.tile == 0) {
+    references.roi = read_roi(*roi.shared(), references, encoding.decode);
+  }
   std::optional<FileLock> lock;
-  if (!plan.out.empty()) {
-    lock.emplace(FileLock::on_folder(plan.out, "scoring"));
+  if (plan.writes()) {
+    if (!plan.out.empty()) lock.emplace(FileLock::on_folder(plan.out, "scoring"));
     std::error_code error;
     if (!source.streams()) {
       plan.assign(queries, options.overwrite);
-    } else if (!source.watch && !options.overwrite && fs::exists(plan.json_lines(), error)) {
+    } else if (!plan.out.empty() && !source.watch && !options.overwrite &&
+               fs::exists(plan.json_lines(), error)) {
       throw ConfigError("'" + plan.json_lines().string() +
                         "' exists; give --overwrite to replace it, or another --out");
     }
@@ -248,6 +284,45 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
 }
 
 }  // namespace
+
+std::optional<Thresholds> VerdictRequest::over(const Bank& bank) const {
+  const ScoreRange range = bank.score_range();
+  const auto raw = [&](double shown, const char* option) {
+    const bool open = range == ScoreRange::kUnbounded;
+    if (!(open ? shown > 0 && shown < 1 : shown >= 0 && shown <= 1)) {
+      throw ConfigError(fmt::format("{} {} is not {}", option, shown,
+                                    open ? "above 0 and below 1" : "from 0 to 1"));
+    }
+    return raw_score(shown, range);
+  };
+  std::optional<Thresholds> thresholds;
+  const auto& calibration = bank.calibration;
+  if (calibration) thresholds = nagl::thresholds_of(*calibration);
+  if (threshold) {
+    if (!thresholds) thresholds = Thresholds{0, {}, raw(*threshold, "--threshold"), 0};
+    thresholds->image = raw(*threshold, "--threshold");
+  }
+  if (!thresholds) return thresholds;
+  if (map_threshold) thresholds->map = raw(*map_threshold, "--map-threshold");
+  thresholds->least_area = least_area;
+  if (uncertain_threshold) {
+    thresholds->uncertain = raw(*uncertain_threshold, "--uncertain-threshold");
+  } else if (uncertain) {
+    if (calibration) thresholds->uncertain = calibration->uncertain_threshold;
+    if (!thresholds->uncertain) {
+      throw ConfigError(
+          "--uncertain: the bank was calibrated by an earlier version of nagl, for two verdicts; "
+          "calibrate it again, or give --uncertain-threshold");
+    }
+    // A threshold of somebody's own may lie below it: then nothing is uncertain.
+    thresholds->uncertain = std::min(*thresholds->uncertain, thresholds->image);
+  }
+  if (thresholds->uncertain && *thresholds->uncertain > thresholds->image) {
+    throw ConfigError(fmt::format("--uncertain-threshold {} is above the threshold {:.4f}",
+                                  *uncertain_threshold, shown_score(thresholds->image, range)));
+  }
+  return thresholds;
+}
 
 ScoreResult score_folder(const ScoreOptions& options, const std::vector<fs::path>& queries,
                          const ScoreObserver& observer) {

@@ -59,19 +59,34 @@ fs::path place_of(const fs::path& picture) {
   return absolute.relative_path();
 }
 
+std::vector<fs::path> QueryFile::outputs() const {
+  std::vector<fs::path> all;
+  for (const auto& file : {map, overlay, region_mask}) {
+    if (file) all.push_back(*file);
+  }
+  for (const auto& [verdict, file] : sorted) all.push_back(file);
+  return all;
+}
+
 void OutputPlan::assign(QueryFile& query) const {
   const fs::path place = query.place.empty() ? query.file.relative() : query.place;
   fs::path stem = place;
   stem.replace_extension();
+  if (!masks.empty()) {
+    query.region_mask = masks / stem;
+    *query.region_mask += ".png";
+  }
+  if (out.empty()) return;
   query.map = out / "maps" / stem;
   *query.map += map_extension;
   if (overlays) {
     query.overlay = out / "overlays" / stem;
     *query.overlay += ".png";
   }
-  if (sort) {
-    query.normal = out / "sorted" / "normal" / place;
-    query.anomalous = out / "sorted" / "anomalous" / place;
+  if (!sort) return;
+  for (const Verdict verdict : {Verdict::kNormal, Verdict::kUncertain, Verdict::kAnomalous}) {
+    if (verdict == Verdict::kUncertain && !uncertain) continue;
+    query.sorted[verdict] = out / "sorted" / to_string(verdict) / place;
   }
 }
 
@@ -84,7 +99,9 @@ void OutputPlan::assign(std::vector<QueryFile>& queries, bool overwrite) const {
                         "' exists; give --overwrite to replace it, or another --out");
     }
   };
-  for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) check_free(file);
+  if (!out.empty()) {
+    for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) check_free(file);
+  }
   std::map<fs::path, int> sharing;
   for (const auto& query : queries) ++sharing[query.file.relative().replace_extension()];
   for (auto& query : queries) {
@@ -100,21 +117,21 @@ void OutputPlan::assign(std::vector<QueryFile>& queries, bool overwrite) const {
                         relative.string() + ".*'; score them in separate runs");
     }
     assign(query);
-    check_free(*query.map);
-    for (const auto& file : {query.overlay, query.normal, query.anomalous}) {
-      if (file) check_free(*file);
-    }
+    for (const auto& file : query.outputs()) check_free(file);
   }
 }
 
 void OutputPlan::check_outside(const fs::path& input_folder) const {
   std::error_code error;
   if (!fs::is_directory(input_folder, error)) return;
-  const fs::path relative = resolved_path(out).lexically_relative(resolved_path(input_folder));
-  if (relative.empty() || *relative.begin() == "..") return;
-  throw ConfigError("the output folder '" + out.string() + "' lies inside '" +
-                    input_folder.string() +
-                    "', where the next run would take its pictures for inputs; choose another");
+  for (const auto& folder : {out, masks}) {
+    if (folder.empty()) continue;
+    const fs::path relative = resolved_path(folder).lexically_relative(resolved_path(input_folder));
+    if (relative.empty() || *relative.begin() == "..") continue;
+    throw ConfigError("the output folder '" + folder.string() + "' lies inside '" +
+                      input_folder.string() +
+                      "', where the next run would take its pictures for inputs; choose another");
+  }
 }
 
 void OutputPlan::check_keeps(const std::vector<fs::path>& inputs,
@@ -122,9 +139,9 @@ void OutputPlan::check_keeps(const std::vector<fs::path>& inputs,
   std::set<fs::path> kept;
   for (const auto& input : inputs) kept.insert(resolved_path(input));
   for (const auto& query : queries) {
-    for (const auto& planned : {query.map, query.overlay, query.normal, query.anomalous}) {
-      if (planned && kept.contains(resolved_path(*planned))) {
-        throw ConfigError("the output '" + planned->string() +
+    for (const auto& planned : query.outputs()) {
+      if (kept.contains(resolved_path(planned))) {
+        throw ConfigError("the output '" + planned.string() +
                           "' would replace an input; choose another --out");
       }
     }
@@ -171,6 +188,7 @@ Json ScoreRecord::json() const {
   }
   if (query.map) line["map"] = query.map->string();
   if (query.overlay) line["overlay"] = query.overlay->string();
+  if (query.region_mask) line["region_mask"] = query.region_mask->string();
   return with_state();
 }
 
@@ -189,17 +207,18 @@ void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& recor
   if (judged) write_file(plan.regions(), regions);
 }
 
-Json summarize(const std::vector<ScoreRecord>& records) {
+Json summarize(const std::vector<ScoreRecord>& records,
+               const std::optional<Thresholds>& thresholds) {
   std::vector<double> scores;
   std::vector<std::uint8_t> labels;
-  std::size_t skipped = 0, unknown = 0, anomalous = 0, judged = 0, called = 0;
+  std::size_t skipped = 0, unknown = 0, anomalous = 0, called = 0, uncertain = 0;
   for (const auto& record : records) {
     if (record.error) {
       ++skipped;
       continue;
     }
-    judged += record.verdict != Verdict::kUnknown;
     called += record.verdict == Verdict::kAnomalous;
+    uncertain += record.verdict == Verdict::kUncertain;
     if (!record.query.known) {
       ++unknown;
     } else {
@@ -213,7 +232,8 @@ Json summarize(const std::vector<ScoreRecord>& records) {
   summary["skipped"] = skipped;
   summary["good"] = labels.size() - anomalous;
   summary["anomalous"] = anomalous;
-  if (judged > 0) summary["called_anomalous"] = called;
+  if (thresholds) summary["called_anomalous"] = called;
+  if (thresholds && thresholds->uncertain) summary["called_uncertain"] = uncertain;
   const auto area = unknown == 0 ? auroc(scores, labels) : std::nullopt;
   summary["image_auroc"] = area ? Json(*area) : Json(nullptr);
   if (!area) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
@@ -24,9 +25,9 @@ namespace fs = std::filesystem;
 constexpr std::size_t kLargestCopy = (std::size_t{1} << 31) - 1;
 constexpr const char* kStage = "scoring";
 
-bool exists(const std::optional<fs::path>& path) {
+bool is_there(const fs::path& path) {
   std::error_code error;
-  return path && fs::exists(fs::symlink_status(*path, error));
+  return fs::exists(fs::symlink_status(path, error));
 }
 
 /// What tells whether a watched picture is the one that was scored: its path, size and time.
@@ -108,6 +109,7 @@ void ScoreRun::score(const std::vector<QueryFile>& queries) {
 void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
                      const std::function<QueryFile(const PictureFile&)>& plan_query) {
   streaming_ = true;
+  drift_.emplace(detector_.bank());
   if (observer_.started) observer_.started({}, detector_);
   std::optional<JsonLinesFile> lines;
   std::set<std::string> earlier;  // what an earlier watch has a line of
@@ -127,13 +129,13 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
     item.file.file = picture->file;
     try {
       item.file = plan_query(picture->file);
-      if (item.file.map) {
-        auto [owner, fresh] = owners.emplace(*item.file.map, picture->file.path);
+      if (item.file.first_output()) {
+        auto [owner, fresh] = owners.emplace(*item.file.first_output(), picture->file.path);
         if (watch == nullptr &&
             owner->second != picture->file.path) {  // one of that name was there
           item.file.place = place_of(picture->file.path);
           plan_.assign(item.file);
-          std::tie(owner, fresh) = owners.emplace(*item.file.map, picture->file.path);
+          std::tie(owner, fresh) = owners.emplace(*item.file.first_output(), picture->file.path);
         }
         std::error_code gone;  // a watched picture that was taken away leaves its name to others
         if (watch != nullptr && !fs::exists(owner->second, gone)) {
@@ -144,9 +146,9 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
                                       owner->second.string(), picture->file.path.string(),
                                       owner->first.string()));
         }
-        if (fresh && watch == nullptr && !options_.overwrite && exists(item.file.map)) {
+        if (fresh && watch == nullptr && !options_.overwrite && is_there(owner->first)) {
           throw DataError(
-              fmt::format("'{}' exists; give --overwrite to replace it", item.file.map->string()));
+              fmt::format("'{}' exists; give --overwrite to replace it", owner->first.string()));
         }
       }
       item = load(item.file);
@@ -170,6 +172,7 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
     streamed_ += 1;
     streamed_skipped_ += record.error.has_value();
     streamed_anomalous_ += record.verdict == Verdict::kAnomalous;
+    streamed_uncertain_ += record.verdict == Verdict::kUncertain;
     records_.clear();
   }
   complete_ = watch != nullptr || !observer_.stopped();
@@ -198,11 +201,23 @@ void ScoreRun::keep_going(const Loaded& item, const std::function<void()>& score
 }
 
 Json ScoreRun::summary() const {
-  if (!streaming_) return summarize(records_);
+  if (!streaming_) return summarize(records_, detector_.thresholds());
   Json summary;
   summary["scored"] = streamed_ - streamed_skipped_;
   summary["skipped"] = streamed_skipped_;
-  if (detector_.bank().calibration) summary["called_anomalous"] = streamed_anomalous_;
+  if (const auto& thresholds = detector_.thresholds()) {
+    summary["called_anomalous"] = streamed_anomalous_;
+    if (thresholds->uncertain) summary["called_uncertain"] = streamed_uncertain_;
+  }
+  if (!stream_scores_.empty()) {
+    std::vector<double> sorted = stream_scores_;
+    std::sort(sorted.begin(), sorted.end());
+    Json& quantiles = summary["score_quantiles"] = Json::object();
+    for (const int percent : {5, 25, 50, 75, 95}) {
+      quantiles[std::to_string(percent)] =
+          sorted[static_cast<std::size_t>(percent) * (sorted.size() - 1) / 100];
+    }
+  }
   return summary;
 }
 
@@ -212,7 +227,7 @@ ScoreRun::Loaded ScoreRun::load(const QueryFile& file) const {
   try {
     loaded.query.image = detector_.encoder().read(file.file.path);
     // Now, since a watched picture may be gone by the time that its verdict is known.
-    if (file.normal) loaded.bytes = read_file(file.file.path, kLargestCopy);
+    if (!file.sorted.empty()) loaded.bytes = read_file(file.file.path, kLargestCopy);
     if (file.roi) {
       Mask region = read_mask_for(loaded.query.image, *file.roi);
       loaded.query.roi = std::move(region.marks);
@@ -265,7 +280,13 @@ void ScoreRun::finish(const Loaded& item, const Detection& detection) {
     overlay = overlay_of(item, detection);
     write_png(*item.file.overlay, overlay);
   }
-  if (item.file.normal) write_sorted(item, detection.verdict);
+  if (drift_) {
+    stream_scores_.push_back(detection.image_score);
+    const auto told = drift_->see(item.query.image, detection.scores.raw_image_score());
+    if (told) observer_.warn(*told);
+  }
+  if (item.file.region_mask) write_png(*item.file.region_mask, detection.region_mask);
+  if (!item.file.sorted.empty()) write_sorted(item, detection.verdict);
   remember(record, item.query.image.rgb, overlay);
   keep(std::move(record));
 }
@@ -276,17 +297,13 @@ cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) con
   const bool bounded = detection.scores.range() == ScoreRange::kUnit;
   content.map = bounded ? detection.map : detection.scores.raw_map();
   content.shown = [&](double score) { return shown_score(score, detection.scores.range()); };
-  if (!item.query.roi.empty()) {
-    cv::resize(item.query.roi, content.roi, detection.map.size(), 0, 0, cv::INTER_NEAREST);
-  }
+  content.roi = detection.scores.roi();
   content.scale = scale_ ? *scale_ : scale_of(content.map, content.roi);
   content.caption = fmt::format("score {:.4f}", detection.image_score);
   if (detection.verdict != Verdict::kUnknown) {
     content.caption += "   " + to_string(detection.verdict);
   }
-  if (const auto& calibration = detector_.bank().calibration) {
-    content.threshold = calibration->map_threshold;
-  }
+  if (detector_.thresholds()) content.regions = detection.region_mask;
   const auto& known = item.file.known;
   if (known) content.caption += "   label " + known->defect;
   if (known && !known->masks.empty()) {
@@ -300,10 +317,11 @@ cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) con
 }
 
 void ScoreRun::write_sorted(const Loaded& item, Verdict verdict) const {
-  const bool anomalous = verdict == Verdict::kAnomalous;
-  write_file(anomalous ? *item.file.anomalous : *item.file.normal, item.bytes);
-  std::error_code ignored;  // an earlier run may have thought otherwise
-  fs::remove(anomalous ? *item.file.normal : *item.file.anomalous, ignored);
+  for (const auto& [where, path] : item.file.sorted) {
+    std::error_code ignored;  // an earlier run may have thought otherwise
+    if (where != verdict) fs::remove(path, ignored);
+  }
+  write_file(item.file.sorted.at(verdict), item.bytes);
 }
 
 void ScoreRun::remember(const ScoreRecord& record, const cv::Mat& rgb, const cv::Mat& overlay) {
@@ -311,6 +329,11 @@ void ScoreRun::remember(const ScoreRecord& record, const cv::Mat& rgb, const cv:
   ReportPicture picture;
   const QueryFile& query = record.query;
   picture.path = (query.place.empty() ? query.file.relative() : query.place).string();
+  if (!record.error) {
+    std::error_code unknown;
+    picture.source = fs::absolute(query.file.path, unknown).string();
+    picture.size = record.size;
+  }
   picture.score = record.image_score;
   picture.verdict = record.verdict;
   picture.regions = record.regions.size();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nagl/detection/detector.h"
+#include "nagl/detection/drift.h"
 #include "nagl/evaluation/score_report.h"
 #include "nagl/image/overlay.h"
 #include "nagl/jobs/bank_preparation.h"
@@ -64,7 +65,10 @@ class ScoreRun {
   std::vector<ScoreRecord> records_;
   std::vector<ReportPicture> report_;
   bool streaming_ = false, complete_ = true;
-  std::size_t streamed_ = 0, streamed_skipped_ = 0, streamed_anomalous_ = 0;
+  std::optional<DriftWatch> drift_;    ///< of a stream
+  std::vector<double> stream_scores_;  ///< as users see them
+  std::size_t streamed_ = 0, streamed_skipped_ = 0;
+  std::size_t streamed_anomalous_ = 0, streamed_uncertain_ = 0;
 };
 
 }  // namespace nagl::jobs

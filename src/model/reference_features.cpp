@@ -62,7 +62,8 @@ at::Tensor ReferenceFeatures::normal_picture(std::int64_t index) const {
 
 at::Tensor ReferenceFeatures::normal_picture_unturned(std::int64_t index) const {
   const at::Tensor rows = normal_picture(index);
-  return thinned ? rows : rows.slice(0, 0, rows.size(0) / turns);
+  if (thinned) return rows;
+  return rows.slice(0, 0, view_rows > 0 ? view_rows : rows.size(0) / turns);
 }
 
 std::vector<at::Tensor> ReferenceFeatures::surroundings_by_picture() const {
@@ -153,8 +154,38 @@ ReferenceFeatures ReferenceFeatures::with_abnormal_of(const ReferenceFeatures& o
   both.normal = normal;
   both.normal_rows = normal_rows;
   both.turns = turns;
+  both.view_rows = view_rows;
   both.thinned = thinned;
   both.normal_moments = normal_moments;
+  return both;
+}
+
+ReferenceFeatures ReferenceFeatures::followed_by(const ReferenceFeatures& other) const {
+  if (turns != other.turns || view_rows != other.view_rows || thinned != other.thinned) {
+    throw std::invalid_argument("references: they were not made alike");
+  }
+  const auto append = [](auto& all, const auto& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  ReferenceFeatures both = *this;
+  both.normal = at::cat({normal, other.normal});
+  append(both.normal_rows, other.normal_rows);
+  append(both.normal_moments, other.normal_moments);
+  append(both.abnormal_views, other.abnormal_views);
+  append(both.abnormal_moments, other.abnormal_moments);
+  if (abnormal.defined() && other.abnormal.defined() &&
+      surroundings.defined() != other.surroundings.defined()) {
+    throw std::invalid_argument("references: one has surroundings, the other none");
+  }
+  const auto join = [](at::Tensor& all, const at::Tensor& more) {
+    if (!more.defined()) return;
+    all = all.defined() ? at::cat({all, more}) : more;
+  };
+  join(both.abnormal, other.abnormal);
+  join(both.patch_mask, other.patch_mask);
+  join(both.surroundings, other.surroundings);
+  join(both.clear, other.clear);
+  join(both.drawn, other.drawn);
   return both;
 }
 
@@ -181,6 +212,10 @@ void ReferenceFeatures::check() const {
   };
   require(normal.dim() == 2 && normal.size(0) == sum_of(normal_rows),
           "references: normal must be [R, C], R rows in all pictures");
+  require(view_rows >= 0 && (view_rows == 0 || thinned ||
+                             std::all_of(normal_rows.begin(), normal_rows.end(),
+                                         [&](auto rows) { return rows >= view_rows; })),
+          "references: a normal picture has fewer rows than one of its views");
   require(normal_moments.empty() || normal_moments.size() == normal_rows.size(),
           "references: moments do not fit the normal pictures");
   require(abnormal_moments.empty() || abnormal_moments.size() == abnormal_views.size(),

@@ -11,6 +11,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -259,9 +260,12 @@ void WeightsFile::load_into(torch::nn::Module& module, const std::string& prefix
   }
 }
 
-void write_weights(const std::filesystem::path& path,
-                   const std::map<std::string, at::Tensor>& tensors,
-                   const std::map<std::string, std::string>& metadata, bool flush) {
+namespace {
+
+/// Hands a file's bytes over, one part after the other.
+void each_part(const std::map<std::string, at::Tensor>& tensors,
+               const std::map<std::string, std::string>& metadata,
+               const std::function<void(const void* data, std::size_t size)>& take) {
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
@@ -274,16 +278,32 @@ void write_weights(const std::filesystem::path& path,
   }
   std::string text = dump_json(header);
   text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
-
-  AtomicFile file(path);
   const std::uint64_t length = text.size();
-  file.write(&length, kLengthBytes);
-  file.write(text);
+  take(&length, kLengthBytes);
+  take(text.data(), text.size());
   for (const auto& [name, tensor] : tensors) {
     const at::Tensor stored = tensor.detach().to(at::kCPU).contiguous();
-    file.write(stored.data_ptr(), static_cast<std::size_t>(stored.nbytes()));
+    take(stored.data_ptr(), static_cast<std::size_t>(stored.nbytes()));
   }
+}
+
+}  // namespace
+
+void write_weights(const std::filesystem::path& path,
+                   const std::map<std::string, at::Tensor>& tensors,
+                   const std::map<std::string, std::string>& metadata, bool flush) {
+  AtomicFile file(path);
+  each_part(tensors, metadata, [&](const void* data, std::size_t size) { file.write(data, size); });
   file.commit(flush);
+}
+
+std::string weights_bytes(const std::map<std::string, at::Tensor>& tensors,
+                          const std::map<std::string, std::string>& metadata) {
+  std::string bytes;
+  each_part(tensors, metadata, [&](const void* data, std::size_t size) {
+    bytes.append(static_cast<const char*>(data), size);
+  });
+  return bytes;
 }
 
 std::string checksum_of(const std::map<std::string, at::Tensor>& tensors) {

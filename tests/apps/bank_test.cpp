@@ -190,7 +190,7 @@ TEST_F(BankTest, MismatchesAreModelErrorsAndNothingIsReplacedUnasked) {
   EXPECT_EQ(slurp(bank()), before);
   // A folder that cannot be written: the bank that is there stays.
   const auto full =
-      run_nagl("enroll --overwrite --image-size 112 --out " + bank() + " --normal " + path("good"),
+      run_nagl("enroll --overwrite --image-size 112 --out " + bank() + " --normal " + path("good/0.png"),
                "ulimit -f 4; ");
   EXPECT_EQ(full.exit_code, 3) << full.err;
   EXPECT_EQ(slurp(bank()), before);
@@ -238,6 +238,11 @@ TEST_F(BankTest, CalibrationGivesVerdictsRegionsAndExitCodes) {
   EXPECT_EQ(calibration["options"]["rule"], "best_f1");
   EXPECT_EQ(run_nagl("calibrate --best-f1 --bank " + bank()).exit_code, 2);
   EXPECT_EQ(run_nagl("calibrate --false-alarm-rate 2 --bank " + bank()).exit_code, 2);
+  // What the bank holds of its pictures is enough; of a thinned one they are read again.
+  fs::rename(folder / "good", folder / "elsewhere");
+  EXPECT_EQ(run_nagl("calibrate --bank " + bank()).exit_code, 0);
+  fs::rename(folder / "elsewhere", folder / "good");
+  ASSERT_EQ(enroll("--overwrite --coreset 0.5 --normal " + path("good")).exit_code, 0);
   const std::string second = slurp(folder / "good/2.png");
   write_png(folder / "good/2.png", part(77, false));
   const auto changed = run_nagl("calibrate --bank " + bank());
@@ -248,6 +253,93 @@ TEST_F(BankTest, CalibrationGivesVerdictsRegionsAndExitCodes) {
   const auto gone = run_nagl("calibrate --bank " + bank());
   EXPECT_EQ(gone.exit_code, 3);
   EXPECT_TRUE(contains(gone.err, "good/2.png")) << gone.err;
+}
+
+TEST_F(BankTest, ThresholdsOfOnesOwnAndAThirdVerdict) {
+  const std::string references = "--image-size 112 --normal " + path("good") + " ";
+  const auto scored = lines(run_nagl("score --json " + references + path("new")).out);
+  ASSERT_EQ(scored.size(), 4U);
+  const double good = std::max(scored[0]["image_score"], scored[1]["image_score"]);
+  const double bad = std::min(scored[2]["image_score"], scored[3]["image_score"]);
+  ASSERT_LT(good, bad);
+  const std::string between = std::to_string((good + bad) / 2);
+  const auto judged = run_nagl("score --json --fail-on-anomaly --threshold " + between +
+                               " --masks-out " + path("found") + " " + references + path("new"));
+  EXPECT_EQ(judged.exit_code, 10) << judged.err;
+  for (const auto& line : lines(judged.out)) {
+    const bool spot = contains(line["path"], "spot");
+    EXPECT_EQ(line["verdict"], spot ? "anomalous" : "normal") << line;
+    const cv::Mat mask = read_image(line["region_mask"].get<std::string>()).rgb;
+    EXPECT_EQ(mask.size(), cv::Size(120, 90));
+    cv::Mat marked;
+    cv::extractChannel(mask > 0, marked, 0);
+    EXPECT_EQ(cv::countNonZero(marked) > 0, spot);
+    EXPECT_EQ(marked.at<std::uint8_t>(30, 80) > 0, spot);
+    double area = 0;
+    for (const auto& region : line["regions"]) area += region["area"].get<double>();
+    EXPECT_EQ(cv::countNonZero(marked), area);
+  }
+  EXPECT_TRUE(fs::exists(folder / "found/spot0.png"));
+  const auto again = run_nagl("score --threshold 0.5 --masks-out " + path("found") + " " +
+                              references + path("new"));
+  EXPECT_EQ(again.exit_code, 2) << again.err;  // it is there already
+  EXPECT_TRUE(contains(again.err, "--overwrite")) << again.err;
+
+  // Above every score nothing is anomalous, and what lies above the lower threshold is uncertain.
+  const auto unsure = run_nagl("score --sorted --threshold 0.99 --uncertain-threshold " + between +
+                               " --out " + path("out") + " " + references + path("new"));
+  EXPECT_EQ(unsure.exit_code, 0) << unsure.err;
+  EXPECT_TRUE(contains(unsure.out, "0 anomalous, 2 uncertain")) << unsure.out;
+  EXPECT_TRUE(fs::exists(folder / "out/sorted/uncertain/spot1.png"));
+  EXPECT_TRUE(fs::exists(folder / "out/sorted/normal/good1.png"));
+  EXPECT_TRUE(contains(slurp(folder / "out/report.html"), "data-uncertain"));
+  const auto run = nlohmann::json::parse(slurp(folder / "out/run.json"));
+  EXPECT_EQ(run["thresholds"]["image"], 0.99);
+  EXPECT_EQ(run["summary"]["called_uncertain"], 2);
+
+  calibrated_bank();
+  const std::string by_bank = "score --bank " + bank() + " --json ";
+  std::string verdicts;
+  for (const auto& line : lines(run_nagl(by_bank + "--uncertain " + path("new")).out)) {
+    verdicts += line["verdict"].get<std::string>() + " ";
+  }
+  EXPECT_TRUE(contains(verdicts, "anomalous anomalous")) << verdicts;
+  for (const auto& line : lines(run_nagl(by_bank + "--min-area 100000 " + path("new")).out)) {
+    EXPECT_TRUE(line["regions"].empty());
+  }
+  const auto refused = [&](const std::string& options, const std::string& said) {
+    const auto outcome = run_nagl("score " + options + " " + path("new"));
+    EXPECT_EQ(outcome.exit_code, 2) << options;
+    EXPECT_TRUE(contains(outcome.err, said)) << options << ": " << outcome.err;
+  };
+  refused(references + "--map-threshold 0.5", "--map-threshold needs thresholds");
+  refused(references + "--uncertain", "--uncertain needs thresholds");
+  refused(references + "--masks-out " + path("m"), "--masks-out needs thresholds");
+  refused(references + "--threshold 1.5", "from 0 to 1");
+  refused(references + "--threshold 0.2 --uncertain-threshold 0.3", "above the threshold");
+  refused("--bank " + bank() + " --masks-out " + path("new/m") + " --threshold 0.3", "lies inside");
+}
+
+TEST_F(BankTest, LooksWhereItWasToldTo) {
+  cv::Mat left = cv::Mat::zeros(90, 120, CV_8U);
+  left.colRange(0, 48).setTo(255);  // the spots lie on the right
+  write_png(folder / "roi.png", left);
+  const auto made = enroll("--roi " + path("roi.png") + " --normal " + path("good"));
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const std::string by_bank = run_nagl("score --json --bank " + bank() + " " + path("new")).out;
+  const std::string by_folders = run_nagl("score --json --image-size 112 --roi " + path("roi.png") +
+                                          " --normal " + path("good") + " " + path("new"))
+                                     .out;
+  EXPECT_EQ(by_bank, by_folders);
+  for (const auto& line : lines(by_bank)) EXPECT_LT(line["peak"]["x"].get<int>(), 48) << line;
+  EXPECT_EQ(run_nagl("calibrate --bank " + bank()).exit_code, 0);
+  const auto more = enroll("--add --roi " + path("roi.png") + " --normal " + path("bad"));
+  EXPECT_EQ(more.exit_code, 2);
+  write_png(folder / "wide.png", cv::Mat(30, 90, CV_8UC3, cv::Scalar::all(9)));
+  const auto other = run_nagl("score --bank " + bank() + " " + path("wide.png"));
+  EXPECT_EQ(other.exit_code, 3);
+  EXPECT_TRUE(contains(other.err, "wide.png") && contains(other.err, "region of interest"))
+      << other.err;
 }
 
 TEST_F(BankTest, DerivedMasksAreShownAndAnnotationsAreRead) {

@@ -1,8 +1,11 @@
 #include "nagl/detection/bank.h"
 
 #include "nagl/core/error.h"
+#include "nagl/core/json.h"
 #include "nagl/core/options.h"
+#include "nagl/detection/calibrator.h"
 #include "nagl/detection/reference_scale.h"
+#include "nagl/model/weights.h"
 #include "parts.h"
 
 namespace nagl {
@@ -104,6 +107,80 @@ TEST_F(BankTest, AddingGivesWhatMakingAtOnceGives) {
       }
     }
   }
+}
+
+/// The left half of a part; its defects lie in the other one.
+cv::Mat left_half() {
+  cv::Mat roi = cv::Mat::zeros(120, 160, CV_8U);
+  roi.colRange(0, 80).setTo(255);
+  return roi;
+}
+
+TEST_F(BankTest, ReferencesHaveNoRowsOutsideItsRegionOfInterest) {
+  for (const std::int64_t turns : {1, 4}) {
+    for (const double coreset : {1.0, 0.5}) {
+      SCOPED_TRACE(::testing::Message() << turns << " " << coreset);
+      options.method = Method::kAuto;
+      options.turns = turns;
+      options.coreset = coreset;
+      BankBuilder builder(backbone, options, {}, 1, left_half());
+      builder.add_normal(image(0, /*defect=*/true));
+      builder.add_normal(image(1, /*defect=*/false));
+      cv::Mat moved = part(9, false);
+      cv::rectangle(moved, cv::Rect(30, 30, 30, 30), cv::Scalar(250, 240, 40), -1);
+      cv::Mat mask = cv::Mat::zeros(120, 160, CV_8U);
+      cv::rectangle(mask, cv::Rect(30, 30, 30, 30), cv::Scalar(255), -1);
+      EXPECT_NE(message_of<DataError>([&] {
+                  builder.add_abnormal(image(7, true), defect_mask());
+                }).find("inside the region of interest"),
+                std::string::npos);
+      builder.add_abnormal({moved, {}, {}}, mask);
+      EXPECT_NE(message_of<DataError>([&] {
+                  builder.add_normal({part(3, false, {160, 160}), "square.png", {}});
+                }).find("square.png"),
+                std::string::npos);
+      const Bank begun = builder.finish();
+      // 8 x 10 patches, of which 8 x 5 lie in the left half; turned, 4 x 10.
+      const auto rows = static_cast<std::int64_t>(40 * coreset) * turns;
+      EXPECT_EQ(begun.features.normal_rows, (std::vector<std::int64_t>{rows, rows}));
+      EXPECT_EQ(begun.features.normal_moments[0].count, 40);  // of the picture as it lies
+      EXPECT_EQ(begun.features.patch_mask.reshape({8, 10}).slice(1, 5).sum().item<int>(), 0);
+      EXPECT_EQ(begun.features.clear.reshape({8, 10}).slice(1, 5).sum().item<int>(), 0);
+      EXPECT_EQ(begun.probe_scores.size(1), 80);
+      EXPECT_TRUE(at::isfinite(begun.probe_scores).all().item<bool>());
+
+      save(begun);
+      BankBuilder more(backbone, load());
+      more.add_normal(image(2, true));
+      save(more.finish());
+      const Bank bank = load();
+      EXPECT_EQ(bank.features.normal_rows, (std::vector<std::int64_t>{rows, rows, rows}));
+      EXPECT_EQ(cv::norm(bank.roi, left_half(), cv::NORM_INF), 0);
+      // The square is usual on the right, where nobody looks, so it is none on the left.
+      const Detector detector(backbone, bank);
+      const Detection good = detector.detect(query(20, true));
+      const Detection bad = detector.detect(Query({moved, {}, {}}));
+      EXPECT_GT(bad.image_score, good.image_score + 0.1);
+      EXPECT_EQ(cv::countNonZero(good.map.colRange(80, 160)), 0);
+      EXPECT_GT(cv::countNonZero(good.map.colRange(0, 80)), 0);
+      EXPECT_LT(reference_scale(detector).good, bad.scores.raw_image_score());
+      // A query's own region counts within the bank's.
+      Query lower = query(20, true);
+      lower.roi = cv::Mat::zeros(60, 80, CV_8U);
+      lower.roi.rowRange(30, 60).setTo(255);
+      const Detection part_of_it = detector.detect(lower);
+      EXPECT_EQ(cv::countNonZero(part_of_it.map.rowRange(0, 60)), 0);
+      EXPECT_EQ(cv::countNonZero(part_of_it.map.colRange(80, 160)), 0);
+      EXPECT_THROW(detector.detect(Query({part(1, false, {120, 160}), {}, {}})), DataError);
+    }
+  }
+  options.encoding.tiling.tile = 80;
+  EXPECT_NE(message_of<ConfigError>([&] {
+              BankBuilder(backbone, options, {}, 1, left_half());
+            }).find("tiles"),
+            std::string::npos);
+  options.encoding.tiling.tile = 0;
+  EXPECT_THROW(BankBuilder(backbone, options, {}, 1, cv::Mat::zeros(120, 160, CV_8U)), DataError);
 }
 
 TEST_F(BankTest, HoldsAsManyRowsAsWasToldBefore) {
@@ -213,6 +290,67 @@ TEST_F(BankTest, DamagedAndForeignFilesAreRefused) {
   for (std::size_t i = 0; i < 4; ++i) nan[normal + i] = '\xFF';
   refuse(nan, "damaged");
   EXPECT_THROW(load_bank(folder / "absent.safetensors", at::kCPU), ModelError);
+}
+
+/// The file as nagl 0.1 wrote it: options of the encoding among the bank's, of pictures path and
+/// checksum alone, no thumbnails.
+void write_as_version_01(const std::filesystem::path& path) {
+  std::map<std::string, at::Tensor> tensors;
+  std::map<std::string, std::string> metadata;
+  {
+    const WeightsFile file(path);
+    metadata = file.metadata();
+    for (const auto& [name, entry] : file.entries()) {
+      if (!name.ends_with("_thumbnails")) tensors[name] = file.read(name);
+    }
+  }
+  Json record = parse_json(metadata["bank"]);
+  Json options = record["options"], older = Json::object();
+  for (const char* key : {"method", "turns", "coreset"}) older[key] = options[key];
+  for (const char* key : {"image_size", "mask_alignment", "decode", "tiling"}) {
+    older[key] = options["encoding"][key];
+  }
+  record["options"] = older;
+  for (const char* part : {"normal", "abnormal"}) {
+    for (auto& picture : record[part]) {
+      picture = {{"path", picture["path"]}, {"checksum", picture["checksum"]}};
+    }
+  }
+  for (const char* key : {"normal_moments", "abnormal_moments", "view_rows", "decisions"}) {
+    record.erase(key);
+  }
+  if (!record["calibration"].is_null()) {
+    for (const char* key :
+         {"uncertain_threshold", "good_score", "defect_score", "good_least", "good_most"}) {
+      record["calibration"].erase(key);
+    }
+  }
+  metadata["bank"] = dump_json(record);
+  metadata["nagl_version"] = "0.1.0";
+  write_weights(path, tensors, metadata);
+}
+
+TEST_F(BankTest, FilesOfVersion01AreRead) {
+  for (const auto method : {Method::kNormalNn, Method::kBothNn}) {
+    options.method = method;
+    Bank bank = make_bank(backbone, references, options);
+    bank.calibration.emplace();
+    bank.calibration->image_threshold = bank.calibration->map_threshold = 0.3;
+    save(bank);
+    write_as_version_01(folder / "bank.safetensors");
+    const Bank loaded = load();
+    EXPECT_EQ(option_to_json(loaded.options), option_to_json(bank.options));
+    expect_same_answers(bank, loaded);
+    EXPECT_FALSE(loaded.calibration->uncertain_threshold);
+    EXPECT_EQ(loaded.normal[0].width, 0);
+    // It can be added to, calibrated (by its pictures' files) and written again.
+    BankBuilder builder(backbone, loaded);
+    builder.add_normal(image(50, false));
+    Bank more = builder.finish();
+    EXPECT_EQ(more.features.normal_count(), 4);
+    save(loaded);
+    EXPECT_GT(calibrate(backbone, load(), {}, {}, 1).image_threshold, 0);
+  }
 }
 
 TEST_F(BankTest, AnotherBackboneOrLayerIsAModelError) {

@@ -15,35 +15,63 @@ TEST(Threshold, CountsWhereCountingCanTell) {
   GoodScores good{{}, 19};
   for (int i = 19; i > 0; --i) good.values.push_back(i / 100.0);
   // The 19th of 20 places: one in twenty further pictures lies above the largest of nineteen.
-  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.05, 1, extrapolated), 0.19);
+  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.05, {}, 1, extrapolated), 0.19);
   EXPECT_FALSE(extrapolated);
-  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.1, 1, extrapolated), 0.18);
-  false_alarm_threshold(good, 0.04, 1, extrapolated);
+  EXPECT_DOUBLE_EQ(false_alarm_threshold(good, 0.1, {}, 1, extrapolated), 0.18);
+  false_alarm_threshold(good, 0.04, {}, 1, extrapolated);
   EXPECT_TRUE(extrapolated);
 }
 
 TEST(Threshold, ExtrapolatesWithStudentsBound) {
   // Mean 0.3, deviation 0.01; Student's 99 % quantile with 2 degrees of freedom is 6.9646.
   bool extrapolated = false;
-  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.01, 1, extrapolated),
+  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.01, {}, 1, extrapolated),
               0.3 + 6.9646 * 0.01 * std::sqrt(4.0 / 3), 1e-5);
   EXPECT_TRUE(extrapolated);
   // 95 %: 2.9200. With 7 degrees of freedom, 99 %: 2.9980.
-  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.05, 1, extrapolated),
+  EXPECT_NEAR(false_alarm_threshold({{0.29, 0.3, 0.31}, 3}, 0.05, {}, 1, extrapolated),
               0.3 + 2.92 * 0.01 * std::sqrt(4.0 / 3), 1e-5);
   const GoodScores eight{{0.1, 0.1, 0.1, 0.1, 0.3, 0.3, 0.3, 0.3}, 8};
-  EXPECT_NEAR(false_alarm_threshold(eight, 0.01, 1, extrapolated),
+  EXPECT_NEAR(false_alarm_threshold(eight, 0.01, {}, 1, extrapolated),
               0.2 + 2.998 * 0.1 * std::sqrt(8.0 / 7) * std::sqrt(9.0 / 8), 1e-4);
   // Views of a picture add to the spread, not to the number of pictures.
   const GoodScores views{{0.29, 0.29, 0.3, 0.3, 0.31, 0.31}, 3};
-  EXPECT_NEAR(false_alarm_threshold(views, 0.01, 1, extrapolated),
+  EXPECT_NEAR(false_alarm_threshold(views, 0.01, {}, 1, extrapolated),
               0.3 + 6.9646 * 0.01 * std::sqrt(4.0 / 5) * std::sqrt(4.0 / 3), 1e-5);
-  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.3}, 1}, 0.01, 1, extrapolated), 0.3);
-  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.1, 0.5, 0.9}, 3}, 0.01, 1, extrapolated),
+  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.3}, 1}, 0.01, {}, 1, extrapolated), 0.3);
+  EXPECT_DOUBLE_EQ(false_alarm_threshold({{0.1, 0.5, 0.9}, 3}, 0.01, {}, 1, extrapolated),
                    1);  // no more
-  EXPECT_GT(false_alarm_threshold({{0.1, 0.5, 0.9}, 3}, 0.01, highest_score(ScoreRange::kUnbounded),
-                                  extrapolated),
+  EXPECT_GT(false_alarm_threshold({{0.1, 0.5, 0.9}, 3}, 0.01, {},
+                                  highest_score(ScoreRange::kUnbounded), extrapolated),
             1);
+}
+
+TEST(Threshold, IsModeratedByWhatIsUsual) {
+  bool extrapolated = false;
+  // Own variance 0.0001 with 2 degrees, usual 0.0004 with 4: (2 x 1 + 4 x 4) / 6 = 3 ten
+  // thousandths. Student's 99 % quantile with 6 degrees is 3.1427.
+  const GoodScores good{{0.29, 0.3, 0.31}, 3, 0.02};
+  const double reach = 3.1427 * std::sqrt(0.0003) * std::sqrt(4.0 / 3);
+  EXPECT_NEAR(false_alarm_threshold(good, 0.01, {}, 1, extrapolated), 0.3 + reach, 1e-5);
+  // Three of the same score differ as others do, and a lone one too: t(4) is 3.7469.
+  EXPECT_GT(false_alarm_threshold({{0.3, 0.3, 0.3}, 3, 0.02}, 0.01, {}, 1, extrapolated), 0.35);
+  EXPECT_NEAR(false_alarm_threshold({{0.3}, 1, 0.02}, 0.01, {}, 1, extrapolated),
+              0.3 + 3.7469 * 0.02 * std::sqrt(2.0), 1e-5);
+  // A defect that is known to lie far above moves it up, one that lies near moves it down.
+  EXPECT_NEAR(false_alarm_threshold(good, 0.01, 0.8, 1, extrapolated), 0.3 + 2 * reach / 3 + 0.1,
+              1e-5);
+  EXPECT_NEAR(false_alarm_threshold(good, 0.01, 0.2, 1, extrapolated), 0.3 + 2 * reach / 3, 1e-5);
+  EXPECT_NEAR(balanced_threshold(good, 0.8), 0.4 - 0.25 * std::sqrt(0.0003), 1e-9);
+}
+
+TEST(Threshold, PatchesTellADeviationWhateverTheHottestAre) {
+  std::vector<float> scores;
+  for (int i = 0; i <= 100; ++i) scores.push_back(static_cast<float>(i) / 100);
+  EXPECT_NEAR(patch_deviation(scores), 0.45 / 1.645, 1e-6);
+  for (std::size_t i = 96; i <= 100; ++i) scores[i] = 50;
+  EXPECT_NEAR(patch_deviation(scores), 0.45 / 1.645, 1e-6);
+  EXPECT_DOUBLE_EQ(usual_deviation(0.1, false), 0.16);
+  EXPECT_DOUBLE_EQ(usual_deviation(0.1, true), 2.1);
 }
 
 TEST(Threshold, IsExceededAsOftenAsAskedForWhereScoresAreNormal) {
@@ -55,7 +83,7 @@ TEST(Threshold, IsExceededAsOftenAsAskedForWhereScoresAreNormal) {
     GoodScores good{{}, 8};
     for (int i = 0; i < 8; ++i) good.values.push_back(0.2 + random.gaussian(0.01));
     bool extrapolated = false;
-    above += 0.2 + random.gaussian(0.01) > false_alarm_threshold(good, 0.05, 1, extrapolated);
+    above += 0.2 + random.gaussian(0.01) > false_alarm_threshold(good, 0.05, {}, 1, extrapolated);
   }
   EXPECT_NEAR(above / static_cast<double>(kTrials), 0.05, 0.012);
 }
@@ -99,6 +127,45 @@ TEST_F(CalibrationTest, ScoresReferencesWithThemselvesLeftOut) {
   EXPECT_FALSE((bad.regions[0].box & cv::Rect(100, 30, 30, 30)).empty());
   EXPECT_GT(bad.regions[0].mean_score, found.map_threshold);
   EXPECT_LE(bad.regions[0].mean_score, bad.regions[0].peak_score);
+}
+
+TEST_F(CalibrationTest, WhatABankHoldsOfItsReferencesIsEnough) {
+  for (std::uint64_t i = 3; i < 5; ++i) {
+    references.normal.push_back(folder / (std::to_string(i) + ".png"));
+    write_png(references.normal.back(), part(i, false));
+  }
+  cv::Mat roi = cv::Mat::zeros(120, 160, CV_8U);
+  roi.colRange(64, 160).setTo(255);
+  for (const bool limited : {false, true}) {
+    for (const std::int64_t tile : {0, 80}) {
+      if (limited && tile > 0) continue;
+      SCOPED_TRACE(::testing::Message() << limited << " " << tile);
+      options.method = Method::kAuto;
+      options.turns = 4;
+      options.encoding.tiling.tile = tile;
+      references.roi = limited ? roi : cv::Mat();
+      const Bank bank = make_bank(backbone, references, options);
+      const Calibration by_files = calibrate(backbone, bank, {references.normal, {}}, {}, 1);
+      Bank moved = bank;
+      for (auto& picture : moved.normal) picture.path = (folder / "gone.png").string();
+      const Calibration held = calibrate(backbone, moved, {}, {}, 1);
+      EXPECT_EQ(held.left_out, 5);
+      EXPECT_NEAR(held.image_threshold, by_files.image_threshold, 1e-4);
+      EXPECT_NEAR(held.map_threshold, by_files.map_threshold, 1e-4);
+      // The enrolled defect counts: it lies far above good pictures.
+      ASSERT_TRUE(held.defect_score && held.good_score && held.uncertain_threshold);
+      EXPECT_GT(*held.defect_score, held.image_threshold);
+      EXPECT_LT(*held.good_score, *held.uncertain_threshold);
+      EXPECT_LE(*held.uncertain_threshold, held.image_threshold);
+      // Pictures that came since as somebody's decision are no sample of good ones.
+      moved.decisions = {{"", moved.normal[4].checksum, false}};
+      EXPECT_EQ(calibrate(backbone, moved, {}, {}, 1).good_pictures, 4);
+      // One defect is enough to tell it from good pictures.
+      const Calibration best = calibrate(backbone, moved, {}, {ThresholdRule::kBestF1, 0.01}, 1);
+      EXPECT_GT(best.image_threshold, *held.good_score);
+      EXPECT_LT(best.image_threshold, *held.defect_score);
+    }
+  }
 }
 
 TEST_F(CalibrationTest, FurtherPicturesAndDefectsCount) {

@@ -97,8 +97,22 @@ TEST_F(DetectorTest, ScoresWithoutBoundsAreShownInTheUnitIntervalAndComparedRaw)
   double peak = 0;
   cv::minMaxLoc(raw_map, nullptr, &peak);
   EXPECT_NEAR(seen.regions[0].peak_score, shown_score(peak, ScoreRange::kUnbounded), 1e-6);
-  EXPECT_EQ(seen.regions[0].area, cv::countNonZero(raw_map > 8));
+  const double usual = bank.probe_scores.median().item<double>();
+  EXPECT_EQ(seen.regions[0].area, cv::countNonZero(raw_map > usual + 0.8 * (8 - usual)));
+  EXPECT_EQ(seen.region_mask.size(), seen.map.size());
+  EXPECT_EQ(cv::countNonZero(seen.region_mask), seen.regions[0].area);
   EXPECT_DOUBLE_EQ(bank.shown_calibration()->image_threshold, 0.5 + 8 / 36.0);
+
+  // Thresholds of somebody's own come first, and a picture between two of them is uncertain.
+  const double score = raw.raw_image_score();
+  EXPECT_EQ(Detector(backbone, bank, 2, Thresholds{score, score - 1, 8}).detect(looked).verdict,
+            Verdict::kUncertain);
+  EXPECT_EQ(Detector(backbone, bank, 2, Thresholds{score, score, 8}).detect(looked).verdict,
+            Verdict::kNormal);
+  const Detection small =
+      Detector(backbone, bank, 2, Thresholds{8, {}, 8, seen.regions[0].area + 1}).detect(looked);
+  EXPECT_TRUE(small.regions.empty());
+  EXPECT_EQ(cv::countNonZero(small.region_mask), 0);
 
   references.abnormal.clear();
   const Bank good = make_bank(backbone, references, options, {}, 2);

@@ -28,7 +28,7 @@ TEST(Overlay, ShowsHotRedAndColdGrey) {
   EXPECT_EQ(overlay.at<cv::Vec3b>(200, 200), cv::Vec3b(90, 90, 90));  // the query itself
 }
 
-TEST(Overlay, OutlinesTheHottestRegionOrAllAboveAThreshold) {
+TEST(Overlay, OutlinesTheHottestRegionOrThoseThatAreGiven) {
   OverlayContent content;
   content.rgb = cv::Mat(448, 448, CV_8UC3, cv::Scalar::all(60));
   content.map = cv::Mat::zeros(448, 448, CV_32F);
@@ -44,12 +44,12 @@ TEST(Overlay, OutlinesTheHottestRegionOrAllAboveAThreshold) {
   };
   EXPECT_TRUE(outlined(50));
   EXPECT_FALSE(outlined(300));  // less than half as hot
-  content.threshold = 0.3;
+  content.regions = content.map > 0.3;
   EXPECT_TRUE(outlined(50));
   EXPECT_TRUE(outlined(300));
-  content.threshold = 0.5;
+  content.regions = content.map > 0.5;
   EXPECT_FALSE(outlined(300));
-  content.threshold = 0.95;
+  content.regions = content.map > 0.95;
   EXPECT_FALSE(outlined(50));
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <opencv2/core/mat.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,12 +21,31 @@ namespace nagl {
 struct EnrolledPicture {
   std::string path;      ///< where it was read from; empty for one made in memory
   std::string checksum;  ///< SHA-256 of its size and pixels
-  Thumbnail thumbnail;   ///< tells copies that were saved again; in a file, with the tensors
+  std::string modified;  ///< when its file was written last, UTC, ISO 8601; empty: not known
+  std::int64_t width = 0, height = 0;  ///< in pixels, upright; 0: enrolled by nagl 0.1
+  Thumbnail thumbnail;  ///< tells copies that were saved again; in a file, with the tensors
 
   template <typename Self, typename Visit>
   static void fields(Self& self, Visit&& visit) {
     visit("path", self.path);
     visit("checksum", self.checksum);
+    visit("modified", self.modified);
+    visit("width", self.width);
+    visit("height", self.height);
+  }
+};
+
+/// What somebody said of a picture that was scored.
+struct Decision {
+  std::string path;
+  std::string checksum;  ///< as in EnrolledPicture
+  bool anomalous = false;
+
+  template <typename Self, typename Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("path", self.path);
+    visit("checksum", self.checksum);
+    visit("anomalous", self.anomalous);
   }
 };
 
@@ -43,10 +63,15 @@ struct Bank {
   std::optional<TrainedHead> head;  ///< RM and AFL, for methods that use a head
   ReferenceFeatures features;
   std::vector<EnrolledPicture> normal, abnormal;  ///< in the order of `features`
+  /// Where to look in all pictures, uint8 [H, W], above 0 inside; empty: everywhere. References
+  /// have no rows outside. Not of a bank of tiles, which lie anywhere.
+  cv::Mat roi;
   /// [P, N] float32: patch scores of up to 16 normal pictures (or tiles of them), each with itself
-  /// left out, a lone one mirrored: what good pictures look like. Undefined without normal ones.
+  /// left out, a lone one mirrored: what good pictures look like. Outside the region of interest
+  /// the lowest inside. Undefined without normal ones.
   at::Tensor probe_scores;
   std::optional<Calibration> calibration;  ///< thresholds of raw scores
+  std::vector<Decision> decisions;         ///< by which a change is judged; the oldest first
 
   /// What its method comes down to with the references that it has.
   Method scored_by() const { return effective(options.method, features.abnormal_count() > 0); }
@@ -70,9 +95,26 @@ std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pic
 std::vector<std::int64_t> same_shots(const std::vector<EnrolledPicture>& pictures,
                                      const EnrolledPicture& picture);
 
-/// Writes a bank as safetensors, atomically.
+/// Indices of a bank's pictures.
+struct PictureIndices {
+  std::vector<std::int64_t> normal, abnormal;
+
+  bool empty() const { return normal.empty() && abnormal.empty(); }
+};
+
+/// Those of a bank's pictures that are the same shot as `picture`: of the good ones by checksum or
+/// as near copies, of defects by checksum.
+PictureIndices same_shots(const Bank& bank, const EnrolledPicture& picture);
+
+/// The bank without some of its pictures, to score these by. What good pictures look like, and the
+/// calibration, stay those of the whole.
+Bank leaving_out(const Bank& bank, const PictureIndices& pictures);
+
+/// A bank as the bytes of a safetensors file.
 /// @param backbone whose features it holds; its checksum is noted
-/// @throws DataError naming the file if it cannot be written
+std::string bank_bytes(const Bank& bank, const Backbone& backbone);
+
+/// Writes them, atomically. @throws DataError naming the file if it cannot be written
 void save_bank(const std::filesystem::path& path, const Bank& bank, const Backbone& backbone);
 
 /// Reads what `save_bank` wrote, onto `device`.

@@ -31,10 +31,11 @@ class BankBuilder {
  public:
   /// @param head RM and AFL, for methods that use a head
   /// @param batch_size views a backbone pass
-  /// @throws ConfigError on options that make no sense
+  /// @param roi where to look in all pictures, uint8 [H, W], above 0 inside; empty: everywhere
+  /// @throws ConfigError on options that make no sense, e.g. a region of interest and tiles
   /// @throws ModelError if the head belongs to another backbone, layer or width
   BankBuilder(std::shared_ptr<const Backbone> backbone, const BankOptions& options,
-              std::optional<TrainedHead> head = {}, std::int64_t batch_size = 1);
+              std::optional<TrainedHead> head = {}, std::int64_t batch_size = 1, cv::Mat roi = {});
   /// Goes on from a bank. @throws ModelError if it belongs to another backbone, layer or width
   BankBuilder(std::shared_ptr<const Backbone> backbone, Bank bank, std::int64_t batch_size = 1);
   ~BankBuilder();
@@ -49,11 +50,13 @@ class BankBuilder {
   /// Whether a picture of a defect has these very pixels.
   bool holds_abnormal(const Image& image) const;
 
+  /// @throws DataError if the region of interest has other proportions than the picture
   void add_normal(const Image& image);
   /// @param mask uint8 [H, W] of the picture's proportions, above 0 on the defect
   /// @param mask_path where it came from, for messages
   /// @param origin what a derived mask marks is no part of the discriminant
-  /// @throws DataError if the mask marks nothing at the network's size
+  /// @throws DataError if the mask marks nothing at the network's size, inside the region of
+  ///         interest
   /// @throws ModelError, here or later, if features are not finite
   void add_abnormal(const Image& image, const cv::Mat& mask,
                     const std::filesystem::path& mask_path = {},
@@ -75,6 +78,7 @@ class BankBuilder {
 struct BankPictures {
   std::vector<std::filesystem::path> normal;
   std::vector<MaskedPicture> abnormal;
+  cv::Mat roi = {};  ///< where to look in all of them; empty: everywhere
 };
 
 /// Who wants to know what happens while they are read; both may be empty.

@@ -32,15 +32,17 @@ struct CalibrationFindings {
 /// and all that are the same shot, left out; a bank's only reference counts where there are no
 /// other good pictures. Of pictures that are the same shot, one counts. Where there are fewer than
 /// 4 good pictures, each is also scored slightly turned, shifted, brightened and darkened, for want
-/// of others to tell a spread from.
-/// @param seen called with each picture as it was read: good ones twice, first to look for copies
+/// of others to tell a spread from. The bank's own references are scored by what it holds of them;
+/// those of a thinned bank, of one of nagl 0.1, and fewer than 4 are read again.
+/// @param progress called with how many pictures are done, and of how many
 /// @param findings null: nobody asks
-/// @throws DataError if a picture cannot be read, or the bank's references are not what and where
-///         they were;
+/// @throws DataError if a picture cannot be read, or references that must be read again are not
+///         what and where they were;
 ///         ConfigError if the rule needs defects and there are none
 Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
                       const CalibrationPictures& pictures, const CalibrationOptions& options,
-                      std::int64_t batch_size, const std::function<void(const Image&)>& seen = {},
+                      std::int64_t batch_size,
+                      const std::function<void(std::int64_t, std::int64_t)>& progress = {},
                       CalibrationFindings* findings = nullptr);
 
 }  // namespace nagl

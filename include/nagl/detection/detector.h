@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <opencv2/core/mat.hpp>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,7 +26,8 @@ struct Detection {
   at::Tensor patch_scores;  ///< [h, w] float32 on the CPU, [tiles, h, w] of a picture with several;
                             ///< 0 outside the ROI
   Verdict verdict = Verdict::kUnknown;
-  std::vector<Region> regions;  ///< of the map above the calibration's threshold, hottest first
+  std::vector<Region> regions;  ///< of the map, by the thresholds, hottest first
+  cv::Mat region_mask;          ///< uint8 [H, W], 255 in the regions; empty without thresholds
   PictureScores scores;         ///< the raw ones that all of this comes from
 };
 
@@ -35,19 +37,23 @@ struct Detection {
 class Detector {
  public:
   /// @param batch_size pictures or tiles a backbone pass, at most
+  /// @param thresholds null: those of the bank's calibration, if it has one
   /// @throws ConfigError if the bank lacks references that its method needs
   /// @throws ModelError if the bank belongs to another backbone, layer or width
-  Detector(std::shared_ptr<const Backbone> backbone, Bank bank, std::int64_t batch_size = 16);
+  Detector(std::shared_ptr<const Backbone> backbone, Bank bank, std::int64_t batch_size = 16,
+           const std::optional<Thresholds>& thresholds = {});
 
   Detection detect(const Query& query) const;
   /// @throws DataError naming the picture if an ROI leaves nothing
   /// @throws ModelError if scores are not finite (weights or precision that do not fit)
   std::vector<Detection> detect(std::span<const Query> queries) const;
 
-  /// The scores of a picture alone. @throws as `detect`
-  PictureScores score(const Query& query) const;
+  /// The scores of a picture alone.
+  /// @param known by tile, features [N, C] that were encoded before; empty: not
+  /// @throws as `detect`
+  PictureScores score(const Query& query, const std::vector<at::Tensor>& known = {}) const;
 
-  /// What one method's scores of a picture say, with this bank's calibration.
+  /// What one method's scores of a picture say, by the thresholds.
   Detection detection_of(const PictureScores& scores) const;
 
   /// The patches of the network's grid in which an ROI has any pixel.
@@ -61,12 +67,16 @@ class Detector {
   const ReferenceBank& references() const { return *target_.references; }
   const ScoringTarget& target() const { return target_; }
   const BankOptions& options() const { return bank_.options; }
+  /// What verdicts and regions go by; null: there are none.
+  const std::optional<Thresholds>& thresholds() const { return thresholds_; }
   PatchGrid grid() const { return encoder_.grid(); }
 
  private:
   Bank bank_;
   PictureEncoder encoder_;
   ScoringTarget target_;
+  std::optional<Thresholds> thresholds_;
+  double usual_ = 0;  ///< raw score of a usual good patch
 };
 
 /// Detections of pictures that come one after the other: what `Detector::detect` gives for all of

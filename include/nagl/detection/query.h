@@ -27,6 +27,14 @@ struct Query {
 /// @param roi uint8 [H, W], above 0 inside @return [N] bool
 at::Tensor patches_inside(const PictureEncoder& encoder, const cv::Mat& roi);
 
+/// Throws DataError naming the picture unless a region of interest can be laid over it.
+void check_roi(const Image& image, const cv::Mat& roi);
+
+/// The query, with a bank's region of interest: its own within that one.
+/// @param roi uint8 [H, W], above 0 inside; empty: everywhere
+/// @throws DataError as `check_roi`
+Query within(const Query& query, const cv::Mat& roi);
+
 /// How one method's patch scores become a picture's.
 struct ScoreRules {
   ScoreRange range = ScoreRange::kUnit;
@@ -45,6 +53,8 @@ class PictureScores {
   /// interest the lowest score inside, in `patch_scores` 0.
   const at::Tensor& raw_patch_scores() const { return scores_; }
   at::Tensor patch_scores() const;
+  /// Those inside the region of interest, [M] float32 on the CPU, M >= 1.
+  at::Tensor counted_patch_scores() const;
 
   /// Makes the map: float32 [H, W] of the picture's size. Outside the region of interest `map` is
   /// 0, and `raw_map` too unless scores have no bounds: then the lowest inside. It is not kept,

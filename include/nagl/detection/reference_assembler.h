@@ -8,6 +8,7 @@
 #include "nagl/core/torch.h"
 #include "nagl/detection/bank_options.h"
 #include "nagl/encoding/picture_encoder.h"
+#include "nagl/image/alteration.h"
 #include "nagl/model/reference_features.h"
 
 namespace nagl {
@@ -17,6 +18,10 @@ struct ReferenceView {
   std::int64_t turn = 0;  ///< of `BankOptions::turns`; 0: as it is
   std::size_t tile = 0;
 };
+
+/// How far a turn is.
+/// @param turn, turns as in ReferenceView
+Alteration turn_of(std::int64_t turn, std::int64_t turns);
 
 /// Calls `use` with each view of a good reference, angle by angle and tile by tile.
 /// @param use takes a view and its part of the picture, uint8 [H, W, 3]
@@ -50,14 +55,17 @@ class ReferenceAssembler {
  public:
   /// @param options how the bank is made; only its method, turns and coreset count
   /// @param width channels C of the features
-  ReferenceAssembler(const BankOptions& options, std::int64_t width, at::Device device);
+  /// @param view_rows as in ReferenceFeatures
+  ReferenceAssembler(const BankOptions& options, std::int64_t width, at::Device device,
+                     std::int64_t view_rows = 0);
   /// Goes on from what another one gave.
   ReferenceAssembler(const BankOptions& options, const ReferenceFeatures& features,
                      at::Device device);
 
   /// The next good picture; its views may come later. @return its index
   std::int64_t begin_normal();
-  /// @param features [N, C] of a view @param turned whether it is of a turned copy
+  /// @param features [N, C] of a view, its patches that count @param turned whether it is of a
+  /// turned copy
   void add_normal(std::int64_t picture, const at::Tensor& features, bool turned);
   /// The next picture of a defect, which has so many views.
   void begin_abnormal(std::int64_t views);
@@ -86,7 +94,7 @@ class ReferenceAssembler {
   ReferenceFeatures with_moments(ReferenceFeatures features) const;
 
   double coreset_;
-  std::int64_t turns_;
+  std::int64_t turns_, view_rows_;
   bool with_surroundings_;
   Rows normal_, abnormal_, surroundings_;
   std::vector<FeatureMoments> moments_, abnormal_moments_;  ///< filled in where it is thinned

@@ -28,6 +28,10 @@ struct Mask {
 Mask read_mask(const std::filesystem::path& path,
                std::int64_t max_pixels = DecodeOptions().max_pixels);
 
+/// Whether a mask of one size can be drawn on a picture of the other: rounding aside, the sides are
+/// in the same proportion.
+bool same_proportions(const cv::Size& a, const cv::Size& b);
+
 /// Reads the mask that belongs to `image`: `read_mask`, or `read_annotation` of a JSON file, then
 /// turned as the picture was if, and only if, its size says that it was drawn on the picture as
 /// stored. Its size may differ from the picture's by a common factor.

@@ -29,12 +29,22 @@ struct OverlayContent {
   std::string caption;  ///< ASCII, e.g. `score 0.231`
   ColourScale scale;
   std::function<double(double)> shown;  ///< what is written for a score; empty: the score itself
-  std::optional<double> threshold;      ///< what is hotter is outlined; else the hottest region
+  /// uint8 [H, W], above 0 in the regions to outline, maybe none; null: the hottest one.
+  std::optional<cv::Mat> regions;
 };
 
+/// Where an overlay shows the picture: panel i covers `first + i * stride`.
+struct OverlayLayout {
+  cv::Rect first;
+  cv::Point stride;
+};
+
+/// @param picture its size, height and width at least 1
+OverlayLayout overlay_layout(const cv::Size& picture);
+
 /// A picture to judge a detection by at a glance: the query; the query under the heat map with the
-/// contours of the regions above the threshold (without one, of the hottest region, if that is
-/// hotter than good pictures are); where known, the query with the outline of the true defect;
+/// contours of the regions (where nobody says which, of the hottest one, if that is hotter than
+/// good pictures are); where known, the query with the outline of the true defect;
 /// below them the colour scale with its values. @return uint8 RGB
 cv::Mat draw_overlay(const OverlayContent& content);
 

@@ -26,6 +26,12 @@ void tell_masks_left_out(const std::vector<PictureFile>& masks, bool wanted,
 /// Says what comes of a method without pictures of defects. @throws ConfigError if it needs some
 void check_pictures(const BankPictures& pictures, Method method, const JobObserver& observer);
 
+/// Where to look in all of the pictures, upright as they are: a mask that fits the first good one.
+/// @param roi a mask picture or a LabelMe file; empty: everywhere
+/// @throws DataError if it marks nothing, or its proportions are others
+cv::Mat read_roi(const std::filesystem::path& roi, const BankPictures& pictures,
+                 const DecodeOptions& decode);
+
 /// What method `auto` comes down to with so many pictures, and why; empty for other methods.
 std::string explain_choice(const BankOptions& options, std::size_t good, std::size_t defects);
 

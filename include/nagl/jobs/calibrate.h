@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "nagl/detection/calibration.h"
+#include "nagl/jobs/bank_change.h"
 #include "nagl/jobs/observer.h"
 #include "nagl/jobs/requests.h"
 #include "nagl/jobs/runtime.h"
@@ -16,7 +17,8 @@ struct CalibrateOptions {
   std::vector<std::filesystem::path> normal;    ///< files and folders; empty: the bank's own
   std::vector<std::filesystem::path> abnormal;  ///< known defects
   CalibrationOptions calibration;
-  EncodingRequest encoding;  ///< must agree with the bank; its precision may be another
+  std::size_t keep = kKeptGenerations;  ///< generations of the file
+  EncodingRequest encoding;             ///< must agree with the bank; its precision may be another
   RuntimeOptions runtime;
 };
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "nagl/detection/bank.h"
+#include "nagl/jobs/bank_change.h"
 #include "nagl/jobs/observer.h"
 #include "nagl/jobs/requests.h"
 #include "nagl/jobs/runtime.h"
@@ -13,10 +14,12 @@ namespace nagl::jobs {
 struct EnrollOptions {
   PictureSelection pictures;
   BankRequest request;
-  std::filesystem::path out;            ///< the bank's file
+  std::filesystem::path roi;  ///< a mask: where to look in all pictures; empty: everywhere
+  std::filesystem::path out;  ///< the bank's file
   std::filesystem::path derived_masks;  ///< folder; empty: the file's name with `-masks`
   bool add = false;                     ///< add to the bank that is there
   bool overwrite = false;               ///< replace it
+  std::size_t keep = kKeptGenerations;  ///< generations of the file
   RuntimeOptions runtime;
 };
 

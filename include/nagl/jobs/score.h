@@ -35,20 +35,38 @@ constexpr auto names_of(OverlayScale) {
       "scale", {{{OverlayScale::kReferences, "references"}, {OverlayScale::kAuto, "auto"}}}};
 }
 
+/// What was asked of verdicts and regions, where anything was; scores as users see them. The rest
+/// is as the bank's calibration says.
+struct VerdictRequest {
+  std::optional<double> threshold;            ///< of the image score
+  std::optional<double> map_threshold;        ///< without a calibration that of the image score
+  std::optional<double> uncertain_threshold;  ///< below `threshold`
+  bool uncertain = false;                     ///< three verdicts, by the calibration's thresholds
+  std::int64_t least_area = 0;                ///< smaller regions are none; in pixels
+
+  bool three() const { return uncertain || uncertain_threshold; }
+  /// Whether there can be verdicts without a calibration.
+  bool suffices() const { return threshold && (!uncertain || uncertain_threshold); }
+  /// @throws ConfigError on values out of range, in the wrong order, or that nothing completes
+  std::optional<Thresholds> over(const Bank& bank) const;
+};
+
 /// What pictures are scored against, where to look, and what is written.
 struct ScoreOptions {
   std::filesystem::path bank;  ///< a bank's file; empty: one is made of `pictures`
   PictureSelection pictures;
   BankRequest request;
   std::filesystem::path roi;  ///< a mask for all queries, or a folder of them; empty: everywhere
-  std::filesystem::path out;  ///< folder of results; empty: nothing is written
+  VerdictRequest verdict;
+  std::filesystem::path out;        ///< folder of results; empty: none are written
+  std::filesystem::path masks_out;  ///< folder of binary masks of the regions; empty: none
   MapFormat map_format = MapFormat::kPng;
   OverlayScale scale = OverlayScale::kReferences;
   bool overlays = true;
   bool report = true;
   bool sorted = false;         ///< copy pictures by their verdict
   bool overwrite = false;      ///< replace files that exist
-  bool needs_verdict = false;  ///< a bank that is not calibrated is refused
+  bool needs_verdict = false;  ///< a run without verdicts is refused
   RuntimeOptions runtime;
 };
 

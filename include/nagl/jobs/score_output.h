@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <opencv2/core/types.hpp>
 #include <optional>
 #include <string>
@@ -21,7 +22,15 @@ struct QueryFile {
   std::optional<Sample> known;  ///< label and mask, from an MVTec layout
   std::optional<std::filesystem::path> roi;  ///< region of interest
   std::optional<std::filesystem::path> map, overlay;
-  std::optional<std::filesystem::path> normal, anomalous;  ///< its copy below `sorted/`, by verdict
+  std::optional<std::filesystem::path> region_mask;  ///< of its regions
+  std::map<Verdict, std::filesystem::path> sorted;   ///< its copy below `sorted/`, by verdict
+
+  /// All files that are planned for it.
+  std::vector<std::filesystem::path> outputs() const;
+  /// The one by which two pictures are seen to share their outputs; null: there is none.
+  const std::optional<std::filesystem::path>& first_output() const {
+    return map ? map : region_mask;
+  }
 };
 
 /// The place of a picture by its whole path: below the working folder, else below the root.
@@ -29,10 +38,14 @@ std::filesystem::path place_of(const std::filesystem::path& picture);
 
 /// What the output folder will hold.
 struct OutputPlan {
-  std::filesystem::path out;
+  std::filesystem::path out;    ///< empty: none of what would lie there
+  std::filesystem::path masks;  ///< folder of binary masks; empty: none
   std::string map_extension = ".png";
   bool overlays = true, report = true, sort = false;
+  bool uncertain = false;  ///< whether there are three verdicts
 
+  /// Whether anything is written.
+  bool writes() const { return !out.empty() || !masks.empty(); }
   std::filesystem::path json_lines() const { return out / "results.jsonl"; }
   std::filesystem::path csv() const { return out / "results.csv"; }
   std::filesystem::path regions() const { return out / "regions.csv"; }
@@ -50,8 +63,8 @@ struct OutputPlan {
   /// queries would share a file, or a file exists and `overwrite` is false.
   void assign(std::vector<QueryFile>& queries, bool overwrite) const;
 
-  /// Throws ConfigError if `out` lies inside a folder of inputs, where the next run would take its
-  /// pictures for more of them.
+  /// Throws ConfigError if one of its folders lies inside a folder of inputs, where the next run
+  /// would take its pictures for more of them.
   void check_outside(const std::filesystem::path& input_folder) const;
 
   /// Throws ConfigError if one of the planned files is one of `inputs`.
@@ -77,7 +90,8 @@ struct ScoreRecord {
 /// `results.jsonl`, `results.csv` and, with verdicts, `regions.csv`.
 void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& records);
 
-/// Pictures, skipped pictures and image AUROC (null with a reason where there is none).
-Json summarize(const std::vector<ScoreRecord>& records);
+/// Pictures, skipped pictures, verdicts, and image AUROC (null with a reason where there is none).
+Json summarize(const std::vector<ScoreRecord>& records,
+               const std::optional<Thresholds>& thresholds);
 
 }  // namespace nagl::jobs

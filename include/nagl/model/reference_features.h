@@ -15,8 +15,11 @@ struct ReferenceFeatures {
   at::Tensor normal;                      ///< [R, C] float32, picture after picture
   std::vector<std::int64_t> normal_rows;  ///< rows of each normal picture; their sum is R
   /// Angles at which each normal picture is there. Of a bank that is not thinned the first
-  /// `normal_rows / turns` rows of a picture are of the picture as it is.
+  /// rows of a picture (`normal_picture_unturned`) are of the picture as it is.
   std::int64_t turns = 1;
+  /// Rows of a picture as it is, where a region of interest leaves only some of its patches; 0: all
+  /// of them count, and it has its share of the turns. Not of a thinned bank.
+  std::int64_t view_rows = 0;
   bool thinned = false;  ///< whether rows are a choice among the patches
 
   at::Tensor abnormal;  ///< [A, C] float32, the patches that show a defect; undefined: none
@@ -63,6 +66,9 @@ struct ReferenceFeatures {
   ReferenceFeatures without_abnormal(std::int64_t index) const;
   /// The normal pictures of this one beside the abnormal ones of `other`; all is shared.
   ReferenceFeatures with_abnormal_of(const ReferenceFeatures& other) const;
+  /// The pictures of this one, then those of `other`. @throws std::invalid_argument if one has what
+  /// the other lacks (turns, thinning, surroundings)
+  ReferenceFeatures followed_by(const ReferenceFeatures& other) const;
   /// The same with its tensors on `device`; what is there already is shared.
   ReferenceFeatures on(at::Device device) const;
 

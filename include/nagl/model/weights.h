@@ -77,6 +77,10 @@ void write_weights(const std::filesystem::path& path,
                    const std::map<std::string, at::Tensor>& tensors,
                    const std::map<std::string, std::string>& metadata, bool flush = true);
 
+/// What `write_weights` writes.
+std::string weights_bytes(const std::map<std::string, at::Tensor>& tensors,
+                          const std::map<std::string, std::string>& metadata);
+
 /// SHA-256 as `WeightsFile::checksum` gives it for a file of these tensors.
 std::string checksum_of(const std::map<std::string, at::Tensor>& tensors);
 

@@ -1,0 +1,377 @@
+#include "nagl/jobs/feedback.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "nagl/core/atomic_file.h"
+#include "nagl/core/device.h"
+#include "nagl/core/error.h"
+#include "nagl/core/file_lock.h"
+#include "nagl/core/options.h"
+#include "nagl/dataset/pictures.h"
+#include "nagl/detection/bank_builder.h"
+#include "nagl/detection/calibrator.h"
+#include "nagl/detection/detector.h"
+#include "nagl/image/annotation.h"
+#include "nagl/jobs/bank_preparation.h"
+
+namespace nagl::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestDecisions = std::size_t{1} << 28;
+
+/// A picture that somebody decided, now or earlier.
+struct Decided {
+  Decision decision;
+  fs::path mask;  ///< of a bad one; empty: none is given
+  bool fresh = false;
+  Image image;
+  EnrolledPicture enrolled;
+  std::vector<at::Tensor> features;  ///< by tile
+};
+
+/// Good and bad pictures of a file that a report saved, and of the bad ones those that it outlines.
+struct SavedDecisions {
+  std::vector<fs::path> good, bad;
+  std::set<std::string> outlined;
+};
+
+SavedDecisions read_decisions(const fs::path& file) {
+  SavedDecisions saved;
+  if (file.empty()) return saved;
+  const auto fail = [&](const std::string& why) {
+    throw DataError(fmt::format("'{}' {}; give the file that a report of nagl score saved",
+                                file.string(), why));
+  };
+  const auto json = try_parse_json(read_file(file, kLargestDecisions));
+  if (!json || !json->is_object() || !json->contains("nagl") || !json->at("nagl").is_object()) {
+    fail("holds no decisions");
+  }
+  try {
+    const Json& own = json->at("nagl");
+    for (const auto& path : own.at("good")) saved.good.emplace_back(path.get<std::string>());
+    for (const auto& path : own.at("bad")) saved.bad.emplace_back(path.get<std::string>());
+    std::set<std::int64_t> marked;
+    for (const auto& shape : json->at("annotations")) {
+      marked.insert(shape.at("image_id").get<std::int64_t>());
+    }
+    for (const auto& image : json->at("images")) {
+      if (marked.contains(image.at("id").get<std::int64_t>())) {
+        saved.outlined.insert(image.at("file_name").get<std::string>());
+      }
+    }
+  } catch (const Json::exception&) {
+    fail("is damaged, or not what a report saves");
+  }
+  if (saved.good.empty() && saved.bad.empty()) fail("holds no decisions");
+  return saved;
+}
+
+/// Pictures as they were named, with masks for the bad ones where there are any.
+std::vector<Decided> asked_decisions(const FeedbackOptions& options, const JobObserver& observer) {
+  std::vector<Decided> all;
+  const auto add = [&](const fs::path& path, bool anomalous, const fs::path& mask) {
+    Decided decided;
+    decided.decision.path = path.string();
+    decided.decision.anomalous = anomalous;
+    decided.mask = mask;
+    decided.fresh = true;
+    all.push_back(std::move(decided));
+  };
+  const auto listed = [&](const std::vector<fs::path>& paths) {
+    std::vector<PictureFile> masks;
+    auto files = choose_references(paths, 0, &masks);
+    tell_masks_left_out(masks, false, observer);
+    return files;
+  };
+  if (!options.good.empty()) {
+    for (const auto& file : listed(options.good)) add(file.path, false, {});
+  }
+  if (!options.masks.empty() && options.bad.empty()) {
+    throw ConfigError("--masks are those of --bad");
+  }
+  if (!options.bad.empty()) {
+    const auto files = listed(options.bad);
+    if (options.masks.empty()) {
+      for (const auto& file : files) add(file.path, true, {});
+    } else {
+      for (const auto& pair : pair_with_masks(files, options.masks)) {
+        add(pair.picture, true, pair.masks.front());
+      }
+    }
+  }
+  const SavedDecisions saved = read_decisions(options.decisions);
+  for (const auto& path : saved.good) add(path, false, {});
+  for (const auto& path : saved.bad) {
+    add(path, true, saved.outlined.contains(path.string()) ? options.decisions : fs::path());
+  }
+  if (all.empty()) {
+    throw ConfigError(
+        "nothing is said of any picture: give --good, --bad, or decisions of a report");
+  }
+  return all;
+}
+
+std::vector<at::Tensor> encoded(const PictureEncoder& encoder, const Image& image) {
+  const c10::InferenceMode guard;
+  std::vector<at::Tensor> features;
+  const TileGrid tiles = encoder.tiles_of(image.rgb);
+  for (std::size_t i = 0; i < tiles.count(); ++i) {
+    features.push_back(encoder.encode(encoder.pixels(image.rgb(tiles.at(i))).unsqueeze(0))[0]);
+  }
+  return features;
+}
+
+/// Judges pictures by a bank, each with itself left out.
+class Judge {
+ public:
+  Judge(std::shared_ptr<const Backbone> backbone, const Bank& bank, std::int64_t batch_size)
+      : backbone_(std::move(backbone)), bank_(bank), batch_size_(batch_size) {}
+
+  /// @return the score as users see it; nothing where the bank has nothing else to score it by
+  std::optional<double> score(const Decided& decided, Verdict& verdict) {
+    const PictureIndices own = same_shots(bank_, decided.enrolled);
+    const Method method = bank_.options.method;
+    const bool all_good = uses_normal(method) && own.normal.size() == bank_.normal.size();
+    const bool all_bad = !own.abnormal.empty() && own.abnormal.size() == bank_.abnormal.size() &&
+                         uses_abnormal(method);
+    verdict = Verdict::kUnknown;
+    if (all_good || all_bad) return std::nullopt;
+    if (own.empty()) {
+      if (!whole_) whole_.emplace(backbone_, bank_, batch_size_);
+      return judged(*whole_, decided, verdict);
+    }
+    return judged(Detector(backbone_, leaving_out(bank_, own), batch_size_), decided, verdict);
+  }
+
+ private:
+  static std::optional<double> judged(const Detector& detector, const Decided& decided,
+                                      Verdict& verdict) {
+    const PictureScores scores = detector.score(decided.image, decided.features);
+    verdict = verdict_of(scores.raw_image_score(), detector.thresholds());
+    return scores.image_score();
+  }
+
+  std::shared_ptr<const Backbone> backbone_;
+  const Bank& bank_;
+  std::int64_t batch_size_;
+  std::optional<Detector> whole_;
+};
+
+/// Reads what was decided: earlier decisions, where their pictures are still there, then the new
+/// ones. The last word on a picture counts.
+std::vector<Decided> gather(const Bank& bank, std::vector<Decided> asked,
+                            const PictureEncoder& encoder, const JobObserver& observer) {
+  std::vector<Decided> all;
+  for (const auto& earlier : bank.decisions) {
+    Decided decided;
+    decided.decision = earlier;
+    all.push_back(std::move(decided));
+  }
+  for (auto& decided : asked) all.push_back(std::move(decided));
+  std::vector<Decided> read;
+  std::size_t gone = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (observer.stopped()) throw Error("interrupted; the bank is as it was");
+    observer.advance("reading", static_cast<std::int64_t>(i),
+                     static_cast<std::int64_t>(all.size()));
+    Decided& decided = all[i];
+    try {
+      decided.image = encoder.read(decided.decision.path);
+    } catch (const DataError&) {
+      if (decided.fresh) throw;
+      ++gone;
+      continue;
+    }
+    decided.enrolled = enrolled(decided.image);
+    if (!decided.fresh && decided.enrolled.checksum != decided.decision.checksum) {
+      ++gone;
+      continue;
+    }
+    decided.decision.checksum = decided.enrolled.checksum;
+    decided.decision.path = decided.enrolled.path;
+    std::erase_if(read, [&](const Decided& other) {
+      return other.decision.checksum == decided.decision.checksum;
+    });
+    decided.features = encoded(encoder, decided.image);
+    decided.image.rgb = decided.fresh ? decided.image.rgb
+                                      : cv::Mat(decided.image.rgb.size(), CV_8UC3, cv::Scalar());
+    read.push_back(std::move(decided));
+  }
+  if (gone > 0) {
+    observer.warn(fmt::format(
+        "{} of the pictures that were decided earlier are gone or have changed, and judge nothing",
+        gone));
+  }
+  return read;
+}
+
+/// Whether the bank has something to learn of a picture.
+bool is_lesson(const Decided& decided, const JudgedPicture& judged, const Bank& bank) {
+  if (!decided.fresh) return false;
+  if (judged.before == Verdict::kUnknown) return true;
+  if (!decided.decision.anomalous) return judged.before != Verdict::kNormal;
+  const bool first = bank.abnormal.empty() && !decided.mask.empty();
+  return judged.before != Verdict::kAnomalous || first;
+}
+
+/// The bank with its lessons, not calibrated.
+Bank taught(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
+            const std::vector<Decided>& decided, std::int64_t batch_size, FeedbackResult& result,
+            const JobObserver& observer) {
+  const Method method = bank.options.method;
+  std::vector<std::size_t> good, bad;
+  std::size_t cannot = 0;
+  for (std::size_t i = 0; i < decided.size(); ++i) {
+    if (!is_lesson(decided[i], result.pictures[i], bank)) continue;
+    if (!decided[i].decision.anomalous) {
+      good.push_back(i);
+    } else if (uses_abnormal(method)) {
+      bad.push_back(i);
+    } else {
+      ++cannot;
+    }
+  }
+  if (cannot > 0) {
+    observer.warn(fmt::format(
+        "method {} learns nothing of {} defects that it misses; enroll with method auto",
+        to_string(method), cannot));
+  }
+  BankBuilder builder(backbone, bank, batch_size);
+  std::size_t derived = 0;
+  for (const auto i : good) {
+    const auto known = builder.same_shot(decided[i].image);
+    if (known && known->exact) continue;
+    builder.add_normal(decided[i].image);
+    result.pictures[i].learnt = true;
+    result.references += 1;
+  }
+  std::optional<Detector> by_good_pictures;
+  for (const auto i : bad) {
+    if (builder.holds_abnormal(decided[i].image)) continue;
+    result.pictures[i].learnt = true;
+    result.defects += 1;
+    if (!decided[i].mask.empty()) {
+      const Mask mask = read_mask_for(decided[i].image, decided[i].mask);
+      builder.add_abnormal(decided[i].image, mask.marks, decided[i].mask);
+      continue;
+    }
+    if (!by_good_pictures) {
+      by_good_pictures.emplace(backbone, builder.normal_part(), batch_size);
+    }
+    ++derived;
+    builder.add_abnormal(decided[i].image, derive_mask(*by_good_pictures, decided[i].image).mask,
+                         {}, MaskOrigin::kDerived);
+  }
+  if (derived > 0) {
+    observer.warn(fmt::format(
+        "{} defects have no mask: what they look like cannot be learnt, only what is good around "
+        "them; draw them in the report, or give --masks",
+        derived));
+  }
+  return builder.finish();
+}
+
+/// Chooses the thresholds again, as they were chosen.
+void calibrate_again(const std::shared_ptr<const Backbone>& backbone, const Bank& before,
+                     Bank& bank, std::int64_t batch_size, const JobObserver& observer) {
+  bank.calibration.reset();
+  if (!before.calibration) return;
+  const auto step = [&](std::int64_t done, std::int64_t total) {
+    if (observer.stopped()) throw Error("interrupted; the bank is as it was");
+    observer.advance("calibrating", done, total);
+  };
+  try {
+    bank.calibration =
+        nagl::calibrate(backbone, bank, {}, before.calibration->options, batch_size, step);
+  } catch (const DataError& error) {
+    const bool comparable = before.scored_by() == bank.scored_by();
+    observer.warn(
+        fmt::format("{}; {}", error.what(),
+                    comparable ? "the thresholds stay as they were" : "calibrate the bank again"));
+    if (comparable) bank.calibration = before.calibration;
+  }
+}
+
+std::string described_change(const FeedbackResult& result) {
+  return fmt::format("feedback: {} reference{}, {} defect{}", result.references,
+                     result.references == 1 ? "" : "s", result.defects,
+                     result.defects == 1 ? "" : "s");
+}
+
+}  // namespace
+
+Json FeedbackResult::json() const {
+  Json json;
+  const auto verdict = [](Verdict given) {
+    return given == Verdict::kUnknown ? Json(nullptr) : Json(to_string(given));
+  };
+  const auto score = [](const std::optional<double>& given) {
+    return given ? Json(*given) : Json(nullptr);
+  };
+  json["pictures"] = Json::array();
+  for (const auto& picture : pictures) {
+    json["pictures"].push_back({{"path", picture.path},
+                                {"decision", picture.anomalous ? "bad" : "good"},
+                                {"learnt", picture.learnt},
+                                {"score_before", score(picture.score_before)},
+                                {"score_after", score(picture.score_after)},
+                                {"verdict_before", verdict(picture.before)},
+                                {"verdict_after", verdict(picture.after)}});
+  }
+  json["references"] = references;
+  json["defects"] = defects;
+  json["worse"] = worse;
+  json["kept"] = kept;
+  json["calibration"] = calibration ? option_to_json(*calibration) : Json(nullptr);
+  return json;
+}
+
+FeedbackResult give_feedback(const FeedbackOptions& options, const JobObserver& observer) {
+  auto asked = asked_decisions(options, observer);
+  const FileLock lock = FileLock::on_file(options.bank, "changing the bank");
+  AtomicFile probe(options.bank);  // never committed: what cannot be written is said at once
+  Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
+  BankRequest request;
+  request.encoding = options.encoding;
+  const PictureEncoder encoder =
+      encoder_for(options.bank, bank, request, options.runtime, observer);
+  const auto backbone = encoder.shared_backbone();
+  const auto decided = gather(bank, std::move(asked), encoder, observer);
+
+  FeedbackResult result;
+  Judge before(backbone, bank, encoder.batch_size());
+  for (const auto& one : decided) {
+    JudgedPicture judged;
+    judged.path = one.decision.path;
+    judged.anomalous = one.decision.anomalous;
+    judged.score_before = before.score(one, judged.before);
+    result.pictures.push_back(std::move(judged));
+  }
+  Bank made = taught(backbone, bank, decided, encoder.batch_size(), result, observer);
+  result.changed = result.references + result.defects > 0;
+  made.decisions.clear();
+  for (const auto& one : decided) made.decisions.push_back(one.decision);
+  if (result.changed) {
+    calibrate_again(backbone, bank, made, encoder.batch_size(), observer);
+  } else {
+    made.calibration = bank.calibration;
+  }
+  result.calibration = made.shown_calibration();
+  Judge after(backbone, made, encoder.batch_size());
+  for (std::size_t i = 0; i < decided.size(); ++i) {
+    JudgedPicture& judged = result.pictures[i];
+    judged.score_after = after.score(decided[i], judged.after);
+    result.worse += judged.right_before() && judged.score_after && !judged.right_after();
+  }
+  if (result.worse > 0 && !options.force) return result;
+  save_change(options.bank, made, *backbone, described_change(result), options.keep);
+  result.kept = true;
+  return result;
+}
+
+}  // namespace nagl::jobs

@@ -1,0 +1,200 @@
+#include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
+
+#include "command.h"
+#include "nagl/image/image.h"
+#include "spots.h"
+
+namespace nagl {
+namespace {
+
+using testing::contains;
+using testing::lines;
+using testing::Outcome;
+using testing::part;
+using testing::run_nagl;
+using testing::slurp;
+using testing::spill;
+using testing::spot_mask;
+using testing::TemporaryFolder;
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+/// `nagl bank` and `nagl feedback` on noise with spots.
+class FeedbackTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    NAGL_NEEDS_BACKBONE(weights);
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      write_png(folder / ("good/" + std::to_string(i) + ".png"), part(i, false));
+      write_png(folder / ("new/good" + std::to_string(i) + ".png"), part(10 + i, false));
+      write_png(folder / ("new/spot" + std::to_string(i) + ".png"), part(20 + i, true));
+    }
+    write_png(folder / "masks/spot0_mask.png", spot_mask());
+    ASSERT_EQ(enroll(bank(), "--normal " + path("good")).exit_code, 0);
+  }
+
+  std::string path(const std::string& name) const { return (folder / name).string(); }
+  std::string bank() const { return path("bank.safetensors"); }
+  static Outcome enroll(const std::string& out, const std::string& arguments) {
+    return run_nagl("enroll --image-size 112 --out " + out + " " + arguments);
+  }
+  Json shown() const { return Json::parse(run_nagl("bank show --json " + bank()).out); }
+
+  TemporaryFolder folder;
+};
+
+TEST_F(FeedbackTest, ABankIsShownChangedAndPutBack) {
+  ASSERT_EQ(run_nagl("calibrate --bank " + bank()).exit_code, 0);
+  const std::string calibrated = slurp(bank());
+  const Json before = shown();
+  ASSERT_EQ(before["pictures"].size(), 4U);
+  EXPECT_EQ(before["pictures"][1]["path"], path("good/1.png"));
+  EXPECT_EQ(before["pictures"][1]["number"], 2);
+  EXPECT_EQ(before["pictures"][1]["part"], "normal");
+  EXPECT_EQ(before["pictures"][1]["width"], 120);
+  EXPECT_EQ(before["pictures"][1]["height"], 90);
+  EXPECT_EQ(before["pictures"][1]["modified"].get<std::string>().size(), 20U);
+  EXPECT_FALSE(before["calibration"].is_null());
+  EXPECT_EQ(before["generations"], 1);
+  EXPECT_TRUE(contains(run_nagl("bank show " + bank()).out, "good/3.png"));
+
+  const std::string checksum = before["pictures"][3]["checksum"];
+  const auto removed = run_nagl("bank remove " + bank() + " good/1.png " + checksum.substr(0, 8));
+  ASSERT_EQ(removed.exit_code, 0) << removed.err;
+  EXPECT_TRUE(contains(removed.out, "2 removed, 2 normal")) << removed.out;
+  EXPECT_TRUE(contains(removed.err, "calibration is void")) << removed.err;
+  ASSERT_EQ(enroll(path("two.safetensors"),
+                   "--normal " + path("good/0.png") + " --normal " + path("good/2.png"))
+                .exit_code,
+            0);
+  EXPECT_TRUE(slurp(bank()) == slurp(path("two.safetensors")));  // as if it had never had them
+  ASSERT_EQ(run_nagl("bank remove " + bank() + " '#1'").exit_code, 0);
+  EXPECT_EQ(shown()["pictures"][0]["path"], path("good/2.png"));
+
+  const auto refused = [&](const std::string& arguments, int code, const std::string& said) {
+    const std::string file = slurp(bank());
+    const auto outcome = run_nagl("bank " + arguments);
+    EXPECT_EQ(outcome.exit_code, code) << arguments;
+    EXPECT_TRUE(contains(outcome.err, said)) << arguments << ": " << outcome.err;
+    EXPECT_TRUE(slurp(bank()) == file);
+  };
+  refused("remove " + bank() + " absent.png", 3, "absent.png");
+  refused("remove " + bank() + " '#9'", 3, "#9");
+  refused("remove " + bank() + " good/2.png", 2, "needs a good picture");
+  refused("undo --steps 9 " + bank(), 3, "3 earlier generations");
+  refused("undo " + path("good/0.png"), 3, "no earlier generation");
+  refused("history " + path("absent"), 3, "absent");
+  refused("merge " + bank() + " " + bank() + " --out " + bank(), 2, "--overwrite");
+
+  const auto history = Json::parse(run_nagl("bank history --json " + bank()).out);
+  ASSERT_EQ(history.size(), 3U);
+  EXPECT_TRUE(contains(history[0]["change"], "remove"));
+  EXPECT_EQ(history[2]["change"], "calibrate");
+  const auto undone = run_nagl("bank undo --steps 2 " + bank());
+  EXPECT_EQ(undone.exit_code, 0) << undone.err;
+  EXPECT_TRUE(slurp(bank()) == calibrated);
+
+  const auto merged = run_nagl("bank merge " + path("two.safetensors") + " " + bank() + " --out " +
+                               path("all.safetensors"));
+  ASSERT_EQ(merged.exit_code, 0) << merged.err;
+  EXPECT_TRUE(contains(merged.out, "4 normal")) << merged.out;
+  ASSERT_EQ(enroll(path("other.safetensors"), "--top-share 0.1 --normal " + path("good")).exit_code,
+            0);
+  const auto unlike = run_nagl("bank merge " + path("two.safetensors") + " " +
+                               path("other.safetensors") + " --out " + path("none.safetensors"));
+  EXPECT_EQ(unlike.exit_code, 2);
+  EXPECT_TRUE(contains(unlike.err, "top_share")) << unlike.err;
+  EXPECT_FALSE(fs::exists(path("none.safetensors")));
+}
+
+TEST_F(FeedbackTest, MistakesAreLearntAndRightOnesRemembered) {
+  ASSERT_EQ(run_nagl("calibrate --bank " + bank()).exit_code, 0);
+  // A shade that no reference has: a false alarm, once.
+  const auto shaded = [](std::uint64_t seed) {
+    cv::Mat picture = part(seed, false);
+    picture.rowRange(0, 40) -= cv::Scalar::all(70);
+    return picture;
+  };
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    write_png(folder / ("shade" + std::to_string(i) + ".png"), shaded(40 + i));
+  }
+  const auto taught = run_nagl("feedback --json " + bank() + " --good " + path("shade0.png") +
+                               " --good " + path("new/good0.png") + " --bad " +
+                               path("new/spot0.png") + " --masks " + path("masks"));
+  ASSERT_EQ(taught.exit_code, 0) << taught.err;
+  const Json result = Json::parse(taught.out);
+  ASSERT_EQ(result["pictures"].size(), 3U);
+  EXPECT_EQ(result["pictures"][0]["verdict_before"], "anomalous");
+  EXPECT_EQ(result["pictures"][0]["learnt"], true);
+  EXPECT_EQ(result["pictures"][1]["verdict_before"], "normal");
+  EXPECT_EQ(result["pictures"][1]["learnt"], false);
+  EXPECT_EQ(result["pictures"][2]["learnt"], true);             // the first picture of a defect
+  EXPECT_TRUE(result["pictures"][2]["score_after"].is_null());  // the only one of its kind
+  const Json bank_now = shown();
+  EXPECT_EQ(bank_now["pictures"].size(), 6U);
+  EXPECT_EQ(bank_now["pictures"][5]["part"], "abnormal");
+  EXPECT_EQ(bank_now["decisions"].size(), 3U);
+  EXPECT_EQ(bank_now["scored_by"], "discriminant");
+  EXPECT_FALSE(bank_now["calibration"].is_null());
+  const auto scored = lines(
+      run_nagl("score --json --bank " + bank() + " " + path("shade1.png") + " " + path("new")).out);
+  for (const auto& line : scored) {
+    EXPECT_EQ(line["verdict"], contains(line["path"], "spot") ? "anomalous" : "normal") << line;
+  }
+  // Nothing to learn of what it is right about.
+  const std::string before = slurp(bank());
+  const auto right = run_nagl("feedback " + bank() + " --good " + path("shade1.png"));
+  EXPECT_EQ(right.exit_code, 0) << right.err;
+  EXPECT_TRUE(contains(right.out, "nothing to learn")) << right.out;
+  EXPECT_EQ(shown()["decisions"].size(), 4U);
+  ASSERT_EQ(run_nagl("bank undo " + bank()).exit_code, 0);
+  EXPECT_TRUE(slurp(bank()) == before);
+}
+
+TEST_F(FeedbackTest, AChangeForTheWorseIsToldAndNotKept) {
+  ASSERT_EQ(run_nagl("calibrate --bank " + bank()).exit_code, 0);
+  ASSERT_EQ(run_nagl("feedback " + bank() + " --bad " + path("new/spot1.png")).exit_code, 0);
+  const std::string before = slurp(bank());
+  const std::string wrong = "feedback " + bank() + " --good " + path("new/spot2.png");
+  const auto refused = run_nagl(wrong);
+  EXPECT_EQ(refused.exit_code, 11) << refused.out << refused.err;
+  EXPECT_TRUE(contains(refused.out, "not kept")) << refused.out;
+  EXPECT_TRUE(slurp(bank()) == before);
+  const auto forced = run_nagl(wrong + " --force");
+  EXPECT_EQ(forced.exit_code, 0) << forced.err;
+  EXPECT_FALSE(slurp(bank()) == before);
+}
+
+TEST_F(FeedbackTest, TakesWhatAReportSaved) {
+  const Json outline = {60, 10, 100, 10, 100, 50, 60, 50};
+  const Json decisions = {
+      {"images",
+       {{{"id", 1}, {"file_name", path("new/spot0.png")}, {"width", 120}, {"height", 90}}}},
+      {"annotations",
+       {{{"id", 1}, {"image_id", 1}, {"category_id", 1}, {"segmentation", {outline}}}}},
+      {"categories", {{{"id", 1}, {"name", "defect"}}}},
+      {"nagl",
+       {{"good", {path("new/good0.png")}},
+        {"bad", {path("new/spot0.png"), path("new/spot1.png")}}}}};
+  spill(path("decisions.json"), decisions.dump());
+  const auto taught = run_nagl("feedback " + bank() + " " + path("decisions.json"));
+  ASSERT_EQ(taught.exit_code, 0) << taught.err;
+  EXPECT_TRUE(contains(taught.out, "1 references and 2 defects more")) << taught.out;
+  EXPECT_TRUE(contains(taught.err, "1 defects have no mask")) << taught.err;
+  EXPECT_TRUE(contains(taught.out, "no verdicts")) << taught.out;
+  EXPECT_EQ(shown()["pictures"].size(), 7U);
+  const auto refused = [&](const std::string& arguments, int code, const std::string& said) {
+    const auto outcome = run_nagl("feedback " + bank() + " " + arguments);
+    EXPECT_EQ(outcome.exit_code, code) << arguments;
+    EXPECT_TRUE(contains(outcome.err, said)) << arguments << ": " << outcome.err;
+  };
+  refused("", 2, "--good");
+  spill(path("none.json"), "{}");
+  refused(path("none.json"), 3, "none.json");
+  refused("--good " + path("absent.png"), 3, "absent.png");
+  refused("--masks " + path("masks") + " --good " + path("good"), 2, "--bad");
+}
+
+}  // namespace
+}  // namespace nagl
