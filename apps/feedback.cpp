@@ -47,8 +47,9 @@ void print_result(const jobs::FeedbackOptions& options, const jobs::FeedbackResu
                result.worse);
   } else if (result.changed) {
     fmt::print(std::cout,
-               "{}: {} references and {} defects more; nagl bank undo {} takes that back\n", file,
-               result.references, result.defects, file);
+               "{}: {} references and {} defects more{}; nagl bank undo {} takes that back\n", file,
+               result.references, result.defects,
+               result.corrected > 0 ? fmt::format(", {} taken out", result.corrected) : "", file);
   } else {
     fmt::print(std::cout, "{}: nothing to learn; what was decided is remembered\n", file);
   }
@@ -78,6 +79,10 @@ void add_feedback(CLI::App& app, int& exit_code) {
   command->add_option("--masks", options->masks,
                       "Where the defects of --bad are, as for nagl enroll. Without it they are "
                       "derived, and only what is good around them is learnt");
+  command->add_flag_callback(
+      "--best-f1", [options] { options->rule = ThresholdRule::kBestF1; },
+      "From now on, thresholds that tell defects from good pictures best, once one is known: fewer "
+      "mistakes in all, more of them false alarms (default: as they were chosen)");
   command->add_flag("--force", options->force,
                     "Keep a change by which earlier decisions would be wrong");
   add_history_flag(*command, options->keep);

@@ -97,7 +97,13 @@ struct FileHistory::Entry {
   std::uint64_t begin = 0;  ///< of the bytes of its own, in its file
 };
 
-FileHistory::FileHistory(fs::path file) : file_(std::move(file)), folder_(file_) {
+FileHistory::FileHistory(const fs::path& file) : file_(file) {
+  std::error_code error;
+  if (fs::is_symlink(fs::symlink_status(file, error))) {
+    const fs::path target = fs::canonical(file, error);
+    if (!error) file_ = target;
+  }
+  folder_ = file_;
   folder_ += ".history";
 }
 
@@ -115,7 +121,8 @@ std::vector<FileHistory::Entry> FileHistory::chain(const std::string& checksum) 
     std::string line;
     std::getline(file, line);
     const auto header = try_parse_json(line);
-    if (!header || header->value("kind", "") != kKind) continue;  // none of ours, or damaged
+    if (!header || !header->is_object() || header->value("kind", Json()) != kKind)
+      continue;  // none of ours, or damaged
     try {
       Entry entry;
       entry.generation.number = header->at("number");
@@ -156,13 +163,8 @@ std::vector<Generation> FileHistory::list() const {
 
 void FileHistory::replace(std::string_view bytes, const std::string& change, std::size_t keep) {
   std::error_code error;
-  if (!fs::exists(file_, error)) {
-    fs::remove_all(folder_, error);  // of a file that somebody removed
-    write_file(file_, bytes);
-    return;
-  }
   std::set<fs::path> kept;
-  {
+  if (fs::exists(file_, error)) {
     const std::string older = read_file(file_, kLargestFile);
     if (older == bytes) return;
     const std::string before = checksum_of(older);
@@ -204,37 +206,51 @@ void FileHistory::replace(std::string_view bytes, const std::string& change, std
   if (kept.empty()) fs::remove(folder_, error);
 }
 
-Generation FileHistory::undo() {
-  const std::string newer = read_file(file_, kLargestFile);
-  const auto reached = chain(checksum_of(newer));
-  if (reached.empty()) {
-    throw DataError(fmt::format("'{}' has no earlier generation to go back to", file_.string()));
-  }
-  const Entry& entry = reached.front();
+/// The file before `entry` ended it. @param newer the one after
+std::string FileHistory::before(const Entry& entry, std::string_view newer) const {
   const fs::path place = place_of(entry.generation.number);
   const std::string stored = read_file(place, kLargestFile);
-  std::string_view own = std::string_view(stored).substr(entry.begin);
   std::string older;
-  bool whole = true;
-  for (const auto& piece : entry.pieces) {
-    const auto begin = piece.at(0).get<std::int64_t>();
-    const auto size = piece.at(1).get<std::size_t>();
-    const std::string_view source = begin < 0 ? own : std::string_view(newer);
-    const std::size_t from = begin < 0 ? 0 : static_cast<std::size_t>(begin);
-    whole = whole && from <= source.size() && size <= source.size() - from;
-    if (!whole) break;
-    older += source.substr(from, size);
-    if (begin < 0) own.remove_prefix(size);
+  bool whole = entry.begin <= stored.size();
+  try {
+    std::string_view own = std::string_view(stored).substr(whole ? entry.begin : 0);
+    for (const auto& piece : entry.pieces) {
+      const auto begin = piece.at(0).get<std::int64_t>();
+      const auto size = piece.at(1).get<std::size_t>();
+      const std::string_view source = begin < 0 ? own : newer;
+      const std::size_t from = begin < 0 ? 0 : static_cast<std::size_t>(begin);
+      whole = whole && from <= source.size() && size <= source.size() - from;
+      if (!whole) break;
+      older += source.substr(from, size);
+      if (begin < 0) own.remove_prefix(size);
+    }
+  } catch (const Json::exception&) {
+    whole = false;
   }
-  if (!whole || checksum_of(older) != entry.before) {
-    throw DataError(fmt::format("the earlier generation '{}' is damaged; '{}' is as it was",
-                                place.string(), file_.string()));
+  if (whole && checksum_of(older) == entry.before) return older;
+  throw DataError(fmt::format("the earlier generation '{}' is damaged; '{}' is as it was",
+                              place.string(), file_.string()));
+}
+
+std::vector<Generation> FileHistory::undo(std::size_t steps) {
+  std::string bytes = read_file(file_, kLargestFile);
+  const auto reached = chain(checksum_of(bytes));
+  if (reached.size() < steps) {
+    throw DataError(reached.empty() ? fmt::format("'{}' has no earlier generation to go back to",
+                                                  file_.string())
+                                    : fmt::format("'{}' has {} earlier generations, fewer than {}",
+                                                  file_.string(), reached.size(), steps));
   }
-  write_file(file_, older);
+  std::vector<Generation> undone;
+  for (std::size_t i = 0; i < steps; ++i) {
+    bytes = before(reached[i], bytes);
+    undone.push_back(reached[i].generation);
+  }
+  write_file(file_, bytes);
   std::error_code error;
-  fs::remove(place, error);
-  if (reached.size() == 1) fs::remove(folder_, error);
-  return entry.generation;
+  for (const auto& generation : undone) fs::remove(place_of(generation.number), error);
+  if (reached.size() == steps) fs::remove(folder_, error);
+  return undone;
 }
 
 }  // namespace nagl

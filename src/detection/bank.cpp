@@ -31,7 +31,6 @@ struct BankRecord {
   std::vector<std::int64_t> normal_rows, abnormal_views;
   /// Of a thinned bank: patches that the moments of each normal, each abnormal picture stand for.
   std::vector<std::int64_t> normal_moments, abnormal_moments;
-  std::int64_t view_rows = 0;  ///< of ReferenceFeatures; 0 without a region of interest
   std::optional<Calibration> calibration;
   std::vector<Decision> decisions;
 
@@ -44,7 +43,6 @@ struct BankRecord {
     visit("abnormal_views", self.abnormal_views);
     visit("normal_moments", self.normal_moments);
     visit("abnormal_moments", self.abnormal_moments);
-    visit("view_rows", self.view_rows);
     visit("calibration", self.calibration);
     visit("decisions", self.decisions);
   }
@@ -172,7 +170,7 @@ ReferenceFeatures read_features(const WeightsFile& file, const BankOptions& opti
   features.normal_rows = record.normal_rows;
   features.abnormal_views = record.abnormal_views;
   features.turns = options.turns;
-  features.view_rows = record.view_rows;
+  if (holds("counted")) features.counted = read_tensor(file, "counted", at::kBool, 1);
   if (holds("abnormal")) {
     features.abnormal = read_tensor(file, "abnormal", at::kFloat, 2);
     features.patch_mask = read_tensor(file, "patch_mask", at::kBool, 2);
@@ -301,7 +299,6 @@ std::string bank_bytes(const Bank& bank, const Backbone& backbone) {
                     bank.features.abnormal_views,
                     {},
                     {},
-                    bank.features.view_rows,
                     bank.calibration,
                     bank.decisions};
   std::map<std::string, at::Tensor> tensors;
@@ -320,6 +317,7 @@ std::string bank_bytes(const Bank& bank, const Backbone& backbone) {
     add_moments("abnormal", bank.features.abnormal_moments, record.abnormal_moments, tensors);
   }
   if (bank.probe_scores.defined()) tensors["probe_scores"] = bank.probe_scores;
+  if (bank.features.counted.defined()) tensors["counted"] = bank.features.counted;
   if (!bank.roi.empty()) {
     const cv::Mat whole = bank.roi.isContinuous() ? bank.roi : bank.roi.clone();
     tensors[kRoi] = at::from_blob(whole.data, {whole.rows, whole.cols}, at::kByte).clone();
@@ -390,7 +388,7 @@ Bank load_bank(const std::filesystem::path& path, at::Device device) {
   }
   const ReferenceFeatures& features = bank.features;
   const bool probed = bank.probe_scores.defined();
-  const bool whole = bank.roi.empty() == (features.view_rows == 0) &&
+  const bool whole = bank.roi.empty() != features.counted.defined() &&
                      features.normal.size(1) == bank.origin.width &&
                      features.normal_rows.size() == bank.normal.size() &&
                      features.abnormal_views.size() == bank.abnormal.size() &&

@@ -6,7 +6,6 @@
 
 #include "nagl/core/error.h"
 #include "nagl/detection/detector.h"
-#include "nagl/image/alteration.h"
 #include "probe_scores.h"
 
 namespace nagl {
@@ -48,8 +47,9 @@ struct BankBuilder::State {
   State(const std::shared_ptr<const Backbone>& backbone, Bank given, std::int64_t batch_size)
       : encoder(backbone, given.options.encoding, batch_size),
         bank(std::move(given)),
-        assembler(bank.options, with_view_rows(bank.features), backbone->device()),
-        probes(/*thinned=*/bank.options.coreset < 1),
+        counted(encoder, bank.roi, bank.options.turns),
+        assembler(bank.options, with_counted(bank.features), backbone->device()),
+        probes(!holds_views(bank)),
         waiting(encoder, [this](const at::Tensor& features, std::vector<WaitingView>& views) {
           take(features, views);
         }) {
@@ -60,25 +60,9 @@ struct BankBuilder::State {
     bank.features = {};
   }
 
-  /// The patches of a view that count, [N] bool; undefined: all.
-  const at::Tensor& inside(std::int64_t turn) {
-    const auto index = static_cast<std::size_t>(turn);
-    if (bank.roi.empty()) return everywhere;
-    if (by_turn.size() <= index) by_turn.resize(index + 1);
-    if (!by_turn[index].defined()) {
-      by_turn[index] =
-          patches_inside(encoder, altered(bank.roi, turn_of(turn, bank.options.turns)));
-    }
-    return by_turn[index];
-  }
-
-  /// An empty bank with a region of interest learns how many patches count.
-  ReferenceFeatures with_view_rows(ReferenceFeatures features) {
-    if (bank.roi.empty() || features.view_rows > 0) return features;
-    features.view_rows = inside(0).sum().item<std::int64_t>();
-    if (features.view_rows == 0) {
-      throw DataError("the region of interest is empty; mark where to look with values above 0");
-    }
+  /// An empty bank with a region of interest learns which patches count.
+  ReferenceFeatures with_counted(ReferenceFeatures features) const {
+    if (!features.counted.defined()) features.counted = counted.inside(0);
     return features;
   }
 
@@ -96,17 +80,15 @@ struct BankBuilder::State {
         assembler.add_abnormal(own, view.patch_mask, view.clear, view.origin);
         continue;
       }
-      const at::Tensor& counted = inside(view.turn);
-      const at::Tensor rows = counted.defined() ? own.index({counted.to(own.device())}) : own;
+      const at::Tensor rows = counted.rows(own, view.turn);
       if (rows.size(0) > 0) assembler.add_normal(view.normal, rows, view.turn > 0);
       if (view.turn == 0) probes.see(view.normal, view.tile, view.tiles, own);
     }
   }
 
   PictureEncoder encoder;
-  Bank bank;                        ///< its features are with the assembler
-  std::vector<at::Tensor> by_turn;  ///< see `inside`
-  at::Tensor everywhere;
+  Bank bank;  ///< its features are with the assembler
+  CountedPatches counted;
   ReferenceAssembler assembler;
   ProbeCollector probes;
   ViewBatches<WaitingView> waiting;
@@ -176,15 +158,7 @@ void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
   check_roi(image, state.bank.roi);
   auto views =
       defect_views(state.encoder, image.rgb, mask, uses_surroundings(state.bank.options.method));
-  if (const at::Tensor& counted = state.inside(0); counted.defined()) {
-    bool shows = false;
-    for (auto& view : views) {
-      view.patch_mask = view.patch_mask.logical_and(counted);
-      view.clear = view.clear.logical_and(counted);
-      shows = shows || view.patch_mask.any().item<bool>();
-    }
-    if (!shows) views.clear();
-  }
+  state.counted.restrict(views);
   if (views.empty()) {
     throw DataError(fmt::format(
         "the mask '{}' of '{}' marks nothing {}; draw the defect, or leave the picture out",
@@ -215,7 +189,9 @@ Bank BankBuilder::normal_part() {
   part.origin = {backbone.name(), "", backbone.layer(), backbone.width()};
   part.features.normal = all.normal;
   part.features.normal_rows = all.normal_rows;
-  part.features.view_rows = all.view_rows;
+  part.features.counted = all.counted;
+  part.features.turns = all.turns;
+  part.features.thinned = all.thinned;
   part.roi = state.bank.roi;
   part.normal = state.bank.normal;
   return part;
@@ -225,14 +201,13 @@ Bank BankBuilder::finish() {
   const c10::InferenceMode guard;
   State& state = *state_;
   state.waiting.flush();
-  const at::Tensor inside = state.inside(0);
   Bank bank = std::move(state.bank);
   bank.features = state.assembler.take();
   if (!state.changed) return bank;
   bank.calibration.reset();
   // A first defect may change what scores are.
   if (bank.score_range() != state.range) bank.probe_scores = at::Tensor();
-  const at::Tensor scores = state.probes.score(state.encoder, bank, bank.probe_scores, inside);
+  const at::Tensor scores = state.probes.score(state.encoder, bank, bank.probe_scores);
   if (scores.defined()) bank.probe_scores = scores;  // else no good picture came
   return bank;
 }

@@ -8,7 +8,6 @@
 
 #include "nagl/core/error.h"
 #include "nagl/core/options.h"
-#include "nagl/detection/query.h"
 #include "nagl/image/image.h"
 #include "nagl/model/weights.h"
 #include "probe_scores.h"
@@ -19,11 +18,10 @@ namespace {
 /// Computes what good pictures look like again, as the bank's builder does.
 void renew_probe_scores(const std::shared_ptr<const Backbone>& backbone, Bank& bank,
                         const std::function<void(const std::string& why)>& left_out) {
-  const bool thinned = bank.options.coreset < 1;
-  if (thinned) return;  // its rows do not tell
+  if (!holds_views(bank)) return;  // its rows do not tell
   bank.probe_scores = at::Tensor();
   const PictureEncoder encoder(backbone, bank.options.encoding, 1);
-  ProbeCollector probes(thinned);
+  ProbeCollector probes(/*keep=*/false);
   if (bank.normal.size() == 1 && uses_normal(bank.options.method)) {
     // Of one that is alone its mirror image counts, which no bank holds.
     const EnrolledPicture& alone = bank.normal.front();
@@ -36,8 +34,7 @@ void renew_probe_scores(const std::shared_ptr<const Backbone>& backbone, Bank& b
       return;
     }
   }
-  const at::Tensor inside = bank.roi.empty() ? at::Tensor() : patches_inside(encoder, bank.roi);
-  bank.probe_scores = probes.score(encoder, bank, {}, inside);
+  bank.probe_scores = probes.score(encoder, bank, {});
 }
 
 /// The bank on the backbone's device, with the options that its encoder has.
@@ -82,16 +79,21 @@ Bank without_pictures(const std::shared_ptr<const Backbone>& backbone, const Ban
     gone.insert(bank.abnormal.at(static_cast<std::size_t>(index)).checksum);
   }
   Bank left = leaving_out(settled(*backbone, bank), pictures);
-  if (left.normal.empty()) {
+  const Method method = left.options.method;
+  if (uses_normal(method) && left.normal.empty()) {
     throw ConfigError("a bank needs a good picture: remove its file, or enroll others first");
+  }
+  if (needs_abnormal(method) && left.abnormal.empty()) {
+    throw ConfigError(
+        fmt::format("a bank of method {} needs a picture of a defect: enroll another "
+                    "first",
+                    to_string(method)));
   }
   left.calibration.reset();
   std::erase_if(left.decisions,
                 [&](const Decision& decision) { return gone.contains(decision.checksum); });
-  if (left.scored_by() != bank.scored_by() || left.options.coreset == 1) {
-    if (left.options.coreset < 1) left.probe_scores = at::Tensor();  // of another method
-    renew_probe_scores(backbone, left, left_out);
-  }
+  if (left.scored_by() != bank.scored_by()) left.probe_scores = at::Tensor();  // of another method
+  renew_probe_scores(backbone, left, left_out);
   return left;
 }
 
@@ -122,7 +124,7 @@ Bank joined(const std::shared_ptr<const Backbone>& backbone, const Bank& first,
     if (!known) both.decisions.push_back(decision);
   }
   both.calibration.reset();
-  if (both.options.coreset < 1) {
+  if (!holds_views(both)) {
     const bool comparable = before == both.scored_by() && more.scored_by() == before;
     if (!comparable || !both.probe_scores.defined() || !more.probe_scores.defined()) {
       both.probe_scores = at::Tensor();

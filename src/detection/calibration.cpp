@@ -129,7 +129,8 @@ double false_alarm_threshold(const GoodScores& good, double rate, std::optional<
 
 double balanced_threshold(const GoodScores& good, double defect) {
   const Spread spread = spread_of(good);
-  return spread.mean + kShareOfDefect * (defect - spread.mean) - kBalanceBack * spread.deviation;
+  const double reach = kShareOfDefect * (defect - spread.mean) - kBalanceBack * spread.deviation;
+  return spread.mean + std::max(0.0, reach);
 }
 
 double best_f1_threshold(const std::vector<double>& good, const std::vector<double>& bad) {
@@ -193,6 +194,10 @@ std::vector<std::string> trust_in(const Calibration& c) {
     sentences.push_back(fmt::format("{} of the {} good pictures ({:.0f} %) lie above it.",
                                     c.false_alarms, c.good_pictures,
                                     percent(c.false_alarms, c.good_pictures)));
+  }
+  if (c.defect_score && c.good_score && *c.defect_score <= *c.good_score) {
+    sentences.emplace_back(
+        "The known defects score no higher than good pictures: this method does not see them.");
   }
   if (c.defects > 0) {
     sentences.push_back(fmt::format("Of {} known defect{}, {} {} missed.", c.defects,

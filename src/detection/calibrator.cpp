@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <opencv2/core.hpp>
 #include <optional>
 #include <utility>
@@ -17,6 +18,7 @@
 namespace nagl {
 namespace {
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::size_t kEnoughPictures = 4;  // from here on pictures are scored as they are only
 
 constexpr const char* kNeedsDefect =
@@ -40,11 +42,11 @@ Scores scores_of(const PictureScores& seen) {
 }
 
 /// What a bank holds of a good picture, by tile: its features, 0 where its patches do not count.
-std::vector<at::Tensor> features_of(const Bank& bank, std::int64_t index, std::int64_t patches,
-                                    const at::Tensor& inside) {
+std::vector<at::Tensor> features_of(const Bank& bank, std::int64_t index, std::int64_t patches) {
   const at::Tensor rows = bank.features.normal_picture_unturned(index);
-  if (!inside.defined()) return rows.split(patches);
-  return {scattered(rows, inside)};
+  const at::Tensor& counted = bank.features.counted;
+  if (counted.defined()) return {scattered(rows, counted)};
+  return rows.split(patches);
 }
 
 /// The median score of the enrolled defects, by the patches that were marked as such: the mean of
@@ -53,7 +55,7 @@ std::vector<at::Tensor> features_of(const Bank& bank, std::int64_t index, std::i
 std::optional<double> enrolled_defect_score(const Detector& detector) {
   const c10::InferenceMode guard;
   const Bank& bank = detector.bank();
-  if (bank.scored_by() != Method::kDiscriminant) return std::nullopt;
+  if (!bank.knows_defect()) return std::nullopt;
   const ReferenceFeatures& features = bank.features;
   const double share = bank.options.top_share.value_or(top_share_of(bank.options.method));
   const auto top = std::max<std::int64_t>(
@@ -105,7 +107,7 @@ class Calibrator {
       changed.rgb = altered(image.rgb, view);
       keep_good(detector.score(changed));
     }
-    if (!alone) return;
+    if (!alone || !bank_.roi.empty()) return;  // what lay outside would lie inside
     Image mirrored = image;
     cv::flip(image.rgb, mirrored.rgb, /*around the vertical axis*/ 1);
     keep_good(detector.score(mirrored));
@@ -121,9 +123,8 @@ class Calibrator {
     // Nothing of it but its size counts.
     const cv::Mat blank(static_cast<int>(picture.height), static_cast<int>(picture.width), CV_8UC3,
                         cv::Scalar());
-    const at::Tensor inside = bank_.roi.empty() ? at::Tensor() : detector.roi_patches(bank_.roi);
     keep_good(detector.score(Image{blank, picture.path, {}},
-                             features_of(bank_, index, detector.grid().size(), inside)));
+                             features_of(bank_, index, detector.grid().size())));
   }
 
   /// @return false if the picture cannot be scored fairly
@@ -253,7 +254,8 @@ class Calibrator {
     bool ignored = false;
     const double highest = highest_score(bank_.score_range());
     const bool strict = result_.options.rule == ThresholdRule::kFalseAlarmRate;
-    if (strict && result_.defect_score) return balanced_threshold(images, *result_.defect_score);
+    if (strict && result_.defect_score.value_or(-kInfinity) > images.mean())
+      return balanced_threshold(images, *result_.defect_score);
     constexpr double kMost = 0.3;
     const double rate = strict ? std::min(kMost, 10 * result_.options.false_alarm_rate) : kMost;
     return false_alarm_threshold(images, rate, std::nullopt, highest, ignored);
@@ -273,8 +275,8 @@ class Calibrator {
   Calibration result_;
 };
 
-/// The references of a bank that are no copies of an earlier one. Those that came as somebody's
-/// decision were chosen for their scores, and say nothing of how good pictures are; they count only
+/// The references of a bank that are no copies of an earlier one. Those that a bank learnt were
+/// chosen for their scores, and say nothing of how good pictures are; they count only
 /// where there are hardly others.
 std::vector<std::int64_t> distinct_references(const Bank& bank, CalibrationFindings& findings) {
   std::vector<std::int64_t> chosen, sampled;
@@ -285,9 +287,10 @@ std::vector<std::int64_t> distinct_references(const Bank& bank, CalibrationFindi
       findings.copies.emplace_back(bank.normal[i].path, bank.normal[first].path);
     } else {
       chosen.push_back(static_cast<std::int64_t>(i));
-      const bool decided = std::any_of(
-          bank.decisions.begin(), bank.decisions.end(),
-          [&](const Decision& said) { return said.checksum == bank.normal[i].checksum; });
+      const bool decided =
+          std::any_of(bank.decisions.begin(), bank.decisions.end(), [&](const Decision& said) {
+            return said.learnt && said.checksum == bank.normal[i].checksum;
+          });
       if (!decided) sampled.push_back(static_cast<std::int64_t>(i));
     }
   }
@@ -296,7 +299,7 @@ std::vector<std::int64_t> distinct_references(const Bank& bank, CalibrationFindi
 
 /// Whether a bank holds all that scoring its own references takes.
 bool holds_references(const Bank& bank, const std::vector<std::int64_t>& references) {
-  return bank.options.coreset == 1 && references.size() >= kEnoughPictures &&
+  return holds_views(bank) && references.size() >= kEnoughPictures &&
          std::all_of(bank.normal.begin(), bank.normal.end(), [](const EnrolledPicture& picture) {
            return picture.width > 0 && picture.height > 0;
          });
@@ -352,8 +355,7 @@ Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Ban
   if (enrolled && bank.normal.empty()) {
     throw ConfigError("a calibration needs good pictures; give --normal");
   }
-  if (options.rule == ThresholdRule::kBestF1 && pictures.abnormal.empty() &&
-      bank.scored_by() != Method::kDiscriminant) {
+  if (options.rule == ThresholdRule::kBestF1 && pictures.abnormal.empty() && !bank.knows_defect()) {
     throw ConfigError(kNeedsDefect);  // before anything is scored
   }
   CalibrationFindings found;

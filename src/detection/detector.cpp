@@ -39,7 +39,12 @@ Detector::Detector(std::shared_ptr<const Backbone> backbone, Bank bank, std::int
       target_(target_of(bank_, encoder_)),
       thresholds_(thresholds) {
   if (!thresholds_ && bank_.calibration) thresholds_ = thresholds_of(*bank_.calibration);
-  if (bank_.probe_scores.defined()) usual_ = bank_.probe_scores.median().item<double>();
+  if (!bank_.probe_scores.defined()) return;
+  const at::Tensor& counted = bank_.features.counted;
+  const at::Tensor scores =
+      counted.defined() ? bank_.probe_scores.index({at::indexing::Slice(), counted.to(at::kCPU)})
+                        : bank_.probe_scores;
+  usual_ = scores.median().item<double>();
 }
 
 Detection Detector::detect(const Query& query) const {

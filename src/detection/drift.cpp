@@ -97,7 +97,8 @@ std::optional<std::string> DriftWatch::see(const Image& image, double raw_score)
   });
   constexpr std::size_t kSuggested = 3;
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < kSuggested; ++i) names.push_back(fmt::format("'{}'", usual[i]->path.string()));
+  for (std::size_t i = 0; i < kSuggested; ++i)
+    names.push_back(fmt::format("'{}'", usual[i]->path.string()));
   const std::string changed = change();
   return fmt::format(
       "the pictures have changed: half of the last {} score {} {:.4f}, where good pictures had "

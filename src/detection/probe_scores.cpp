@@ -18,6 +18,11 @@ std::vector<std::size_t> spread(std::size_t total, std::size_t count = kMostProb
 
 }  // namespace
 
+bool holds_views(const Bank& bank) {
+  const bool some = !bank.roi.empty() && uses_head(bank.options.method);
+  return bank.options.coreset == 1 && !some;
+}
+
 at::Tensor scattered(const at::Tensor& rows, const at::Tensor& inside) {
   at::Tensor all = at::zeros({inside.numel(), rows.size(1)}, rows.options());
   return all.index_put_({inside.to(rows.device())}, rows);
@@ -45,8 +50,7 @@ void ProbeCollector::begin_picture(const PictureEncoder& encoder, const cv::Mat&
 void ProbeCollector::see(std::int64_t picture, std::size_t tile, std::size_t total,
                          const at::Tensor& features) {
   const auto stands_for_picture = spread(total);
-  if (!thinned_ ||
-      !std::binary_search(stands_for_picture.begin(), stands_for_picture.end(), tile)) {
+  if (!keep_ || !std::binary_search(stands_for_picture.begin(), stands_for_picture.end(), tile)) {
     return;
   }
   if (seen_++ % stride_ != 0) return;
@@ -58,24 +62,30 @@ void ProbeCollector::see(std::int64_t picture, std::size_t tile, std::size_t tot
 }
 
 std::vector<ProbeCollector::Probe> ProbeCollector::chosen(const PictureEncoder& encoder,
-                                                          const Bank& bank,
-                                                          const at::Tensor& inside) const {
+                                                          const Bank& bank) const {
   std::vector<Probe> all;
-  if (thinned_) {
+  if (keep_) {
     all = kept_;
   } else {
+    // The places first: a probe of a region of interest is a copy.
+    struct Place {
+      std::int64_t picture, tile;
+    };
+    std::vector<Place> places;
     const std::int64_t patches = encoder.grid().size();
-    for (std::int64_t i = 0; i < bank.features.normal_count(); ++i) {
-      if (inside.defined()) {  // rows of the patches inside alone
-        all.push_back({i, scattered(bank.features.normal_picture_unturned(i), inside)});
-        continue;
+    const ReferenceFeatures& features = bank.features;
+    for (std::int64_t i = 0; i < features.normal_count(); ++i) {
+      const std::int64_t tiles = features.counted.defined() ? 1 : features.view_rows(i) / patches;
+      for (const auto tile : spread(static_cast<std::size_t>(tiles))) {
+        places.push_back({i, static_cast<std::int64_t>(tile)});
       }
-      const at::Tensor rows = bank.features.normal_picture(i);
-      const auto tiles = static_cast<std::size_t>(rows.size(0) / patches / bank.options.turns);
-      for (const auto tile : spread(tiles)) {
-        const std::int64_t begin = static_cast<std::int64_t>(tile) * patches;
-        all.push_back({i, rows.slice(0, begin, begin + patches)});
-      }
+    }
+    for (const auto i : spread(places.size())) {
+      const auto [picture, tile] = places[i];
+      const at::Tensor rows = features.normal_picture_unturned(picture);
+      all.push_back({picture, features.counted.defined()
+                                  ? scattered(rows, features.counted)
+                                  : rows.slice(0, tile * patches, (tile + 1) * patches)});
     }
   }
   std::vector<Probe> chosen;
@@ -84,14 +94,15 @@ std::vector<ProbeCollector::Probe> ProbeCollector::chosen(const PictureEncoder& 
 }
 
 at::Tensor ProbeCollector::score(const PictureEncoder& encoder, const Bank& bank,
-                                 const at::Tensor& earlier, const at::Tensor& inside) const {
+                                 const at::Tensor& earlier) const {
   const Method method = bank.options.method;
+  const at::Tensor& inside = bank.features.counted;
   const ReferenceBank references(bank.features, bank.head ? bank.head->head : NaglHead(nullptr),
                                  encoder.grid(), Precision::kFloat32, bank.options.discriminant);
   references.check(method);
   std::vector<at::Tensor> scores;
   if (!uses_normal(method) || references.normal_count() > 1) {
-    for (const auto& [picture, features] : chosen(encoder, bank, inside)) {
+    for (const auto& [picture, features] : chosen(encoder, bank)) {
       // Without its copies too, which would make it look better than a further picture.
       const auto same = same_shots(bank.normal, bank.normal[static_cast<std::size_t>(picture)]);
       if (uses_normal(method) && same.size() == bank.normal.size()) continue;
@@ -112,7 +123,7 @@ at::Tensor ProbeCollector::score(const PictureEncoder& encoder, const Bank& bank
     }
   }
   // The rows of a thinned bank do not tell how its earlier pictures scored; that was kept.
-  if (thinned_ && earlier.defined()) {
+  if (keep_ && earlier.defined()) {
     for (const auto& row : earlier.split(1)) scores.push_back(row);
   }
   std::vector<at::Tensor> used;

@@ -11,6 +11,10 @@
 
 namespace nagl {
 
+/// Whether a bank holds of its pictures all that scoring them takes: all patches, or those that
+/// count where the others change nothing, as they do for a head, which attends to all of them.
+bool holds_views(const Bank& bank);
+
 /// Features of all patches of a view, from those of the patches inside a region of interest; 0
 /// elsewhere. @param rows [M, C] @param inside [N] bool, M of them set @return [N, C]
 at::Tensor scattered(const at::Tensor& rows, const at::Tensor& inside);
@@ -22,8 +26,8 @@ at::Tensor spread_rows(const at::Tensor& scores);
 /// to the others.
 class ProbeCollector {
  public:
-  /// @param thinned whether the bank's rows are no whole pictures, so that features must be kept
-  explicit ProbeCollector(bool thinned) : thinned_(thinned) {}
+  /// @param keep whether the bank does not hold views, so that their features must be kept
+  explicit ProbeCollector(bool keep) : keep_(keep) {}
 
   /// A good picture comes. A lone one is scored by its mirror image.
   /// @param first whether the bank has no other
@@ -32,12 +36,11 @@ class ProbeCollector {
   void see(std::int64_t picture, std::size_t tile, std::size_t total, const at::Tensor& features);
 
   /// @param bank whose features are whole @param earlier the scores that it had before
-  /// @param inside [N] bool, the patches that count: outside them the lowest score inside;
-  ///        undefined: all
+  /// Outside the patches that count, the lowest score inside.
   /// @return [P, N] float32 on the CPU; undefined if no good picture came
   /// @throws ConfigError if the method lacks references
-  at::Tensor score(const PictureEncoder& encoder, const Bank& bank, const at::Tensor& earlier,
-                   const at::Tensor& inside) const;
+  at::Tensor score(const PictureEncoder& encoder, const Bank& bank,
+                   const at::Tensor& earlier) const;
 
  private:
   /// Features of a tile of normal picture `picture`.
@@ -45,11 +48,10 @@ class ProbeCollector {
     std::int64_t picture;
     at::Tensor features;  ///< [N, C]
   };
-  std::vector<Probe> chosen(const PictureEncoder& encoder, const Bank& bank,
-                            const at::Tensor& inside) const;
+  std::vector<Probe> chosen(const PictureEncoder& encoder, const Bank& bank) const;
 
-  bool thinned_;
-  std::vector<Probe> kept_;             ///< of a thinned bank
+  bool keep_;
+  std::vector<Probe> kept_;             ///< of a bank that does not hold views
   std::int64_t seen_ = 0, stride_ = 1;  ///< every so many of those seen are kept
   std::vector<at::Tensor> mirrored_;    ///< tiles of the first picture, while it is alone
 };

@@ -27,18 +27,20 @@ void check_roi(const Image& image, const cv::Mat& roi) {
       image.path.string(), image.rgb.cols, image.rgb.rows, roi.cols, roi.rows));
 }
 
+cv::Mat common_roi(const cv::Mat& a, const cv::Mat& b) {
+  if (a.empty() || b.empty()) return a.empty() ? b : a;
+  const bool first = a.total() > b.total();
+  const cv::Mat& large = first ? a : b;
+  cv::Mat small;
+  cv::resize(first ? b : a, small, large.size(), 0, 0, cv::INTER_NEAREST);
+  return (large > 0) & (small > 0);
+}
+
 Query within(const Query& query, const cv::Mat& roi) {
   if (roi.empty()) return query;
   check_roi(query.image, roi);
   Query limited = query;
-  limited.roi = roi;
-  if (query.roi.empty()) return limited;
-  // The larger of the two, so that thin lines of either are kept.
-  const bool own = query.roi.total() > roi.total();
-  const cv::Mat& large = own ? query.roi : roi;
-  cv::Mat small;
-  cv::resize(own ? roi : query.roi, small, large.size(), 0, 0, cv::INTER_NEAREST);
-  limited.roi = (large > 0) & (small > 0);
+  limited.roi = common_roi(query.roi, roi);
   return limited;
 }
 

@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "nagl/core/error.h"
+#include "nagl/detection/query.h"
 #include "nagl/nn/coreset.h"
 
 namespace nagl {
@@ -113,6 +115,38 @@ std::vector<DefectView> defect_views(const PictureEncoder& encoder, const cv::Ma
   return marked ? views : std::vector<DefectView>();
 }
 
+CountedPatches::CountedPatches(const PictureEncoder& encoder, const cv::Mat& roi,
+                               std::int64_t turns) {
+  if (roi.empty()) return;
+  for (std::int64_t turn = 0; turn < turns; ++turn) {
+    inside_.push_back(patches_inside(encoder, altered(roi, turn_of(turn, turns))));
+  }
+  if (!inside_.front().any().item<bool>()) {
+    throw DataError("the region of interest is empty; mark where to look with values above 0");
+  }
+}
+
+at::Tensor CountedPatches::inside(std::int64_t turn) const {
+  return inside_.empty() ? at::Tensor() : inside_.at(static_cast<std::size_t>(turn));
+}
+
+at::Tensor CountedPatches::rows(const at::Tensor& features, std::int64_t turn) const {
+  const at::Tensor counted = inside(turn);
+  return counted.defined() ? features.index({counted.to(features.device())}) : features;
+}
+
+void CountedPatches::restrict(std::vector<DefectView>& views) const {
+  const at::Tensor counted = inside(0);
+  if (!counted.defined()) return;
+  bool shows = false;
+  for (auto& view : views) {
+    view.patch_mask = view.patch_mask.logical_and(counted);
+    view.clear = view.clear.logical_and(counted);
+    shows = shows || view.patch_mask.any().item<bool>();
+  }
+  if (!shows) views.clear();
+}
+
 void ReferenceAssembler::Rows::append(const at::Tensor& rows) {
   const std::int64_t wanted = size_ + rows.size(0);
   if (!rows_.defined() || rows_.size(0) < wanted) {
@@ -126,10 +160,10 @@ void ReferenceAssembler::Rows::append(const at::Tensor& rows) {
 }
 
 ReferenceAssembler::ReferenceAssembler(const BankOptions& options, std::int64_t width,
-                                       at::Device device, std::int64_t view_rows)
+                                       at::Device device, const at::Tensor& counted)
     : coreset_(options.coreset),
       turns_(options.turns),
-      view_rows_(view_rows),
+      counted_(counted),
       with_surroundings_(uses_surroundings(options.method)) {
   normal_.append(at::empty({0, width}, at::TensorOptions().device(device)));
   surroundings_.append(at::empty({0, width}, at::TensorOptions().device(device)));
@@ -137,7 +171,7 @@ ReferenceAssembler::ReferenceAssembler(const BankOptions& options, std::int64_t 
 
 ReferenceAssembler::ReferenceAssembler(const BankOptions& options,
                                        const ReferenceFeatures& features, at::Device device)
-    : ReferenceAssembler(options, features.normal.size(1), device, features.view_rows) {
+    : ReferenceAssembler(options, features.normal.size(1), device, features.counted) {
   const ReferenceFeatures there = features.on(device);
   normal_.append(there.normal);
   normal_rows_ = there.normal_rows;
@@ -210,7 +244,7 @@ ReferenceFeatures ReferenceAssembler::features() const {
   features.normal = normal_.all();
   features.normal_rows = normal_rows_;
   features.turns = turns_;
-  features.view_rows = view_rows_;
+  features.counted = counted_;
   features.thinned = coreset_ < 1;
   if (features.thinned) {
     features.normal_moments = as_kept(moments_);

@@ -18,7 +18,7 @@ constexpr double kNarrowest = 1e-3;  // so that identical references do not make
 }  // namespace
 
 ColourScale reference_scale(const Detector& detector, const cv::Mat& given) {
-  const cv::Mat& roi = given.empty() ? detector.bank().roi : given;
+  const cv::Mat roi = common_roi(given, detector.bank().roi);
   const c10::InferenceMode guard;
   at::Tensor scores = detector.bank().probe_scores;
   const bool unbounded = detector.bank().score_range() == ScoreRange::kUnbounded;

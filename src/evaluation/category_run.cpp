@@ -60,7 +60,7 @@ CategoryRun::CategoryRun(const PictureEncoder& encoder, const BankOptions& bank,
       top_share_(bank.top_share),
       roi_(roi),
       category_(category),
-      references_(encoder, bank, head, category),
+      references_(encoder, bank, head, category, roi.shared()),
       examples_(static_cast<std::size_t>(options.examples)) {}
 
 std::optional<CategoryResult> CategoryRun::run(const RecordedDraws* replay, const fs::path& folder,

@@ -3,16 +3,19 @@
 #include <optional>
 
 #include "nagl/core/error.h"
+#include "nagl/detection/query.h"
 #include "nagl/image/mask.h"
 
 namespace nagl {
 
 EncodedReferences::EncodedReferences(const PictureEncoder& encoder, const BankOptions& options,
-                                     const TrainedHead* head, const Category& category)
+                                     const TrainedHead* head, const Category& category,
+                                     const std::optional<std::filesystem::path>& roi)
     : encoder_(encoder),
       options_(options),
       head_(head),
       category_(category),
+      roi_path_(encoder.options().tiling.tile == 0 ? roi : std::nullopt),
       waiting_(encoder, [](const at::Tensor& features,
                            std::vector<std::pair<Picture*, std::size_t>>& views) {
         for (std::size_t i = 0; i < views.size(); ++i) {
@@ -28,19 +31,21 @@ EncodedReferences::Picture& EncodedReferences::load(const Sample& sample) {
   const Image image = encoder_.read(sample.path);
   remarks_.insert(remarks_.end(), image.remarks.begin(), image.remarks.end());
   picture.tiles = encoder_.tiles_of(image.rgb).count();
+  const CountedPatches& counted = counted_in(image);
   std::vector<cv::Mat> parts;
   if (sample.anomalous()) {
     const Mask mask = read_masks_for(image, sample.masks);
     remarks_.insert(remarks_.end(), mask.remarks.begin(), mask.remarks.end());
-    for (const auto& view :
-         defect_views(encoder_, image.rgb, mask.marks, uses_surroundings(options_.method))) {
-      picture.views.push_back({view.tile, false, view.patch_mask, view.clear, {}});
+    auto views = defect_views(encoder_, image.rgb, mask.marks, uses_surroundings(options_.method));
+    counted.restrict(views);
+    for (const auto& view : views) {
+      picture.views.push_back({view.tile, 0, view.patch_mask, view.clear, {}});
       parts.push_back(image.rgb(view.area));
     }
   } else {
     for_each_view(encoder_, image.rgb, options_.turns,
                   [&](const ReferenceView& view, const cv::Mat& rgb) {
-                    picture.views.push_back({view.tile, view.turn > 0, {}, {}, {}});
+                    picture.views.push_back({view.tile, view.turn, {}, {}, {}});
                     parts.push_back(rgb);
                   });
   }
@@ -48,6 +53,15 @@ EncodedReferences::Picture& EncodedReferences::load(const Sample& sample) {
     waiting_.add(encoder_.pixels(parts[i]), {&picture, i});
   }
   return picture;
+}
+
+const CountedPatches& EncodedReferences::counted_in(const Image& image) {
+  if (!counted_) {
+    if (roi_path_) roi_ = read_mask_for(image, *roi_path_).marks;
+    counted_.emplace(encoder_, roi_, options_.turns);
+  }
+  check_roi(image, roi_);
+  return *counted_;
 }
 
 bool EncodedReferences::is_usable(const Sample& sample) {
@@ -61,7 +75,8 @@ void EncodedReferences::encode(const std::vector<ReferenceDraw>& draws) {
     const Sample& sample = sample_at(category_, path);
     if (!load(sample).views.empty()) return;
     throw DataError("the mask '" + sample.masks.front().string() + "' of the reference '" +
-                    path.string() + "' marks nothing at the network's size");
+                    path.string() + "' marks nothing " +
+                    (roi_.empty() ? "at the network's size" : "inside the region of interest"));
   };
   for (const auto& draw : draws) {
     for (const auto& path : draw.normal) add(path);
@@ -76,7 +91,8 @@ ReferenceAssembler EncodedReferences::assembler(std::int64_t turns) const {
   BankOptions options = options_;
   options.turns = turns;
   const Backbone& backbone = encoder_.backbone();
-  return ReferenceAssembler(options, backbone.width(), backbone.device());
+  return ReferenceAssembler(options, backbone.width(), backbone.device(),
+                            counted_ ? counted_->inside(0) : at::Tensor());
 }
 
 const ReferenceFeatures& EncodedReferences::normal_features(const Paths& paths,
@@ -87,8 +103,9 @@ const ReferenceFeatures& EncodedReferences::normal_features(const Paths& paths,
   for (const auto& path : paths) {
     const std::int64_t index = normal.begin_normal();
     for (const auto& view : pictures_.at(path).views) {
-      if (turns == 1 && view.turned) continue;
-      normal.add_normal(index, view.features, view.turned);
+      if (turns == 1 && view.turn > 0) continue;
+      const at::Tensor rows = counted_->rows(view.features, view.turn);
+      if (rows.size(0) > 0) normal.add_normal(index, rows, view.turn > 0);
     }
   }
   return place->second = normal.take();
@@ -131,7 +148,7 @@ std::vector<at::Tensor> EncodedReferences::features_by_tile(
   if (found == pictures_.end()) return {};
   std::vector<at::Tensor> features(found->second.tiles);
   for (const auto& view : found->second.views) {
-    if (!view.turned) features[view.tile] = view.features;
+    if (view.turn == 0) features[view.tile] = view.features;
   }
   return features;
 }

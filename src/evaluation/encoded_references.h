@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <opencv2/core/mat.hpp>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -30,8 +32,11 @@ class EncodedReferences {
   /// @param options how banks are made: its method says whether surroundings are needed, its turns
   ///        are the most that a bank is asked with
   /// @param head for methods that use one, on the encoder's device; null: none
+  /// @param roi a mask of where to look in all pictures, references too; null: everywhere, or each
+  ///        query has its own
   EncodedReferences(const PictureEncoder& encoder, const BankOptions& options,
-                    const TrainedHead* head, const Category& category);
+                    const TrainedHead* head, const Category& category,
+                    const std::optional<std::filesystem::path>& roi = {});
   EncodedReferences(const EncodedReferences&) = delete;  // what waits points into it
   EncodedReferences& operator=(const EncodedReferences&) = delete;
 
@@ -59,7 +64,7 @@ class EncodedReferences {
  private:
   struct View {
     std::size_t tile = 0;
-    bool turned = false;
+    std::int64_t turn = 0;
     at::Tensor patch_mask, clear;  ///< [N] bool, of a picture of a defect, as in DefectView
     at::Tensor features;           ///< [N, C], once it is encoded
   };
@@ -69,6 +74,9 @@ class EncodedReferences {
   };
 
   Picture& load(const Sample& sample);
+  /// The patches of references that count. @throws DataError unless the region of interest can be
+  /// laid over the picture
+  const CountedPatches& counted_in(const Image& image);
   ReferenceAssembler assembler(std::int64_t turns) const;
   const ReferenceFeatures& normal_features(const Paths& paths, std::int64_t turns);
 
@@ -76,6 +84,9 @@ class EncodedReferences {
   BankOptions options_;
   const TrainedHead* head_;
   const Category& category_;
+  std::optional<std::filesystem::path> roi_path_;
+  cv::Mat roi_;  ///< once the first picture is there
+  std::optional<CountedPatches> counted_;
   std::map<std::filesystem::path, Picture> pictures_;
   std::vector<Remark> remarks_;
   ViewBatches<std::pair<Picture*, std::size_t>> waiting_;

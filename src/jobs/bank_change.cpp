@@ -140,26 +140,15 @@ std::vector<Generation> bank_history(const fs::path& bank) {
 
 std::vector<Generation> undo_changes(const fs::path& bank, std::size_t steps) {
   const FileLock lock = FileLock::on_file(bank, kChanging);
-  const auto there = bank_history(bank);
-  if (there.size() < steps) {
-    throw DataError(
-        there.empty()
-            ? fmt::format("'{}' has no earlier generation to go back to", bank.string())
-            : fmt::format(
-                  "'{}' has {} earlier generations, fewer than {}; nagl bank history lists them",
-                  bank.string(), there.size(), steps));
-  }
-  std::vector<Generation> undone;
-  FileHistory history(bank);
-  for (std::size_t i = 0; i < steps; ++i) undone.push_back(history.undo());
-  return undone;
+  bank_history(bank);  // throws if it is no file
+  return FileHistory(bank).undo(steps);
 }
 
 ChangeResult remove_pictures(const RemoveOptions& options, const JobObserver& observer) {
   const FileLock lock = FileLock::on_file(options.bank, kChanging);
   Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
   const PictureIndices removed = find(options.bank, bank, options.pictures);
-  const PictureEncoder encoder = encoder_for(options.bank, bank, {}, options.runtime, observer);
+  const PictureEncoder encoder = encoder_as_made(options.bank, bank, {}, options.runtime, observer);
   const bool calibrated = bank.calibration.has_value();
   const Bank left =
       without_pictures(encoder.shared_backbone(), bank, removed, [&](const std::string& why) {
@@ -201,7 +190,7 @@ ChangeResult merge_banks(const MergeOptions& options, const JobObserver& observe
   const at::Device device = parse_device(options.runtime.device);
   Bank all = load_bank(options.banks.front(), device);
   const PictureEncoder encoder =
-      encoder_for(options.banks.front(), all, {}, options.runtime, observer);
+      encoder_as_made(options.banks.front(), all, {}, options.runtime, observer);
   bool calibrated = all.calibration.has_value();
   ChangeResult result;
   for (std::size_t i = 1; i < options.banks.size(); ++i) {

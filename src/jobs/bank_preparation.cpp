@@ -180,6 +180,12 @@ PictureEncoder encoder_for(const fs::path& bank_path, Bank& bank, const BankRequ
   return encoder;
 }
 
+PictureEncoder encoder_as_made(const fs::path& bank_path, Bank& bank, BankRequest request,
+                               const RuntimeOptions& runtime, const JobObserver& observer) {
+  if (!request.encoding.precision) request.encoding.precision = bank.options.encoding.precision;
+  return encoder_for(bank_path, bank, request, runtime, observer);
+}
+
 DerivedMaskPlan plan_derived_masks(const PictureSelection& selection, const BankPictures& pictures,
                                    const fs::path& folder) {
   DerivedMaskPlan plan;

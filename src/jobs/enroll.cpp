@@ -41,8 +41,14 @@ void tell_size(const BankPictures& pictures, const BankBuilder& builder,
   const auto good = static_cast<std::int64_t>(pictures.normal.size());
   const auto defects = static_cast<std::int64_t>(pictures.abnormal.size());
   const auto tiles = encoder.tiles_of(first.rgb).count();
+  const double share =
+      pictures.roi.empty()
+          ? 1
+          : patches_inside(encoder, pictures.roi).to(at::kFloat).mean().item<double>();
   const auto rows_of = [&](std::int64_t turns) {
-    return expected_rows(first.rgb.size(), encoder, turns, options.coreset);
+    return static_cast<std::int64_t>(
+        share *
+        static_cast<double>(expected_rows(first.rgb.size(), encoder, turns, options.coreset)));
   };
   const std::int64_t width = encoder.backbone().width(), rows = good * rows_of(options.turns);
   std::int64_t values = rows * width;
@@ -59,10 +65,8 @@ void tell_size(const BankPictures& pictures, const BankBuilder& builder,
 }
 
 BankBuilder go_on(const EnrollOptions& options, Bank earlier, const JobObserver& observer) {
-  BankRequest request = options.request;
-  if (!request.encoding.precision) request.encoding.precision = earlier.options.encoding.precision;
   const PictureEncoder encoder =
-      encoder_for(options.out, earlier, request, options.runtime, observer);
+      encoder_as_made(options.out, earlier, options.request, options.runtime, observer);
   return BankBuilder(encoder.shared_backbone(), std::move(earlier), encoder.batch_size());
 }
 

@@ -12,6 +12,7 @@
 #include "nagl/core/options.h"
 #include "nagl/dataset/pictures.h"
 #include "nagl/detection/bank_builder.h"
+#include "nagl/detection/bank_edit.h"
 #include "nagl/detection/calibrator.h"
 #include "nagl/detection/detector.h"
 #include "nagl/image/annotation.h"
@@ -29,9 +30,14 @@ struct Decided {
   Decision decision;
   fs::path mask;  ///< of a bad one; empty: none is given
   bool fresh = false;
-  Image image;
   EnrolledPicture enrolled;
   std::vector<at::Tensor> features;  ///< by tile
+};
+
+/// What is decided: pictures that could be read, and earlier decisions of those that could not.
+struct Decisions {
+  std::vector<Decided> read;
+  std::vector<Decision> unread;
 };
 
 /// Good and bad pictures of a file that a report saved, and of the bad ones those that it outlines.
@@ -130,7 +136,11 @@ std::vector<at::Tensor> encoded(const PictureEncoder& encoder, const Image& imag
 class Judge {
  public:
   Judge(std::shared_ptr<const Backbone> backbone, const Bank& bank, std::int64_t batch_size)
-      : backbone_(std::move(backbone)), bank_(bank), batch_size_(batch_size) {}
+      : backbone_(std::move(backbone)), bank_(bank), batch_size_(batch_size) {
+    if (!bank.calibration) return;
+    thresholds_ = thresholds_of(*bank.calibration);
+    thresholds_->uncertain = bank.calibration->uncertain_threshold;
+  }
 
   /// @return the score as users see it; nothing where the bank has nothing else to score it by
   std::optional<double> score(const Decided& decided, Verdict& verdict) {
@@ -142,16 +152,21 @@ class Judge {
     verdict = Verdict::kUnknown;
     if (all_good || all_bad) return std::nullopt;
     if (own.empty()) {
-      if (!whole_) whole_.emplace(backbone_, bank_, batch_size_);
+      if (!whole_) whole_.emplace(backbone_, bank_, batch_size_, thresholds_);
       return judged(*whole_, decided, verdict);
     }
-    return judged(Detector(backbone_, leaving_out(bank_, own), batch_size_), decided, verdict);
+    return judged(Detector(backbone_, leaving_out(bank_, own), batch_size_, thresholds_), decided,
+                  verdict);
   }
 
  private:
   static std::optional<double> judged(const Detector& detector, const Decided& decided,
                                       Verdict& verdict) {
-    const PictureScores scores = detector.score(decided.image, decided.features);
+    const EnrolledPicture& picture = decided.enrolled;
+    // Nothing of it but its size counts.
+    const cv::Mat blank(static_cast<int>(picture.height), static_cast<int>(picture.width), CV_8UC3,
+                        cv::Scalar());
+    const PictureScores scores = detector.score(Image{blank, picture.path, {}}, decided.features);
     verdict = verdict_of(scores.raw_image_score(), detector.thresholds());
     return scores.image_score();
   }
@@ -159,13 +174,13 @@ class Judge {
   std::shared_ptr<const Backbone> backbone_;
   const Bank& bank_;
   std::int64_t batch_size_;
+  std::optional<Thresholds> thresholds_;
   std::optional<Detector> whole_;
 };
 
-/// Reads what was decided: earlier decisions, where their pictures are still there, then the new
-/// ones. The last word on a picture counts.
-std::vector<Decided> gather(const Bank& bank, std::vector<Decided> asked,
-                            const PictureEncoder& encoder, const JobObserver& observer) {
+/// Reads what was decided: earlier decisions, then the new ones. The last word on a picture counts.
+Decisions gather(const Bank& bank, std::vector<Decided> asked, const PictureEncoder& encoder,
+                 const JobObserver& observer) {
   std::vector<Decided> all;
   for (const auto& earlier : bank.decisions) {
     Decided decided;
@@ -173,47 +188,59 @@ std::vector<Decided> gather(const Bank& bank, std::vector<Decided> asked,
     all.push_back(std::move(decided));
   }
   for (auto& decided : asked) all.push_back(std::move(decided));
-  std::vector<Decided> read;
-  std::size_t gone = 0;
+  Decisions decisions;
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (observer.stopped()) throw Error("interrupted; the bank is as it was");
     observer.advance("reading", static_cast<std::int64_t>(i),
                      static_cast<std::int64_t>(all.size()));
     Decided& decided = all[i];
+    Image image;
     try {
-      decided.image = encoder.read(decided.decision.path);
+      image = encoder.read(decided.decision.path);
+      decided.enrolled = enrolled(image);
     } catch (const DataError&) {
       if (decided.fresh) throw;
-      ++gone;
-      continue;
     }
-    decided.enrolled = enrolled(decided.image);
     if (!decided.fresh && decided.enrolled.checksum != decided.decision.checksum) {
-      ++gone;
+      decisions.unread.push_back(decided.decision);
       continue;
     }
     decided.decision.checksum = decided.enrolled.checksum;
     decided.decision.path = decided.enrolled.path;
-    std::erase_if(read, [&](const Decided& other) {
-      return other.decision.checksum == decided.decision.checksum;
+    std::erase_if(decisions.read, [&](const Decided& other) {
+      const bool same = other.decision.checksum == decided.decision.checksum;
+      if (same) decided.decision.learnt = other.decision.learnt;
+      return same;
     });
-    decided.features = encoded(encoder, decided.image);
-    decided.image.rgb = decided.fresh ? decided.image.rgb
-                                      : cv::Mat(decided.image.rgb.size(), CV_8UC3, cv::Scalar());
-    read.push_back(std::move(decided));
+    decided.features = encoded(encoder, image);
+    decisions.read.push_back(std::move(decided));
   }
-  if (gone > 0) {
+  for (const auto& decided : decisions.read) {  // moved pictures may be decided again
+    std::erase_if(decisions.unread, [&](const Decision& earlier) {
+      return earlier.checksum == decided.decision.checksum;
+    });
+  }
+  if (!decisions.unread.empty()) {
     observer.warn(fmt::format(
         "{} of the pictures that were decided earlier are gone or have changed, and judge nothing",
-        gone));
+        decisions.unread.size()));
   }
-  return read;
+  return decisions;
+}
+
+/// Where the bank holds a picture as the opposite of what was decided.
+PictureIndices contradictions(const Bank& bank, const Decided& decided) {
+  PictureIndices found;
+  const auto& opposite = decided.decision.anomalous ? bank.normal : bank.abnormal;
+  const auto index = find_picture(opposite, decided.enrolled.checksum);
+  if (index) (decided.decision.anomalous ? found.normal : found.abnormal).push_back(*index);
+  return found;
 }
 
 /// Whether the bank has something to learn of a picture.
 bool is_lesson(const Decided& decided, const JudgedPicture& judged, const Bank& bank) {
   if (!decided.fresh) return false;
-  if (judged.before == Verdict::kUnknown) return true;
+  if (judged.before == Verdict::kUnknown || !contradictions(bank, decided).empty()) return true;
   if (!decided.decision.anomalous) return judged.before != Verdict::kNormal;
   const bool first = bank.abnormal.empty() && !decided.mask.empty();
   return judged.before != Verdict::kAnomalous || first;
@@ -221,51 +248,57 @@ bool is_lesson(const Decided& decided, const JudgedPicture& judged, const Bank& 
 
 /// The bank with its lessons, not calibrated.
 Bank taught(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
-            const std::vector<Decided>& decided, std::int64_t batch_size, FeedbackResult& result,
+            std::vector<Decided>& decided, std::int64_t batch_size, FeedbackResult& result,
             const JobObserver& observer) {
   const Method method = bank.options.method;
   std::vector<std::size_t> good, bad;
   std::size_t cannot = 0;
+  PictureIndices wrong;
   for (std::size_t i = 0; i < decided.size(); ++i) {
     if (!is_lesson(decided[i], result.pictures[i], bank)) continue;
-    if (!decided[i].decision.anomalous) {
-      good.push_back(i);
-    } else if (uses_abnormal(method)) {
-      bad.push_back(i);
+    const bool anomalous = decided[i].decision.anomalous;
+    const PictureIndices own = contradictions(bank, decided[i]);
+    wrong.normal.insert(wrong.normal.end(), own.normal.begin(), own.normal.end());
+    wrong.abnormal.insert(wrong.abnormal.end(), own.abnormal.begin(), own.abnormal.end());
+    if (anomalous ? uses_abnormal(method) : uses_normal(method)) {
+      (anomalous ? bad : good).push_back(i);
     } else {
       ++cannot;
     }
   }
   if (cannot > 0) {
-    observer.warn(fmt::format(
-        "method {} learns nothing of {} defects that it misses; enroll with method auto",
-        to_string(method), cannot));
+    observer.warn(fmt::format("method {} learns nothing of {} pictures; enroll with method auto",
+                              to_string(method), cannot));
   }
-  BankBuilder builder(backbone, bank, batch_size);
+  // What the bank took for the opposite goes first.
+  result.corrected = wrong.normal.size() + wrong.abnormal.size();
+  BankBuilder builder(backbone, wrong.empty() ? bank : without_pictures(backbone, bank, wrong),
+                      batch_size);
+  const auto learn = [&](std::size_t i, std::size_t& count) {
+    result.pictures[i].learnt = decided[i].decision.learnt = true;
+    ++count;
+  };
   std::size_t derived = 0;
   for (const auto i : good) {
-    const auto known = builder.same_shot(decided[i].image);
+    const Image image = builder.encoder().read(decided[i].decision.path);
+    const auto known = builder.same_shot(image);
     if (known && known->exact) continue;
-    builder.add_normal(decided[i].image);
-    result.pictures[i].learnt = true;
-    result.references += 1;
+    builder.add_normal(image);
+    learn(i, result.references);
   }
   std::optional<Detector> by_good_pictures;
   for (const auto i : bad) {
-    if (builder.holds_abnormal(decided[i].image)) continue;
-    result.pictures[i].learnt = true;
-    result.defects += 1;
+    const Image image = builder.encoder().read(decided[i].decision.path);
+    if (builder.holds_abnormal(image)) continue;
+    learn(i, result.defects);
     if (!decided[i].mask.empty()) {
-      const Mask mask = read_mask_for(decided[i].image, decided[i].mask);
-      builder.add_abnormal(decided[i].image, mask.marks, decided[i].mask);
+      builder.add_abnormal(image, read_mask_for(image, decided[i].mask).marks, decided[i].mask);
       continue;
     }
-    if (!by_good_pictures) {
-      by_good_pictures.emplace(backbone, builder.normal_part(), batch_size);
-    }
+    if (!by_good_pictures) by_good_pictures.emplace(backbone, builder.normal_part(), batch_size);
     ++derived;
-    builder.add_abnormal(decided[i].image, derive_mask(*by_good_pictures, decided[i].image).mask,
-                         {}, MaskOrigin::kDerived);
+    builder.add_abnormal(image, derive_mask(*by_good_pictures, image).mask, {},
+                         MaskOrigin::kDerived);
   }
   if (derived > 0) {
     observer.warn(fmt::format(
@@ -276,20 +309,38 @@ Bank taught(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
   return builder.finish();
 }
 
-/// Chooses the thresholds again, as they were chosen.
+/// Chooses the thresholds again, by the bank's own references.
+/// @param rule null: as they were chosen
 void calibrate_again(const std::shared_ptr<const Backbone>& backbone, const Bank& before,
-                     Bank& bank, std::int64_t batch_size, const JobObserver& observer) {
+                     Bank& bank, const std::optional<ThresholdRule>& rule, std::int64_t batch_size,
+                     const JobObserver& observer) {
   bank.calibration.reset();
   if (!before.calibration) return;
+  const bool comparable = before.scored_by() == bank.scored_by();
+  const bool by_own = before.calibration->left_out == before.calibration->good_pictures &&
+                      before.calibration->defects == 0;
+  if (!by_own && comparable && !rule) {
+    observer.warn(
+        "the thresholds were chosen by pictures that the bank does not hold, and stay as they "
+        "were; "
+        "nagl calibrate with these chooses them again");
+    bank.calibration = before.calibration;
+    return;
+  }
+  CalibrationOptions options = before.calibration->options;
+  if (rule) options.rule = *rule;
+  if (!bank.knows_defect() && options.rule == ThresholdRule::kBestF1) {
+    observer.warn(
+        "the bank knows no defect with a mask: its thresholds are for a false-alarm rate");
+    options.rule = ThresholdRule::kFalseAlarmRate;
+  }
   const auto step = [&](std::int64_t done, std::int64_t total) {
     if (observer.stopped()) throw Error("interrupted; the bank is as it was");
     observer.advance("calibrating", done, total);
   };
   try {
-    bank.calibration =
-        nagl::calibrate(backbone, bank, {}, before.calibration->options, batch_size, step);
+    bank.calibration = nagl::calibrate(backbone, bank, {}, options, batch_size, step);
   } catch (const DataError& error) {
-    const bool comparable = before.scored_by() == bank.scored_by();
     observer.warn(
         fmt::format("{}; {}", error.what(),
                     comparable ? "the thresholds stay as they were" : "calibrate the bank again"));
@@ -298,9 +349,10 @@ void calibrate_again(const std::shared_ptr<const Backbone>& backbone, const Bank
 }
 
 std::string described_change(const FeedbackResult& result) {
-  return fmt::format("feedback: {} reference{}, {} defect{}", result.references,
+  return fmt::format("feedback: {} reference{}, {} defect{}{}", result.references,
                      result.references == 1 ? "" : "s", result.defects,
-                     result.defects == 1 ? "" : "s");
+                     result.defects == 1 ? "" : "s",
+                     result.corrected > 0 ? fmt::format(", {} taken out", result.corrected) : "");
 }
 
 }  // namespace
@@ -325,6 +377,7 @@ Json FeedbackResult::json() const {
   }
   json["references"] = references;
   json["defects"] = defects;
+  json["corrected"] = corrected;
   json["worse"] = worse;
   json["kept"] = kept;
   json["calibration"] = calibration ? option_to_json(*calibration) : Json(nullptr);
@@ -339,9 +392,9 @@ FeedbackResult give_feedback(const FeedbackOptions& options, const JobObserver& 
   BankRequest request;
   request.encoding = options.encoding;
   const PictureEncoder encoder =
-      encoder_for(options.bank, bank, request, options.runtime, observer);
+      encoder_as_made(options.bank, bank, request, options.runtime, observer);
   const auto backbone = encoder.shared_backbone();
-  const auto decided = gather(bank, std::move(asked), encoder, observer);
+  auto [decided, unread] = gather(bank, std::move(asked), encoder, observer);
 
   FeedbackResult result;
   Judge before(backbone, bank, encoder.batch_size());
@@ -353,11 +406,13 @@ FeedbackResult give_feedback(const FeedbackOptions& options, const JobObserver& 
     result.pictures.push_back(std::move(judged));
   }
   Bank made = taught(backbone, bank, decided, encoder.batch_size(), result, observer);
-  result.changed = result.references + result.defects > 0;
-  made.decisions.clear();
+  result.changed = result.references + result.defects + result.corrected > 0;
+  made.decisions = unread;
   for (const auto& one : decided) made.decisions.push_back(one.decision);
-  if (result.changed) {
-    calibrate_again(backbone, bank, made, encoder.batch_size(), observer);
+  const bool other_rule =
+      options.rule && bank.calibration && bank.calibration->options.rule != *options.rule;
+  if (result.changed || other_rule) {
+    calibrate_again(backbone, bank, made, options.rule, encoder.batch_size(), observer);
   } else {
     made.calibration = bank.calibration;
   }

@@ -107,7 +107,6 @@ OutputPlan plan_of(const ScoreOptions& options, const Source& source) {
   plan.report = options.report && !source.streams();
   plan.sort = options.sorted;
   plan.masks = options.masks_out;
-  plan.uncertain = options.verdict.three();
   return plan;
 }
 

@@ -85,7 +85,6 @@ void OutputPlan::assign(QueryFile& query) const {
   }
   if (!sort) return;
   for (const Verdict verdict : {Verdict::kNormal, Verdict::kUncertain, Verdict::kAnomalous}) {
-    if (verdict == Verdict::kUncertain && !uncertain) continue;
     query.sorted[verdict] = out / "sorted" / to_string(verdict) / place;
   }
 }
@@ -117,7 +116,13 @@ void OutputPlan::assign(std::vector<QueryFile>& queries, bool overwrite) const {
                         relative.string() + ".*'; score them in separate runs");
     }
     assign(query);
-    for (const auto& file : query.outputs()) check_free(file);
+    std::set<fs::path> own;
+    for (const auto& file : query.outputs()) {
+      check_free(file);
+      if (own.insert(resolved_path(file)).second) continue;
+      throw ConfigError("'" + file.string() +
+                        "' would be written twice; choose another folder for --masks-out");
+    }
   }
 }
 

@@ -233,7 +233,10 @@ ScoreRun::Loaded ScoreRun::load(const QueryFile& file) const {
       loaded.query.roi = std::move(region.marks);
       auto& remarks = loaded.query.image.remarks;
       remarks.insert(remarks.end(), region.remarks.begin(), region.remarks.end());
-      const QueryTiles whole(detector_.encoder(), loaded.query);  // throws if that leaves nothing
+    }
+    const cv::Mat& shared = detector_.bank().roi;
+    if (file.roi || !shared.empty()) {  // throws if that leaves nothing, or does not fit
+      const QueryTiles whole(detector_.encoder(), within(loaded.query, shared));
     }
   } catch (const DataError& error) {
     loaded.error = error.what();

@@ -60,10 +60,14 @@ at::Tensor ReferenceFeatures::normal_picture(std::int64_t index) const {
   return normal.slice(0, begin, begin + normal_rows[static_cast<std::size_t>(index)]);
 }
 
+std::int64_t ReferenceFeatures::view_rows(std::int64_t index) const {
+  return counted.defined() ? count_of(counted)
+                           : normal_rows[static_cast<std::size_t>(index)] / turns;
+}
+
 at::Tensor ReferenceFeatures::normal_picture_unturned(std::int64_t index) const {
   const at::Tensor rows = normal_picture(index);
-  if (thinned) return rows;
-  return rows.slice(0, 0, view_rows > 0 ? view_rows : rows.size(0) / turns);
+  return thinned ? rows : rows.slice(0, 0, view_rows(index));
 }
 
 std::vector<at::Tensor> ReferenceFeatures::surroundings_by_picture() const {
@@ -97,6 +101,7 @@ at::Tensor ReferenceFeatures::drawn_abnormal() const {
 
 std::int64_t ReferenceFeatures::drawn_count() const {
   std::int64_t count = 0, view = 0;
+  if (!drawn.defined()) return count;
   for (const auto views : abnormal_views) {
     count += drawn.slice(0, view, view + views).any().item<bool>();
     view += views;
@@ -154,14 +159,16 @@ ReferenceFeatures ReferenceFeatures::with_abnormal_of(const ReferenceFeatures& o
   both.normal = normal;
   both.normal_rows = normal_rows;
   both.turns = turns;
-  both.view_rows = view_rows;
+  both.counted = counted;
   both.thinned = thinned;
   both.normal_moments = normal_moments;
   return both;
 }
 
 ReferenceFeatures ReferenceFeatures::followed_by(const ReferenceFeatures& other) const {
-  if (turns != other.turns || view_rows != other.view_rows || thinned != other.thinned) {
+  const bool alike = counted.defined() ? other.counted.defined() && counted.equal(other.counted)
+                                       : !other.counted.defined();
+  if (turns != other.turns || !alike || thinned != other.thinned) {
     throw std::invalid_argument("references: they were not made alike");
   }
   const auto append = [](auto& all, const auto& more) {
@@ -192,8 +199,8 @@ ReferenceFeatures ReferenceFeatures::followed_by(const ReferenceFeatures& other)
 ReferenceFeatures ReferenceFeatures::on(at::Device device) const {
   ReferenceFeatures there = *this;
   there.normal = normal.to(device);
-  for (at::Tensor* tensor :
-       {&there.abnormal, &there.patch_mask, &there.surroundings, &there.clear, &there.drawn}) {
+  for (at::Tensor* tensor : {&there.counted, &there.abnormal, &there.patch_mask,
+                             &there.surroundings, &there.clear, &there.drawn}) {
     if (tensor->defined()) *tensor = tensor->to(device);
   }
   for (auto* all : {&there.normal_moments, &there.abnormal_moments}) {
@@ -212,10 +219,13 @@ void ReferenceFeatures::check() const {
   };
   require(normal.dim() == 2 && normal.size(0) == sum_of(normal_rows),
           "references: normal must be [R, C], R rows in all pictures");
-  require(view_rows >= 0 && (view_rows == 0 || thinned ||
-                             std::all_of(normal_rows.begin(), normal_rows.end(),
-                                         [&](auto rows) { return rows >= view_rows; })),
-          "references: a normal picture has fewer rows than one of its views");
+  if (counted.defined()) {
+    const std::int64_t least = thinned ? 1 : count_of(counted);
+    require(counted.dim() == 1 && least > 0 &&
+                std::all_of(normal_rows.begin(), normal_rows.end(),
+                            [&](std::int64_t rows) { return rows >= least; }),
+            "references: normal pictures do not have the rows that count");
+  }
   require(normal_moments.empty() || normal_moments.size() == normal_rows.size(),
           "references: moments do not fit the normal pictures");
   require(abnormal_moments.empty() || abnormal_moments.size() == abnormal_views.size(),

@@ -52,14 +52,18 @@ at::Tensor left_out_distances(const ReferenceFeatures& features) {
 /// copies are too unlike it.) The rows of a thinned one count as if none lay next to each other.
 at::Tensor own_distances(const ReferenceFeatures& features, PatchGrid grid) {
   const at::Tensor own = features.normal_picture_unturned(0);
-  const bool in_views = !features.thinned && grid.size() > 0 && own.size(0) % grid.size() == 0;
+  // Where the rows of a view lie on the grid.
+  const at::Tensor places = features.counted.defined()
+                                ? features.counted.nonzero().squeeze(1).to(own.device())
+                                : at::arange(grid.size(), own.options().dtype(at::kLong));
+  const bool in_views =
+      !features.thinned && places.size(0) > 0 && own.size(0) % places.size(0) == 0;
   const at::Tensor views =
-      in_views ? own.reshape({-1, grid.size(), own.size(1)}) : own.unsqueeze(0);
+      in_views ? own.reshape({-1, places.size(0), own.size(1)}) : own.unsqueeze(0);
   const std::int64_t patches = views.size(1);
   at::Tensor near = at::eye(patches, own.options().dtype(at::kBool));
   if (in_views) {
-    const at::Tensor index = at::arange(patches, own.options().dtype(at::kLong));
-    const at::Tensor y = at::div(index, grid.columns, "floor"), x = index % grid.columns;
+    const at::Tensor y = at::div(places, grid.columns, "floor"), x = places % grid.columns;
     const auto close = [](const at::Tensor& at) {
       return (at.unsqueeze(0) - at.unsqueeze(1)).abs().le(kNeighborhood);
     };

@@ -189,9 +189,9 @@ TEST_F(BankTest, MismatchesAreModelErrorsAndNothingIsReplacedUnasked) {
   EXPECT_EQ(run_nagl("score --bank " + path("absent") + " " + path("new")).exit_code, 4);
   EXPECT_EQ(slurp(bank()), before);
   // A folder that cannot be written: the bank that is there stays.
-  const auto full =
-      run_nagl("enroll --overwrite --image-size 112 --out " + bank() + " --normal " + path("good/0.png"),
-               "ulimit -f 4; ");
+  const auto full = run_nagl(
+      "enroll --overwrite --image-size 112 --out " + bank() + " --normal " + path("good/0.png"),
+      "ulimit -f 4; ");
   EXPECT_EQ(full.exit_code, 3) << full.err;
   EXPECT_EQ(slurp(bank()), before);
 }

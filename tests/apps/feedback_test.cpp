@@ -142,6 +142,14 @@ TEST_F(FeedbackTest, MistakesAreLearntAndRightOnesRemembered) {
   for (const auto& line : scored) {
     EXPECT_EQ(line["verdict"], contains(line["path"], "spot") ? "anomalous" : "normal") << line;
   }
+  // Another rule from now on.
+  const auto balanced =
+      run_nagl("feedback --json --best-f1 " + bank() + " --good " + path("new/good1.png"));
+  EXPECT_EQ(balanced.exit_code, 0) << balanced.err;
+  EXPECT_EQ(Json::parse(balanced.out)["calibration"]["options"]["rule"], "best_f1");
+  EXPECT_LT(Json::parse(balanced.out)["calibration"]["image_threshold"],
+            result["calibration"]["image_threshold"]);
+  ASSERT_EQ(run_nagl("bank undo " + bank()).exit_code, 0);
   // Nothing to learn of what it is right about.
   const std::string before = slurp(bank());
   const auto right = run_nagl("feedback " + bank() + " --good " + path("shade1.png"));
@@ -164,6 +172,23 @@ TEST_F(FeedbackTest, AChangeForTheWorseIsToldAndNotKept) {
   const auto forced = run_nagl(wrong + " --force");
   EXPECT_EQ(forced.exit_code, 0) << forced.err;
   EXPECT_FALSE(slurp(bank()) == before);
+  EXPECT_EQ(shown()["pictures"].size(), 5U);
+  // The last word counts: what was learnt as good goes out and comes back as a defect.
+  write_png(folder / "masks/spot2_mask.png", spot_mask());
+  const auto corrected = run_nagl("feedback --force --json " + bank() + " --bad " +
+                                  path("new/spot2.png") + " --masks " + path("masks"));
+  EXPECT_EQ(corrected.exit_code, 0) << corrected.err;
+  EXPECT_EQ(Json::parse(corrected.out)["corrected"], 1);
+  const Json now = shown();
+  ASSERT_EQ(now["pictures"].size(), 5U);
+  EXPECT_EQ(now["pictures"][4]["part"], "abnormal");
+  EXPECT_EQ(now["pictures"][4]["path"], path("new/spot2.png"));
+  // Decisions of pictures that are gone are kept, and judge nothing.
+  fs::remove(path("new/spot1.png"));
+  const auto later = run_nagl("feedback " + bank() + " --good " + path("new/good2.png"));
+  EXPECT_EQ(later.exit_code, 0) << later.err;
+  EXPECT_TRUE(contains(later.err, "1 of the pictures that were decided earlier")) << later.err;
+  EXPECT_EQ(shown()["decisions"].size(), 3U);
 }
 
 TEST_F(FeedbackTest, TakesWhatAReportSaved) {

@@ -49,11 +49,38 @@ TEST(FileHistory, GoesBackByteForByte) {
   EXPECT_EQ(listed.front().time.size(), 20U);
   for (std::size_t i = 20; i > 0; --i) {
     EXPECT_EQ(slurp(file), states[i]);
-    EXPECT_EQ(history.undo().number, static_cast<std::int64_t>(i));
+    EXPECT_EQ(history.undo().front().number, static_cast<std::int64_t>(i));
   }
   EXPECT_EQ(slurp(file), states[0]);
   EXPECT_FALSE(fs::exists(history.folder()));
   EXPECT_NE(message_of<DataError>([&] { history.undo(); }).find("no earlier"), std::string::npos);
+}
+
+TEST(FileHistory, GoesBackSeveralStepsAtOnceOrNone) {
+  const TemporaryFolder folder;
+  const fs::path file = folder / "part.bank";
+  FileHistory history(file);
+  for (const char* state : {"one", "two", "three", "four"}) history.replace(state, state, 9);
+  EXPECT_THROW(history.undo(4), DataError);
+  EXPECT_EQ(slurp(file), "four");
+  EXPECT_EQ(history.undo(2).size(), 2U);
+  EXPECT_EQ(slurp(file), "two");
+  EXPECT_EQ(history.list().size(), 1U);
+}
+
+TEST(FileHistory, OfALinkIsThatOfItsFile) {
+  const TemporaryFolder folder;
+  fs::create_symlink("one.bank", folder / "current");
+  FileHistory(folder / "one.bank").replace("a", "", 9);
+  FileHistory(folder / "current").replace("b", "", 9);
+  FileHistory(folder / "one.bank").replace("c", "", 9);
+  EXPECT_EQ(FileHistory(folder / "current").list().size(), 2U);
+  fs::remove(folder / "current");
+  fs::create_symlink("two.bank", folder / "current");
+  FileHistory(folder / "two.bank").replace("x", "", 9);
+  FileHistory(folder / "current").replace("y", "", 9);
+  EXPECT_EQ(FileHistory(folder / "one.bank").list().size(), 2U);
+  EXPECT_TRUE(fs::is_symlink(folder / "current"));
 }
 
 TEST(FileHistory, KeepsOnlyWhatTheNextOneLacks) {
@@ -111,6 +138,10 @@ TEST(FileHistory, ADamagedGenerationLeavesTheFileAlone) {
   spill(generation, stored.substr(0, stored.size() - 10));
   EXPECT_NE(message_of<DataError>([&] { history.undo(); }).find("damaged"), std::string::npos);
   EXPECT_EQ(slurp(file), newer);
+  for (const char* other : {"[1]\n", "{\"kind\":7}\n", "{\"kind\":\"nagl generation\"}", ""}) {
+    spill(generation, other);
+    EXPECT_TRUE(history.list().empty()) << other;
+  }
 }
 
 /// A process that is killed at any moment of changing and undoing leaves one of the states there

@@ -316,7 +316,7 @@ void write_as_version_01(const std::filesystem::path& path) {
       picture = {{"path", picture["path"]}, {"checksum", picture["checksum"]}};
     }
   }
-  for (const char* key : {"normal_moments", "abnormal_moments", "view_rows", "decisions"}) {
+  for (const char* key : {"normal_moments", "abnormal_moments", "decisions"}) {
     record.erase(key);
   }
   if (!record["calibration"].is_null()) {

@@ -157,8 +157,10 @@ TEST_F(CalibrationTest, WhatABankHoldsOfItsReferencesIsEnough) {
       EXPECT_GT(*held.defect_score, held.image_threshold);
       EXPECT_LT(*held.good_score, *held.uncertain_threshold);
       EXPECT_LE(*held.uncertain_threshold, held.image_threshold);
-      // Pictures that came since as somebody's decision are no sample of good ones.
-      moved.decisions = {{"", moved.normal[4].checksum, false}};
+      // Pictures that were learnt are no sample of good ones; those that were confirmed are.
+      moved.decisions = {{"", moved.normal[4].checksum, false, false}};
+      EXPECT_EQ(calibrate(backbone, moved, {}, {}, 1).good_pictures, 5);
+      moved.decisions[0].learnt = true;
       EXPECT_EQ(calibrate(backbone, moved, {}, {}, 1).good_pictures, 4);
       // One defect is enough to tell it from good pictures.
       const Calibration best = calibrate(backbone, moved, {}, {ThresholdRule::kBestF1, 0.01}, 1);

@@ -61,6 +61,7 @@ class EvaluatorTest : public ::testing::Test {
     const ReferenceDraw& references = result.references.at(0);
     BankPictures paths;
     paths.normal = references.normal;
+    if (detection.encoding.tiling.tile == 0) paths.roi = roi;
     for (const auto& [type, abnormal] : references.abnormal) {
       for (const auto& path : abnormal) {
         paths.abnormal.push_back({path, sample_at(category, path).masks});
@@ -117,6 +118,15 @@ TEST_F(EvaluatorTest, TilesTurnsCoresetAndRegionsOfInterestCountAsInScoring) {
   detection.encoding.tiling = {48, 0.25};
   options.turns = 4;
   detection.coreset = 0.5;
+  cv::Mat roi = cv::Mat::zeros(80, 80, CV_8U);
+  roi.rowRange(10, 70).setTo(255);
+  write_png(folder / "roi.png", roi);
+  expect_what_detectors_give(evaluate({}, folder / "roi.png"), roi);
+}
+
+TEST_F(EvaluatorTest, ReferencesCountInTheRegionOfInterestAlone) {
+  options.normal_shots = {2};
+  options.turns = 4;
   cv::Mat roi = cv::Mat::zeros(80, 80, CV_8U);
   roi.rowRange(10, 70).setTo(255);
   write_png(folder / "roi.png", roi);

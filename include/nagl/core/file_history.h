@@ -24,7 +24,8 @@ struct Generation {
 /// the file at the same time must be kept away by a lock.
 class FileHistory {
  public:
-  explicit FileHistory(std::filesystem::path file);
+  /// @param file of a link, the file that it leads to
+  explicit FileHistory(const std::filesystem::path& file);
 
   /// The generations that the file as it is leads back to, the newest first. None where it was
   /// replaced by somebody else since. @throws DataError if the file or its history cannot be read
@@ -37,9 +38,11 @@ class FileHistory {
   /// @throws DataError if that cannot be written; the file is then as it was
   void replace(std::string_view bytes, const std::string& change, std::size_t keep);
 
-  /// Puts the newest generation back in the place of the file, byte for byte.
-  /// @return it @throws DataError if there is none, or it is damaged; the file is then as it was
-  Generation undo();
+  /// Puts an earlier generation back in the place of the file, byte for byte: the newest, or so
+  /// many steps before.
+  /// @return those that were undone, the newest first
+  /// @throws DataError if there are fewer, or one is damaged; the file is then as it was
+  std::vector<Generation> undo(std::size_t steps = 1);
 
   const std::filesystem::path& folder() const { return folder_; }
 
@@ -47,6 +50,7 @@ class FileHistory {
   struct Entry;
   std::vector<Entry> chain(const std::string& checksum) const;
   std::filesystem::path place_of(std::int64_t number) const;
+  std::string before(const Entry& entry, std::string_view newer) const;
 
   std::filesystem::path file_, folder_;
 };

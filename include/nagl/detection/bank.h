@@ -40,12 +40,14 @@ struct Decision {
   std::string path;
   std::string checksum;  ///< as in EnrolledPicture
   bool anomalous = false;
+  bool learnt = false;  ///< it came into the bank for it
 
   template <typename Self, typename Visit>
   static void fields(Self& self, Visit&& visit) {
     visit("path", self.path);
     visit("checksum", self.checksum);
     visit("anomalous", self.anomalous);
+    visit("learnt", self.learnt);
   }
 };
 
@@ -75,6 +77,10 @@ struct Bank {
 
   /// What its method comes down to with the references that it has.
   Method scored_by() const { return effective(options.method, features.abnormal_count() > 0); }
+  /// Whether its scores go by a defect whose mask was drawn.
+  bool knows_defect() const {
+    return scored_by() == Method::kDiscriminant && features.drawn_count() > 0;
+  }
   /// What values its scores take before anybody sees them.
   ScoreRange score_range() const { return range_of(scored_by()); }
   /// The calibration with thresholds of scores as users see them.

@@ -123,7 +123,7 @@ double false_alarm_threshold(const GoodScores& good, double rate, std::optional<
 
 /// A threshold that tells good pictures and defects like the known ones apart, from too few defects
 /// to try: a fifth of the way from the good pictures' mean to the defects' score, a quarter of the
-/// moderated deviation back. @param good as `false_alarm_threshold`
+/// moderated deviation back, but no lower than the mean. @param good as `false_alarm_threshold`
 double balanced_threshold(const GoodScores& good, double defect);
 
 /// Defects that it takes to try thresholds.

@@ -30,6 +30,10 @@ at::Tensor patches_inside(const PictureEncoder& encoder, const cv::Mat& roi);
 /// Throws DataError naming the picture unless a region of interest can be laid over it.
 void check_roi(const Image& image, const cv::Mat& roi);
 
+/// Where two regions of interest meet, of the larger one's size, so that thin lines of either are
+/// kept. @param a, b uint8 [H, W], above 0 inside; empty: everywhere
+cv::Mat common_roi(const cv::Mat& a, const cv::Mat& b);
+
 /// The query, with a bank's region of interest: its own within that one.
 /// @param roi uint8 [H, W], above 0 inside; empty: everywhere
 /// @throws DataError as `check_roi`

@@ -48,6 +48,25 @@ enum class MaskOrigin {
 std::vector<DefectView> defect_views(const PictureEncoder& encoder, const cv::Mat& rgb,
                                      const cv::Mat& mask, bool with_surroundings);
 
+/// Which patches of references count: those in which a region of interest has any pixel.
+class CountedPatches {
+ public:
+  /// @param roi uint8 [H, W], above 0 inside, as pictures lie; empty: all patches count
+  /// @param turns angles at which normal pictures are there
+  /// @throws DataError if no patch counts
+  CountedPatches(const PictureEncoder& encoder, const cv::Mat& roi, std::int64_t turns);
+
+  /// [N] bool of a view at some turn; undefined: all count.
+  at::Tensor inside(std::int64_t turn) const;
+  /// The rows that count. @param features [N, C] of a view
+  at::Tensor rows(const at::Tensor& features, std::int64_t turn) const;
+  /// Takes the others out of what views of a defect show; where nothing is left there is no view.
+  void restrict(std::vector<DefectView>& views) const;
+
+ private:
+  std::vector<at::Tensor> inside_;  ///< by turn; empty: all
+};
+
 /// Puts features of reference pictures together, view by view, as a bank keeps them. With `coreset`
 /// below 1 each good view adds that share of its patches, those least like what is there already,
 /// so memory never holds more than that.
@@ -55,9 +74,9 @@ class ReferenceAssembler {
  public:
   /// @param options how the bank is made; only its method, turns and coreset count
   /// @param width channels C of the features
-  /// @param view_rows as in ReferenceFeatures
+  /// @param counted as in ReferenceFeatures
   ReferenceAssembler(const BankOptions& options, std::int64_t width, at::Device device,
-                     std::int64_t view_rows = 0);
+                     const at::Tensor& counted = {});
   /// Goes on from what another one gave.
   ReferenceAssembler(const BankOptions& options, const ReferenceFeatures& features,
                      at::Device device);
@@ -94,7 +113,8 @@ class ReferenceAssembler {
   ReferenceFeatures with_moments(ReferenceFeatures features) const;
 
   double coreset_;
-  std::int64_t turns_, view_rows_;
+  std::int64_t turns_;
+  at::Tensor counted_;
   bool with_surroundings_;
   Rows normal_, abnormal_, surroundings_;
   std::vector<FeatureMoments> moments_, abnormal_moments_;  ///< filled in where it is thinned

@@ -47,6 +47,11 @@ PictureEncoder encoder_for(const std::filesystem::path& bank_path, Bank& bank,
                            const BankRequest& request, const RuntimeOptions& runtime,
                            const JobObserver& observer);
 
+/// The same, of the precision that the bank was made with where none is asked for: for changing it.
+PictureEncoder encoder_as_made(const std::filesystem::path& bank_path, Bank& bank,
+                               BankRequest request, const RuntimeOptions& runtime,
+                               const JobObserver& observer);
+
 /// Where derived masks go: below a folder as their pictures lie below theirs.
 struct DerivedMaskPlan {
   std::filesystem::path folder;                                   ///< empty: nowhere

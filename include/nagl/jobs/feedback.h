@@ -21,6 +21,8 @@ struct FeedbackOptions {
   std::vector<std::filesystem::path> good, bad;  ///< files and folders
   std::filesystem::path masks;                   ///< of the bad ones; empty: they are derived
   std::filesystem::path decisions;               ///< JSON that a report saved; empty: none
+  /// Choose thresholds by this rule from now on, once a defect is known; null: as they were chosen.
+  std::optional<ThresholdRule> rule;
   bool force = false;  ///< keep a change that makes earlier decisions worse
   std::size_t keep = kKeptGenerations;
   EncodingRequest encoding;  ///< must agree with the bank; its precision may be another
@@ -50,6 +52,7 @@ struct FeedbackResult {
   std::vector<JudgedPicture> pictures;  ///< all that were decided so far, the latest last
   std::size_t references = 0;           ///< good pictures that came into the bank
   std::size_t defects = 0;              ///< bad ones
+  std::size_t corrected = 0;  ///< pictures that went out, since they were in it as the opposite
   std::size_t worse = 0;  ///< earlier decisions that the bank was right about, and is not any more
   bool changed = false;   ///< whether there was anything to learn
   bool kept = false;      ///< whether the bank's file has it
@@ -58,11 +61,12 @@ struct FeedbackResult {
   Json json() const;
 };
 
-/// Makes a bank learn from its mistakes: a good picture that it calls anomalous becomes a
-/// reference, a bad one that it calls normal a picture of a defect; without a calibration each
-/// does. What it is right about is remembered, and judges later changes. Thresholds are computed
-/// again, as they were. A change after which the bank is wrong about more of the earlier decisions
-/// than before is not kept, unless it is forced.
+/// Makes a bank learn from its mistakes: a good picture that it does not call normal becomes a
+/// reference, a bad one that it does not call anomalous a picture of a defect (without a
+/// calibration each does), and one that it holds as the opposite goes out first. What it is right
+/// about is remembered, and judges later changes. Thresholds are chosen again by the bank's
+/// references, unless they were chosen by other pictures. A change after which the bank is wrong
+/// about any decision that it was right about is not kept, unless it is forced.
 /// @throws Error naming what is wrong; the file is then as it was
 FeedbackResult give_feedback(const FeedbackOptions& options, const JobObserver& observer = {});
 

@@ -42,7 +42,6 @@ struct OutputPlan {
   std::filesystem::path masks;  ///< folder of binary masks; empty: none
   std::string map_extension = ".png";
   bool overlays = true, report = true, sort = false;
-  bool uncertain = false;  ///< whether there are three verdicts
 
   /// Whether anything is written.
   bool writes() const { return !out.empty() || !masks.empty(); }

@@ -17,9 +17,9 @@ struct ReferenceFeatures {
   /// Angles at which each normal picture is there. Of a bank that is not thinned the first
   /// rows of a picture (`normal_picture_unturned`) are of the picture as it is.
   std::int64_t turns = 1;
-  /// Rows of a picture as it is, where a region of interest leaves only some of its patches; 0: all
-  /// of them count, and it has its share of the turns. Not of a thinned bank.
-  std::int64_t view_rows = 0;
+  /// [N] bool: the patches of a picture as it lies that count, where a region of interest leaves
+  /// some out; undefined: all do.
+  at::Tensor counted;
   bool thinned = false;  ///< whether rows are a choice among the patches
 
   at::Tensor abnormal;  ///< [A, C] float32, the patches that show a defect; undefined: none
@@ -47,6 +47,8 @@ struct ReferenceFeatures {
 
   std::int64_t normal_count() const { return static_cast<std::int64_t>(normal_rows.size()); }
   std::int64_t abnormal_count() const { return static_cast<std::int64_t>(abnormal_views.size()); }
+  /// Rows that a picture as it lies has, in a bank that is not thinned.
+  std::int64_t view_rows(std::int64_t index) const;
   /// The rows of one normal picture, without a copy.
   at::Tensor normal_picture(std::int64_t index) const;
   /// Those of them that are of the picture as it is; of a thinned bank all.

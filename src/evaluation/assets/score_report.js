@@ -31,6 +31,7 @@ function update() {
 slider.addEventListener('input', update);
 // What somebody says of the pictures, by file: {bad, shapes: lists of [x, y] in its pixels}.
 const decisions = new Map();
+const outlines = new Map();  // kept when a decision is taken back
 let saved = true;
 const dialog = document.querySelector('dialog');
 const stage = document.getElementById('stage');
@@ -56,8 +57,9 @@ function decide(figure, bad) {
   if (said && said.bad === bad) {
     decisions.delete(figure.dataset.source);
   } else {
-    decisions.set(figure.dataset.source,
-      {bad, shapes: said ? said.shapes : [], w: +figure.dataset.w, h: +figure.dataset.h});
+    outlines.has(figure.dataset.source) || outlines.set(figure.dataset.source, []);
+    decisions.set(figure.dataset.source, {bad, shapes: outlines.get(figure.dataset.source),
+      w: +figure.dataset.w, h: +figure.dataset.h});
   }
   saved = false;
   show(figure);
@@ -108,6 +110,10 @@ window.addEventListener('pointerup', () => {
   }
   show(open);
 });
+window.addEventListener('pointercancel', () => {
+  stroke = null;
+  if (open) show(open);
+});
 overlay.addEventListener('load', () => { if (open) show(open); });
 
 document.querySelectorAll('figure').forEach(f => f.addEventListener('click', event => {
@@ -126,7 +132,7 @@ dialog.querySelectorAll('button.good, button.bad').forEach(button =>
   button.addEventListener('click', () => decide(open, button.classList.contains('bad'))));
 document.getElementById('undo').addEventListener('click', () => {
   const said = decisions.get(open.dataset.source);
-  if (said) said.shapes.pop();
+  if (said && said.shapes.pop()) saved = false;
   show(open);
 });
 document.getElementById('close').addEventListener('click', () => dialog.close());
