@@ -144,7 +144,7 @@ TEST_F(FeedbackTest, MistakesAreLearntAndRightOnesRemembered) {
   }
   // Another rule from now on.
   const auto balanced =
-      run_nagl("feedback --json --best-f1 " + bank() + " --good " + path("new/good1.png"));
+      run_nagl("feedback --json --force --best-f1 " + bank() + " --good " + path("new/good1.png"));
   EXPECT_EQ(balanced.exit_code, 0) << balanced.err;
   EXPECT_EQ(Json::parse(balanced.out)["calibration"]["options"]["rule"], "best_f1");
   EXPECT_LT(Json::parse(balanced.out)["calibration"]["image_threshold"],
