@@ -118,7 +118,7 @@ std::vector<DefectView> defect_views(const PictureEncoder& encoder, const cv::Ma
 CountedPatches::CountedPatches(const PictureEncoder& encoder, const cv::Mat& roi,
                                std::int64_t turns) {
   if (roi.empty()) return;
-  for (std::int64_t turn = 0; turn < turns; ++turn) {
+  for (std::int64_t turn = 0; turn < std::max<std::int64_t>(1, turns); ++turn) {
     inside_.push_back(patches_inside(encoder, altered(roi, turn_of(turn, turns))));
   }
   if (!inside_.front().any().item<bool>()) {
