@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
-#include <algorithm>
 #include <iostream>
+#include <set>
 
 #include "commands.h"
 
@@ -15,30 +15,29 @@ std::vector<std::string> subcommands_of(const CLI::App& command) {
   return names;
 }
 
-/// The long names of a command's options, and of those of its own commands.
-std::vector<std::string> options_of(const CLI::App& command) {
+/// The long names of a command's own options.
+std::vector<std::string> own_options(const CLI::App& command) {
   std::vector<std::string> names;
-  for (const auto* inner : command.get_subcommands({})) {
-    for (auto& name : options_of(*inner)) {
-      if (std::find(names.begin(), names.end(), name) == names.end()) {
-        names.push_back(std::move(name));
-      }
-    }
-  }
-  if (!names.empty()) return names;
   for (const auto* option : command.get_options()) {
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
   }
   return names;
 }
 
+/// The same; of a command that has commands of its own, theirs, each once.
+std::vector<std::string> options_of(const CLI::App& command) {
+  const auto inner = command.get_subcommands({});
+  if (inner.empty()) return own_options(command);
+  std::set<std::string> names;
+  for (const auto* each : inner) {
+    for (auto& name : own_options(*each)) names.insert(std::move(name));
+  }
+  return {names.begin(), names.end()};
+}
+
 /// Bash; zsh reads it through bashcompinit. Values are completed as file names.
 void print_bash(const CLI::App& app) {
   std::string cases, commands;
-  std::vector<std::string> own_options;
-  for (const auto* option : app.get_options()) {
-    for (const auto& name : option->get_lnames()) own_options.push_back("--" + name);
-  }
   for (const auto* command : app.get_subcommands({})) {
     commands += command->get_name() + " ";
     cases +=
@@ -60,7 +59,7 @@ void print_bash(const CLI::App& app) {
 }}
 complete -o filenames -F _nagl nagl
 )sh",
-             cases, commands, fmt::join(own_options, " "));
+             cases, commands, fmt::join(own_options(app), " "));
 }
 
 std::string quoted(const std::string& text) {

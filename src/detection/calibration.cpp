@@ -6,8 +6,10 @@
 #include <cmath>
 #include <numbers>
 #include <numeric>
+#include <utility>
 
 #include "nagl/core/error.h"
+#include "nagl/core/quantile.h"
 
 namespace nagl {
 namespace {
@@ -37,7 +39,7 @@ double student_quantile(double probability, double freedom) {
   return std::sqrt(freedom) * std::tan((low + high) / 2);
 }
 
-// Chosen with each of nine kinds left out in turn; docs/methods.md has the figures.
+// Chosen with each of nine kinds left out in turn; docs/banks.md has the figures.
 constexpr double kUsualPictures = 4;           // for which the usual deviation counts
 constexpr double kUsualPatchDeviations = 1.6;  // of bounded scores
 constexpr double kUsualStandardised = 2.1;
@@ -94,15 +96,9 @@ double usual_deviation(double patch_deviation, bool standardised) {
 }
 
 double patch_deviation(std::vector<float> scores) {
-  const auto at = [&](double share) {
-    const auto place = scores.begin() +
-                       static_cast<std::ptrdiff_t>(share * static_cast<double>(scores.size() - 1));
-    std::nth_element(scores.begin(), place, scores.end());
-    return static_cast<double>(*place);
-  };
   constexpr double kNormalQuantile = 1.645;  // of 95 %
-  const double middle = at(0.5);
-  return (at(0.95) - middle) / kNormalQuantile;
+  const double middle = quantile(scores, 0.5);
+  return (quantile(std::move(scores), 0.95) - middle) / kNormalQuantile;
 }
 
 double false_alarm_threshold(const GoodScores& good, double rate, std::optional<double> defect,

@@ -4,27 +4,24 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <opencv2/core.hpp>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "nagl/core/error.h"
-#include "nagl/detection/detector.h"
+#include "nagl/core/quantile.h"
 #include "nagl/image/alteration.h"
 #include "probe_scores.h"
 
 namespace nagl {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::size_t kEnoughPictures = 4;  // from here on pictures are scored as they are only
 
 constexpr const char* kNeedsDefect =
     "rule best_f1 needs to know a defect: give --abnormal, or enroll one with its mask (methods "
-    "auto "
-    "and discriminant)";
+    "auto and discriminant)";
 
 /// How the next picture of a part may differ from the last one.
 constexpr std::array kViews = {Alteration{1.5, 0.01, 0.01, 1}, Alteration{-1.5, -0.01, 0.01, 1},
@@ -76,9 +73,7 @@ std::optional<double> enrolled_defect_score(const Detector& detector) {
     row += rows;
   }
   if (pictures.empty()) return std::nullopt;
-  const auto middle = pictures.begin() + static_cast<std::ptrdiff_t>(pictures.size() / 2);
-  std::nth_element(pictures.begin(), middle, pictures.end());
-  return *middle;
+  return median(pictures);
 }
 
 /// Scores pictures against a bank, leaving out of it the one that is scored.
@@ -120,11 +115,7 @@ class Calibrator {
     const auto without = leave_out(own);
     const Detector& detector = without ? *without : whole();
     count_good(own, /*alone=*/false);
-    // Nothing of it but its size counts.
-    const cv::Mat blank(static_cast<int>(picture.height), static_cast<int>(picture.width), CV_8UC3,
-                        cv::Scalar());
-    keep_good(detector.score(Image{blank, picture.path, {}},
-                             features_of(bank_, index, detector.grid().size())));
+    keep_good(score_features(detector, picture, features_of(bank_, index, detector.grid().size())));
   }
 
   /// @return false if the picture cannot be scored fairly
@@ -228,17 +219,13 @@ class Calibrator {
     std::vector<double> scores = bad_.image;
     if (const auto enrolled = enrolled_defect_score(whole())) scores.push_back(*enrolled);
     if (scores.empty()) return std::nullopt;
-    const auto middle = scores.begin() + static_cast<std::ptrdiff_t>(scores.size() / 2);
-    std::nth_element(scores.begin(), middle, scores.end());
-    return *middle;
+    return median(scores);
   }
 
   /// Thresholds that tell good pictures and defects apart.
   void separate(const GoodScores& images, const GoodScores& peaks,
                 const std::optional<double>& defect_peak) {
-    if (!result_.defect_score) {
-      throw ConfigError(kNeedsDefect);
-    }
+    if (!result_.defect_score) throw ConfigError(kNeedsDefect);
     if (bad_.image.size() >= kEnoughDefects) {
       result_.image_threshold = best_f1_threshold(good_.image, bad_.image);
       result_.map_threshold = best_f1_threshold(good_.peak, bad_.peak);
@@ -254,8 +241,8 @@ class Calibrator {
     bool ignored = false;
     const double highest = highest_score(bank_.score_range());
     const bool strict = result_.options.rule == ThresholdRule::kFalseAlarmRate;
-    if (strict && result_.defect_score.value_or(-kInfinity) > images.mean())
-      return balanced_threshold(images, *result_.defect_score);
+    const auto& defect = result_.defect_score;
+    if (strict && defect && *defect > images.mean()) return balanced_threshold(images, *defect);
     constexpr double kMost = 0.3;
     const double rate = strict ? std::min(kMost, 10 * result_.options.false_alarm_rate) : kMost;
     return false_alarm_threshold(images, rate, std::nullopt, highest, ignored);
@@ -343,6 +330,14 @@ std::vector<std::filesystem::path> distinct(const std::vector<std::filesystem::p
 }
 
 }  // namespace
+
+PictureScores score_features(const Detector& detector, const EnrolledPicture& picture,
+                             const std::vector<at::Tensor>& features) {
+  // Nothing of the picture but its size counts.
+  const cv::Mat blank(static_cast<int>(picture.height), static_cast<int>(picture.width), CV_8UC3,
+                      cv::Scalar());
+  return detector.score(Image{blank, picture.path, {}}, features);
+}
 
 Calibration calibrate(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
                       const CalibrationPictures& pictures, const CalibrationOptions& options,

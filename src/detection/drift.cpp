@@ -7,16 +7,29 @@
 #include <cmath>
 #include <opencv2/imgproc.hpp>
 
+#include "nagl/core/quantile.h"
+
 namespace nagl {
 namespace {
 
 // A change of light, sharpness or position that is worth a word, as a share.
 constexpr double kLight = 0.1, kSharpness = 0.2, kShift = 0.02;
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+/// The mean grey, 0 to 255.
+double light(const cv::Mat& grey) { return cv::mean(grey)[0]; }
+
+/// How much grey differs from its neighbourhood.
+double sharpness(const cv::Mat& grey) {
+  cv::Mat smooth, difference;
+  cv::GaussianBlur(grey, smooth, {}, 2);
+  cv::absdiff(grey, smooth, difference);
+  return cv::mean(difference)[0];
+}
+
+double median_of(double (*of)(const cv::Mat&), const std::vector<cv::Mat>& greys) {
+  std::vector<double> values;
+  for (const auto& grey : greys) values.push_back(of(grey));
+  return median(values);
 }
 
 cv::Mat mean_of(const std::vector<cv::Mat>& greys) {
@@ -37,31 +50,14 @@ DriftWatch::DriftWatch(const Bank& bank) : range_(bank.score_range()) {
   }
 }
 
-DriftWatch::Look DriftWatch::look_of(const cv::Mat& grey) {
-  cv::Mat smooth, difference;
-  cv::GaussianBlur(grey, smooth, {}, 2);
-  cv::absdiff(grey, smooth, difference);
-  return {cv::mean(grey)[0], cv::mean(difference)[0]};
-}
-
-/// What differs most between the window and the references; empty if nothing can be seen.
+/// What differs between the window and the references; empty if nothing can be seen.
 std::string DriftWatch::change() const {
   if (references_.empty()) return "";
   std::vector<cv::Mat> recent;
-  std::vector<double> light, sharpness, light_before, sharpness_before;
-  const auto note = [](const cv::Mat& grey, std::vector<double>& lights,
-                       std::vector<double>& sharpnesses) {
-    const Look look = look_of(grey);
-    lights.push_back(look.light);
-    sharpnesses.push_back(look.sharpness);
-  };
-  for (const auto& seen : window_) {
-    recent.push_back(seen.grey);
-    note(seen.grey, light, sharpness);
-  }
-  for (const auto& grey : references_) note(grey, light_before, sharpness_before);
-  const double was = median(light_before), is = median(light);
-  const double sharp_was = median(sharpness_before), sharp_is = median(sharpness);
+  for (const auto& seen : window_) recent.push_back(seen.grey);
+  const double was = median_of(light, references_), is = median_of(light, recent);
+  const double sharp_was = median_of(sharpness, references_);
+  const double sharp_is = median_of(sharpness, recent);
   const cv::Point2d moved = cv::phaseCorrelate(mean_of(references_), mean_of(recent));
   const double shift = std::hypot(moved.x, moved.y) / Thumbnail::kSide;
   std::vector<std::string> changes;

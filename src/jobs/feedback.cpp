@@ -51,11 +51,7 @@ class Judge {
  private:
   static std::optional<double> judged(const Detector& detector, const Decided& decided,
                                       Verdict& verdict) {
-    const EnrolledPicture& picture = decided.enrolled;
-    // Nothing of it but its size counts.
-    const cv::Mat blank(static_cast<int>(picture.height), static_cast<int>(picture.width), CV_8UC3,
-                        cv::Scalar());
-    const PictureScores scores = detector.score(Image{blank, picture.path, {}}, decided.features);
+    const PictureScores scores = score_features(detector, decided.enrolled, decided.features);
     verdict = verdict_of(scores.raw_image_score(), detector.thresholds());
     return scores.image_score();
   }

@@ -13,6 +13,7 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/json_lines.h"
+#include "nagl/core/quantile.h"
 #include "nagl/detection/failure.h"
 #include "nagl/image/anomaly_map.h"
 #include "nagl/image/mask.h"
@@ -210,12 +211,9 @@ Json ScoreRun::summary() const {
     if (thresholds->uncertain) summary["called_uncertain"] = streamed_uncertain_;
   }
   if (!stream_scores_.empty()) {
-    std::vector<double> sorted = stream_scores_;
-    std::sort(sorted.begin(), sorted.end());
     Json& quantiles = summary["score_quantiles"] = Json::object();
     for (const int percent : {5, 25, 50, 75, 95}) {
-      quantiles[std::to_string(percent)] =
-          sorted[static_cast<std::size_t>(percent) * (sorted.size() - 1) / 100];
+      quantiles[std::to_string(percent)] = quantile(stream_scores_, percent / 100.0);
     }
   }
   return summary;

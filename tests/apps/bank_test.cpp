@@ -340,6 +340,20 @@ TEST_F(BankTest, LooksWhereItWasToldTo) {
   EXPECT_EQ(other.exit_code, 3);
   EXPECT_TRUE(contains(other.err, "wide.png") && contains(other.err, "region of interest"))
       << other.err;
+  // It is skipped, and the others are scored, one after the other or from a list.
+  fs::copy(folder / "wide.png", folder / "new/a_wide.png");
+  for (const std::string& queries : {path("new"), std::string("- < " + path("list.txt"))}) {
+    spill(path("list.txt"), path("new/a_wide.png") + "\n" + path("new/spot1.png") + "\n");
+    const auto mixed = run_nagl("score --json --bank " + bank() + " " + queries);
+    EXPECT_EQ(mixed.exit_code, 3) << mixed.err;
+    std::size_t skipped = 0, scored = 0;
+    for (const auto& line : lines(mixed.out)) {
+      skipped += line.contains("error");
+      scored += line.contains("image_score");
+    }
+    EXPECT_EQ(skipped, 1U) << mixed.out;
+    EXPECT_GE(scored, 1U) << mixed.out;
+  }
 }
 
 TEST_F(BankTest, DerivedMasksAreShownAndAnnotationsAreRead) {

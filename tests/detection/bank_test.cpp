@@ -451,6 +451,17 @@ TEST_F(BankTest, DefectsWithoutMasksGetDerivedOnes) {
             by_discriminant.features.clear.sum().item<std::int64_t>());
   const Detector own(backbone, bank);
   EXPECT_GT(own.detect(query(21, true)).image_score, own.detect(query(20, false)).image_score);
+  // Of a thinned bank with a region of interest too; here the defect lies in it.
+  options.method = Method::kAuto;
+  options.coreset = 0.3;
+  options.turns = 4;
+  references.roi = 255 - left_half();
+  cv::Mat inside;
+  BankObserver limited;
+  limited.derived = [&](const Image&, const DerivedMask& derived) { inside = derived.mask; };
+  EXPECT_EQ(make_bank(backbone, references, options, {}, 1, limited).abnormal.size(), 1U);
+  EXPECT_EQ(cv::countNonZero(inside.colRange(0, 76)), 0);
+  EXPECT_GT(cv::countNonZero(inside & defect_mask()), 0);
   references.normal.clear();
   EXPECT_THROW(make_bank(backbone, references, options), ConfigError);
 }

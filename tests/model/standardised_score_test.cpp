@@ -192,6 +192,30 @@ TEST(StandardisedScore, ALonePictureIsComparedWithItsOwnFarPatches) {
   EXPECT_LT(worst(features, expected), 1e-4);
 }
 
+TEST(StandardisedScore, ALonePictureOfARegionOfInterestTooIsComparedWithItsOwnFarPatches) {
+  const at::Tensor normal = random_pictures(1, 1), abnormal = random_pictures(1, 2);
+  at::Tensor counted = at::zeros({kGrid.rows, kGrid.columns}, at::kBool);
+  counted.slice(1, 0, 5).fill_(true);  // the left five columns
+  counted = counted.flatten();
+  ReferenceFeatures features = features_of(normal, abnormal);
+  features.counted = counted;
+  features.normal = normal[0].index({counted});
+  features.normal_rows = {features.normal.size(0)};
+  drop_surroundings(features);
+  const at::Tensor own = Expected::unit(features.normal);
+  at::Tensor cosine = at::mm(own, own.t());
+  for (std::int64_t i = 0; i < own.size(0); ++i) {
+    for (std::int64_t k = 0; k < own.size(0); ++k) {
+      if (std::abs(i / 5 - k / 5) <= 2 && std::abs(i % 5 - k % 5) <= 2) cosine[i][k] = -1;
+    }
+  }
+  Expected expected;
+  expected.good = own;
+  expected.set_usual(1 - cosine.amax(1));
+  expected.set_direction(own, Expected::unit(abnormal.index({corner_mask(1)})), 1);
+  EXPECT_LT(worst(features, expected), 1e-4);
+}
+
 TEST(StandardisedScore, LeavingAPictureOutIsABankWithoutIt) {
   const at::Tensor normal = random_pictures(3, 1), abnormal = random_pictures(2, 2);
   const ReferenceFeatures features = features_of(normal, abnormal);

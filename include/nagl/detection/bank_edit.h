@@ -16,7 +16,7 @@ namespace nagl {
 /// a calibration, and without what was decided of these pictures.
 /// @param left_out called where what good pictures look like cannot be told any more, with why: the
 ///        one that is left is not what or where it was, and colours are those of a usual part
-/// @throws ConfigError if no good picture would be left
+/// @throws ConfigError if nothing would be left that its method needs
 /// @throws ModelError if the bank belongs to another backbone, layer or width
 Bank without_pictures(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
                       const PictureIndices& pictures,

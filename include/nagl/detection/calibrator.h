@@ -9,6 +9,7 @@
 
 #include "nagl/detection/bank.h"
 #include "nagl/detection/calibration.h"
+#include "nagl/detection/detector.h"
 #include "nagl/image/image.h"
 #include "nagl/model/backbone.h"
 
@@ -27,6 +28,11 @@ struct CalibrationFindings {
   /// Good pictures that are the same shot as an earlier one, with that: they do not count again.
   std::vector<std::pair<std::filesystem::path, std::filesystem::path>> copies;
 };
+
+/// Scores a picture by features of it that were encoded before.
+/// @param features [N, C] by tile @throws as `Detector::score`
+PictureScores score_features(const Detector& detector, const EnrolledPicture& picture,
+                             const std::vector<at::Tensor>& features);
 
 /// Chooses thresholds for a bank. A picture that is one of its references is scored with itself,
 /// and all that are the same shot, left out; a bank's only reference counts where there are no

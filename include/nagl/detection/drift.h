@@ -30,17 +30,12 @@ class DriftWatch {
   std::optional<std::string> see(const Image& image, double raw_score);
 
  private:
-  struct Look {
-    double light = 0;      ///< mean grey, 0 to 255
-    double sharpness = 0;  ///< how much grey differs from its neighbourhood
-  };
   struct Seen {
     std::filesystem::path path;
     double score = 0;
     cv::Mat grey;
   };
 
-  static Look look_of(const cv::Mat& grey);
   std::string change() const;
 
   ScoreRange range_;

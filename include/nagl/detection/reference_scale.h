@@ -10,9 +10,8 @@ namespace nagl {
 /// `good`; where there are thresholds `good` is that of the map. The high end lies three times as
 /// far from the low one as `good`, twice for bounded methods that use abnormal references (whose
 /// scores have less room above), and never above the largest score there is.
-/// @param roi where to look in all pictures: uint8 [H, W], above 0 inside; empty: everywhere. The
-///        bank's own counts too. Does
-///        not count for a bank of tiles, which lie anywhere
+/// @param roi where to look in all pictures, beside the bank's own: uint8 [H, W], above 0 inside;
+///        empty: everywhere. Neither counts for a bank of tiles, which lie anywhere
 /// @throws DataError if the ROI is empty
 ColourScale reference_scale(const Detector& detector, const cv::Mat& roi = {});
 

@@ -14,6 +14,7 @@
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 #include "nagl/core/memory.h"
+#include "nagl/core/quantile.h"
 #include "nagl/core/version.h"
 #include "nagl/nn/frozen_linear.h"
 #include "nagl/nn/nearest_neighbor.h"
@@ -34,13 +35,6 @@ double time_of(const std::function<void()>& run, at::Device device) {
   synchronize(device);
   return watch.seconds();
 }
-
-double quantile(std::vector<double> values, double share) {
-  std::sort(values.begin(), values.end());
-  const auto place = share * static_cast<double>(values.size() - 1);
-  return values[static_cast<std::size_t>(place + 0.5)];
-}
-double median(const std::vector<double>& values) { return quantile(values, 0.5); }
 
 /// Pictures that no two patches of which are alike, as the backbone takes them.
 at::Tensor made_up_pictures(std::int64_t count, ImageSize size, at::Device device) {
