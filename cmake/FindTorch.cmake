@@ -41,13 +41,16 @@ if(TORCH_INCLUDE_DIR)
   list(JOIN torch_version "." Torch_VERSION)
 endif()
 
-# Wheels of CUDA 13 keep all in one folder, those of CUDA 12 one a part.
+# Wheels of CUDA 13 keep all in one folder, those of CUDA 12 one a part. The runtime's headers include
+# crt/, which has a wheel of its own.
 file(GLOB wheel_cuda ${NAGL_TORCH_DIR}/../nvidia/cu[0-9]*/include
-     ${NAGL_TORCH_DIR}/../nvidia/cuda_runtime/include)
+     ${NAGL_TORCH_DIR}/../nvidia/cuda_runtime/include ${NAGL_TORCH_DIR}/../nvidia/cuda_nvcc/include)
 find_path(TORCH_CUDA_INCLUDE_DIR cuda_runtime_api.h
           PATHS ${wheel_cuda} /usr/local/cuda/include NO_DEFAULT_PATH)
+find_path(TORCH_CUDA_CRT_INCLUDE_DIR crt/host_config.h
+          PATHS ${wheel_cuda} /usr/local/cuda/include NO_DEFAULT_PATH)
 if(NAGL_CUDA)
-  list(APPEND torch_required TORCH_CUDA_INCLUDE_DIR)
+  list(APPEND torch_required TORCH_CUDA_INCLUDE_DIR TORCH_CUDA_CRT_INCLUDE_DIR)
 endif()
 
 set(torch_minimum 2.8.0)
@@ -70,9 +73,10 @@ if(Torch_FOUND AND NOT Torch_FIND_QUIETLY)
   endif()
 endif()
 
-if(TORCH_CUDA_INCLUDE_DIR AND NOT TARGET Torch::CudaHeaders)
+if(TORCH_CUDA_INCLUDE_DIR AND TORCH_CUDA_CRT_INCLUDE_DIR AND NOT TARGET Torch::CudaHeaders)
   add_library(Torch::CudaHeaders INTERFACE IMPORTED)
-  target_include_directories(Torch::CudaHeaders SYSTEM INTERFACE ${TORCH_CUDA_INCLUDE_DIR})
+  target_include_directories(Torch::CudaHeaders SYSTEM INTERFACE ${TORCH_CUDA_INCLUDE_DIR}
+                                                                 ${TORCH_CUDA_CRT_INCLUDE_DIR})
 endif()
 
 if(Torch_FOUND AND NOT TARGET Torch::Torch)
