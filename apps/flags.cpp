@@ -64,8 +64,8 @@ void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,
   add_device_flag(command, runtime);
   add_parsed_option(
       command, "--precision", precision,
-      "float32, bfloat16 or float16: bfloat16 pays on GPUs and on CPUs with AVX512-BF16 or "
-      "AMX, float16 on GPUs")
+      "float32, bfloat16, float16 or auto: bfloat16 pays on GPUs and on CPUs with AVX512-BF16 or "
+      "AMX, float16 on GPUs; auto takes bfloat16 on GPUs and with AMX, else float32")
       ->default_str("float32")
       ->group(kGroup);
   add_thread_flags(command, runtime);

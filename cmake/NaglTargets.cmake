@@ -52,8 +52,9 @@ function(nagl_library name)
 endfunction()
 
 # Tests in sources of tests/, ROOM/UNIT_test.cpp. What a TEST's name begins with says what it needs:
-# `golden` reference data, `slow` minutes, `SeveralThreads` processors. The others run on one.
-set(nagl_kinds golden slow SeveralThreads)
+# `golden` reference data, `slow` minutes, `gpu` a CUDA device, `SeveralThreads` processors. The others run
+# on one.
+set(nagl_kinds golden slow gpu SeveralThreads)
 
 # nagl_ctest(NAME TARGET FILTER LABEL...): the TESTs of FILTER as one test of CTest, in one process.
 function(nagl_ctest name target filter)
@@ -62,7 +63,7 @@ function(nagl_ctest name target filter)
 endfunction()
 
 # nagl_test(ROOM/UNIT_test.cpp LABEL label LINK target...): the test executable ROOM_UNIT_test, and the tests
-# ROOM/UNIT with the label (unit, app), ROOM/UNIT.golden, ROOM/UNIT.slow and ROOM/UNIT.SeveralThreads.
+# ROOM/UNIT with the label (unit, app), and ROOM/UNIT.KIND of each kind above.
 function(nagl_test source)
   cmake_parse_arguments(arg "" "LABEL" "LINK" ${ARGN})
   cmake_path(GET source STEM unit)

@@ -1,6 +1,10 @@
 #include "nagl/core/adaptive_batch.h"
 
+#include <ATen/DeviceAccelerator.h>
+
 #include <algorithm>
+
+#include "nagl/core/device.h"
 
 namespace nagl {
 
@@ -8,8 +12,10 @@ std::optional<std::vector<at::Tensor>> AdaptiveBatch::attempt(const at::Tensor& 
                                                               const SeveralStep& step) {
   try {
     return step(input);
-  } catch (const c10::OutOfMemoryError&) {
-    if (input.size(0) == 1) throw;
+  } catch (const c10::Error& error) {
+    if (input.size(0) == 1 || !is_out_of_memory(error)) throw;
+    // Libraries that take memory beside Torch's allocator do not make it give back what it keeps.
+    if (!input.is_cpu()) at::getDeviceAllocator(input.device().type())->emptyCache();
     return std::nullopt;
   }
 }
@@ -25,25 +31,29 @@ std::vector<at::Tensor> AdaptiveBatch::run_several(const at::Tensor& input,
                                                    const SeveralStep& step) {
   const std::int64_t total = input.size(0);
   if (total == 0) return step(input);
-  std::vector<std::vector<at::Tensor>> parts;  // of each result
+  std::vector<at::Tensor> whole;  // the results of all rows
   for (std::int64_t begin = 0; begin < total;) {
     const std::int64_t most = most_, left = total - begin;
     const std::int64_t count = most == 0 ? left : std::min(most, left);
-    auto results = attempt(count == total ? input : input.slice(0, begin, begin + count), step);
+    const auto results =
+        attempt(count == total ? input : input.slice(0, begin, begin + count), step);
     if (results) {
-      parts.resize(results->size());
-      for (std::size_t i = 0; i < parts.size(); ++i) parts[i].push_back((*results)[i]);
+      if (count == total) return *results;
+      for (std::size_t i = 0; i < results->size(); ++i) {
+        const at::Tensor& part = (*results)[i];
+        if (whole.size() == i) {
+          auto sizes = part.sizes().vec();
+          sizes[0] = total;
+          whole.push_back(at::empty(sizes, part.options()));
+        }
+        whole[i].slice(0, begin, begin + count).copy_(part);
+      }
       begin += count;
       continue;
     }
     // Here all that the step held is freed. Another thread may have halved already.
     std::int64_t expected = most;
     if (most_.compare_exchange_strong(expected, count / 2) && shrunk_) shrunk_(count / 2);
-  }
-  std::vector<at::Tensor> whole;
-  for (auto& of_one : parts) {
-    whole.push_back(of_one.size() == 1 ? of_one.front() : at::cat(of_one));
-    of_one.clear();
   }
   return whole;
 }

@@ -2,15 +2,16 @@
 
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
-#include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <torch/cuda.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <mutex>
 #include <stdexcept>
 
+#include "device_facts.h"
 #include "nagl/core/error.h"
 #include "nagl/core/text.h"
 #include "nagl/core/torch.h"
@@ -32,6 +33,15 @@ std::string processor_name() {
 /// The index of a device that was perhaps named without one.
 c10::DeviceIndex index_of(at::Device device) {
   return device.has_index() ? device.index() : at::accelerator::getDeviceIndex();
+}
+
+bool multiplies_bfloat16(const at::Device& device) {
+  if (device.is_cuda()) return cuda_multiplies_bfloat16(index_of(device));
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("amx-bf16") != 0;
+#else
+  return false;
+#endif
 }
 
 /// The stream that copies to a device; the allocator keeps memory by stream, so it is always the
@@ -57,8 +67,15 @@ at::ScalarType scalar_type(Precision precision) {
       return at::kBFloat16;
     case Precision::kFloat16:
       return at::kHalf;
+    case Precision::kAuto:
+      break;
   }
   throw std::invalid_argument("no such precision");
+}
+
+Precision settled(Precision precision, const at::Device& device) {
+  if (precision != Precision::kAuto) return precision;
+  return multiplies_bfloat16(device) ? Precision::kBFloat16 : Precision::kFloat32;
 }
 
 at::Device parse_device(const std::string& name) {
@@ -83,8 +100,24 @@ at::Device parse_device(const std::string& name) {
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
+bool is_out_of_memory(const c10::Error& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
+  constexpr std::string_view kWords[] = {
+      "out of memory",
+      "CUBLAS_STATUS_ALLOC_FAILED",
+      "CUBLAS_STATUS_NOT_INITIALIZED",
+      "CUDNN_STATUS_ALLOC_FAILED",
+      "CUDNN_STATUS_NOT_INITIALIZED",
+      "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+      "CUSOLVER_STATUS_ALLOC_FAILED",
+  };
+  const std::string_view text = error.what_without_backtrace();
+  return std::ranges::any_of(
+      kWords, [&](std::string_view word) { return text.find(word) != std::string_view::npos; });
+}
+
 std::string describe_device(const at::Device& device) {
-  if (!device.is_cpu()) return device.str();
+  if (!device.is_cpu()) return device.str() + " (" + cuda_name(index_of(device)) + ")";
   return "cpu (" + processor_name() + ", " + std::to_string(at::get_num_threads()) + " threads)";
 }
 
@@ -104,6 +137,24 @@ at::Tensor upload(const at::Tensor& tensor, at::Device device) {
   copied.block(current);
   moved.record_stream(current);
   return moved;
+}
+
+Download::Download(const at::Tensor& tensor) {
+  if (tensor.is_cpu()) {
+    arrived_ = tensor;
+    return;
+  }
+  arrived_ = at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(true));
+  arrived_.copy_(tensor, /*non_blocking=*/true);
+  const c10::impl::VirtualGuardImpl streams(tensor.device().type());
+  copied_.emplace(tensor.device().type());
+  copied_->record(streams.getStream(tensor.device()));
+}
+
+const at::Tensor& Download::wait() {
+  if (copied_) copied_->synchronize();
+  copied_.reset();
+  return arrived_;
 }
 
 void synchronize(at::Device device) {

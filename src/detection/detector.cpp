@@ -23,10 +23,11 @@ Bank settled(Bank bank, const Backbone& backbone) {
 }
 
 ScoringTarget target_of(const Bank& bank, const PictureEncoder& encoder) {
-  const auto references = std::make_shared<const ReferenceBank>(
+  const auto references = std::make_shared<ReferenceBank>(
       bank.features, bank.head ? bank.head->head : NaglHead(nullptr), encoder.grid(),
       encoder.backbone().precision(), bank.options.discriminant);
   references->check(bank.options.method);
+  references->record_scoring();
   return {references, {bank.options.method}, bank.options.top_share};
 }
 
@@ -100,13 +101,6 @@ at::Tensor Detector::roi_patches(const cv::Mat& roi) const {
   return inside;
 }
 
-DetectionStream::DetectionStream(const Detector& detector, std::function<void(Detection)> done,
-                                 std::function<void(const std::string&)> failed)
-    : detector_(detector),
-      done_(std::move(done)),
-      failed_(std::move(failed)),
-      scorer_(detector.encoder()) {}
-
 void DetectionStream::add(const Query& query) {
   const std::filesystem::path path = query.image.path;
   scorer_.add(within(query, detector_.bank().roi), {detector_.target()},
@@ -114,11 +108,7 @@ void DetectionStream::add(const Query& query) {
                 std::optional<Detection> detection;
                 const auto failure =
                     failure_of([&] { detection = detector_.detection_of(scores.front()); });
-                if (failure) {
-                  const std::string message = fmt::format("'{}' {}", path.string(), *failure);
-                  if (!failed_) throw DataError(message);
-                  return failed_(message);
-                }
+                if (failure) throw DataError(fmt::format("'{}' {}", path.string(), *failure));
                 done_(std::move(*detection));
               });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "nagl/core/device.h"
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 
@@ -59,6 +60,7 @@ void Scorer::flush() {
   const Stopwatch watch;
   const double scoring = seconds_scoring_;
   waiting_.flush();
+  settle();
   seconds_encoding_ += watch.seconds() - (seconds_scoring_ - scoring);
   finish_done();
 }
@@ -68,8 +70,8 @@ void Scorer::score(const at::Tensor& features, const std::vector<WaitingTile>& t
   // Each target once, with all tiles that ask for it.
   struct Asked {
     const ScoringTarget* target;
-    std::vector<std::int64_t> rows;                           ///< of `features`
-    std::vector<std::pair<std::size_t, std::size_t>> places;  ///< tile, and first row of its scores
+    std::vector<std::int64_t> rows;  ///< of `features`
+    std::vector<ScoredBatch::Place> places;
   };
   std::vector<Asked> all;
   for (std::size_t i = 0; i < tiles.size(); ++i) {
@@ -81,35 +83,47 @@ void Scorer::score(const at::Tensor& features, const std::vector<WaitingTile>& t
       if (asked->rows.empty() || asked->rows.back() != static_cast<std::int64_t>(i)) {
         asked->rows.push_back(static_cast<std::int64_t>(i));
       }
-      asked->places.emplace_back(asked->rows.size() - 1, first);
+      asked->places.push_back({tiles[i], static_cast<std::int64_t>(asked->rows.size()) - 1, first});
       first += target.methods.size();
     }
   }
-  for (const auto& [target, rows, places] : all) {
+  std::vector<ScoredBatch> batches;
+  for (auto& [target, rows, places] : all) {
     const bool whole = static_cast<std::int64_t>(rows.size()) == features.size(0);
     const at::Tensor own =
-        whole ? features : features.index_select(0, at::tensor(rows).to(features.device()));
-    // [methods, tiles, N], in one copy.
-    const at::Tensor scores =
-        at::stack(target->references->scores(own, target->methods)).to(at::kCPU);
+        whole ? features : features.index_select(0, upload(at::tensor(rows), features.device()));
+    batches.push_back(
+        {Download(at::stack(target->references->scores(own, target->methods))), places});
+  }
+  // While a device computes these, the ones before are looked at.
+  settle();
+  on_their_way_ = std::move(batches);
+  asked_ = tiles;
+  if (features.is_cpu()) settle();
+  seconds_scoring_ += watch.seconds();
+}
+
+void Scorer::settle() {
+  for (auto& [download, places] : on_their_way_) {
+    const at::Tensor& scores = download.wait();
     if (!at::isfinite(scores).all().item<bool>()) {
-      const auto& picture = *tiles[static_cast<std::size_t>(rows.front())].picture;
+      const auto& picture = *places.front().tile.picture;
       throw ModelError("the backbone '" + encoder_.backbone().path().string() +
                        "' or the model gives scores that are not finite for '" +
                        picture.path.string() +
                        "'; try --precision float32, or fetch the backbone again");
     }
-    for (const auto& [row, first] : places) {
-      const WaitingTile& tile = tiles[static_cast<std::size_t>(rows[row])];
-      for (std::size_t method = 0; method < target->methods.size(); ++method) {
+    for (const auto& [tile, row, first] : places) {
+      for (std::int64_t method = 0; method < scores.size(0); ++method) {
         // A copy: a view would keep the whole batch's scores.
-        tile.picture->scores[first + method][tile.slot] =
-            scores[static_cast<std::int64_t>(method)][static_cast<std::int64_t>(row)].clone();
+        tile.picture->scores[first + static_cast<std::size_t>(method)][tile.slot] =
+            scores[method][row].clone();
       }
     }
   }
-  for (const auto& tile : tiles) --tile.picture->left;
-  seconds_scoring_ += watch.seconds();
+  on_their_way_.clear();
+  for (const auto& tile : asked_) --tile.picture->left;
+  asked_.clear();
 }
 
 void Scorer::finish_done() {

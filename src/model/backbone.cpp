@@ -5,11 +5,9 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <set>
 #include <string_view>
 #include <utility>
 
-#include "nagl/core/device_graph.h"
 #include "nagl/core/error.h"
 #include "nagl/core/text.h"
 #include "nagl/model/weights.h"
@@ -128,39 +126,11 @@ std::string text_of(const std::map<std::string, std::string>& metadata, const st
 
 }  // namespace
 
-/// Recorded passes by the shape of their input.
-struct Backbone::Graphs {
-  using Shape = std::vector<std::int64_t>;
-
-  /// Runs `pass` on `input`, by its recording from the second time that its shape comes. Recordings
-  /// hold memory, so there are few.
-  at::Tensor run(const at::Tensor& input,
-                 const std::function<at::Tensor(const at::Tensor&)>& pass) {
-    constexpr std::size_t kMost = 4;
-    if (!on_default_stream(input.device())) return pass(input);
-    const std::lock_guard lock(mutex);
-    const Shape shape = input.sizes().vec();
-    auto found = graphs.find(shape);
-    if (found == graphs.end() && passed.contains(shape) && graphs.size() < kMost) {
-      // One that cannot be recorded keeps its place, so that it is not tried again.
-      found = graphs.emplace(shape, record_graph(input, pass)).first;
-    }
-    if (found != graphs.end() && found->second) return found->second->replay(input);
-    at::Tensor output = pass(input);
-    passed.insert(shape);
-    return output;
-  }
-
-  std::mutex mutex;
-  std::set<Shape> passed;  ///< once, without trouble
-  std::map<Shape, std::unique_ptr<DeviceGraph>> graphs;
-};
-
 Backbone::Backbone(const fs::path& path, const BackboneOptions& options)
     : file_(path),
       path_(path),
       device_(options.device),
-      precision_(options.precision),
+      precision_(settled(options.precision, options.device)),
       batches_(options.batch_shrunk) {
   const VisionTransformerOptions shapes = shapes_of(*file_);
   layer_ = layer_of(*file_, shapes, options.layer);
@@ -180,7 +150,7 @@ Backbone::Backbone(RandomWeights weights, const BackboneOptions& options)
     : path_("random weights"),
       provenance_{{"architecture", "dinov2_vits14"}, {"source", "random weights"}},
       device_(options.device),
-      precision_(options.precision),
+      precision_(settled(options.precision, options.device)),
       batches_(options.batch_shrunk) {
   const at::NoGradGuard no_grad;
   const VisionTransformerOptions shapes;
@@ -209,7 +179,7 @@ void Backbone::prepare(const BackboneOptions& options) {
     if (!unused) used_parameters_ += parameter.value().numel();
   }
   network_->prepare_for_inference(device_, scalar_type(precision_));
-  if (options.graphs && !device_.is_cpu()) graphs_ = std::make_unique<Graphs>();
+  if (options.graphs && !device_.is_cpu()) graphs_ = std::make_unique<GraphCache>();
 }
 
 at::Tensor Backbone::encode(const at::Tensor& images) const {
@@ -244,6 +214,16 @@ at::Tensor Backbone::as_input(const at::Tensor& images) const {
 at::Tensor Backbone::encode_at_once(const at::Tensor& images) const {
   const auto pass = [&](const at::Tensor& input) { return network_->forward(input, layer_); };
   const at::Tensor input = as_input(images);
+  if (device_.is_cpu() && input.size(0) > 1) {
+    // One by one: what one picture takes stays in the cache.
+    at::Tensor features;
+    for (std::int64_t i = 0; i < input.size(0); ++i) {
+      const at::Tensor one = pass(input.slice(0, i, i + 1));
+      if (i == 0) features = at::empty({input.size(0), one.size(1), one.size(2)}, one.options());
+      features[i].copy_(one[0]);
+    }
+    return features;
+  }
   return graphs_ ? graphs_->run(input, pass) : pass(input);
 }
 

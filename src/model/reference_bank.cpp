@@ -1,5 +1,7 @@
 #include "nagl/model/reference_bank.h"
 
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -17,6 +19,16 @@ at::Tensor combine(const at::Tensor& normal_cosine, const at::Tensor& abnormal_c
 }
 
 }  // namespace
+
+struct ReferenceBank::Graphs {
+  std::mutex mutex;
+  std::map<std::vector<Method>, GraphCache> by_methods;
+
+  GraphCache& of(const std::vector<Method>& methods) {
+    const std::lock_guard lock(mutex);
+    return by_methods[methods];
+  }
+};
 
 ReferenceBank::ReferenceBank(const at::Tensor& normal, const at::Tensor& abnormal,
                              const at::Tensor& patch_mask, NaglHead head, PatchGrid grid,
@@ -37,7 +49,7 @@ ReferenceBank::ReferenceBank(ReferenceFeatures features, NaglHead head, PatchGri
       options_(options) {
   const c10::InferenceMode guard;
   features_.check();
-  const bool halved = precision != Precision::kFloat32 && features_.normal.is_cuda();
+  const bool halved = precision != Precision::kFloat32;
   if (features_.normal.size(0) > 0) normal_ = NeighborRows(features_.normal, halved);
   if (!features_.abnormal.defined()) return;
   abnormal_ = NeighborRows(features_.abnormal, halved);
@@ -127,10 +139,34 @@ at::Tensor ReferenceBank::score(const at::Tensor& features, Method method) const
   return scores(features, {method}).front();
 }
 
+void ReferenceBank::record_scoring() { graphs_ = std::make_shared<Graphs>(); }
+
+GraphCounts ReferenceBank::graph_counts() const {
+  GraphCounts counts;
+  if (!graphs_) return counts;
+  const std::lock_guard lock(graphs_->mutex);
+  for (const auto& [methods, cache] : graphs_->by_methods) {
+    const GraphCounts own = cache.counts();
+    counts.recorded += own.recorded;
+    counts.replayed += own.replayed;
+    counts.failed += own.failed;
+  }
+  return counts;
+}
+
 std::vector<at::Tensor> ReferenceBank::scores(const at::Tensor& features,
                                               const std::vector<Method>& methods) const {
   const c10::InferenceMode guard;
   for (const Method method : methods) check(method);
+  if (!graphs_ || features.is_cpu()) return scores_as_asked(features, methods);
+  return graphs_->of(methods)
+      .run(features,
+           [&](const at::Tensor& input) { return at::stack(scores_as_asked(input, methods)); })
+      .unbind();
+}
+
+std::vector<at::Tensor> ReferenceBank::scores_as_asked(const at::Tensor& features,
+                                                       const std::vector<Method>& methods) const {
   const std::int64_t batch = features.size(0), patches = features.size(1);
   const at::Tensor queries = features.flatten(0, 1);
   const auto by_picture = [&](const at::Tensor& values) {

@@ -52,22 +52,19 @@ LinearDiscriminant fisher_discriminant(const FeatureMoments& good, const at::Ten
   if (good.count == 0 || defects.size(0) == 0) {
     throw std::invalid_argument("a discriminant needs patches of good parts and of defects");
   }
-  const at::Tensor covariance = good.covariance();
+  // On the CPU: it is one small matrix, and a solver's handle takes a device a second and memory.
+  const at::Tensor covariance = good.covariance().to(at::kCPU), mean = good.mean.to(at::kCPU);
   const std::int64_t width = covariance.size(0);
   const double variance = covariance.trace().item<double>() / static_cast<double>(width);
   at::Tensor regular = covariance.clone();
   regular.diagonal().add_(std::max(shrinkage * variance, kLeastRidge));
-  const at::Tensor apart = defects.to(at::kDouble).mean(0) - good.mean;
+  const at::Tensor apart = defects.to(at::kDouble).mean(0).to(at::kCPU) - mean;
   const at::Tensor factor = at::linalg_cholesky(regular);
-  LinearDiscriminant discriminant;
-  discriminant.direction = at::cholesky_solve(apart.unsqueeze(1), factor).squeeze(1);
-  const double spread =
-      discriminant.direction.dot(at::mv(covariance, discriminant.direction)).item<double>();
+  at::Tensor direction = at::cholesky_solve(apart.unsqueeze(1), factor).squeeze(1);
+  const double spread = direction.dot(at::mv(covariance, direction)).item<double>();
   // Defects that are like good patches on average, or patches without any spread, tell nothing.
-  discriminant.direction =
-      spread > 0 ? discriminant.direction / std::sqrt(spread) : at::zeros_like(apart);
-  discriminant.offset = good.mean.dot(discriminant.direction).item<double>();
-  return discriminant;
+  direction = spread > 0 ? direction / std::sqrt(spread) : at::zeros_like(apart);
+  return {direction.to(good.mean.device()), mean.dot(direction).item<double>()};
 }
 
 at::Tensor clear_of(const at::Tensor& marked, PatchGrid grid) {

@@ -65,8 +65,30 @@ TEST(AdaptiveBatch, OneThatDoesNotFitIsAnError) {
   EXPECT_EQ(device.tried, (std::vector<std::int64_t>{4, 2, 1}));
 }
 
+// Libraries beside Torch's allocator say it in words of their own.
+TEST(AdaptiveBatch, WantOfMemoryHasManyNames) {
+  for (const char* words :
+       {"CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasLtCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"}) {
+    AdaptiveBatch batch;
+    const auto step = [&](const at::Tensor& input) {
+      TORCH_CHECK(input.size(0) <= 3, words);
+      return input * 2;
+    };
+    EXPECT_TRUE(batch.run(torch::arange(10), step).equal(torch::arange(10) * 2)) << words;
+    EXPECT_EQ(batch.most(), 2) << words;
+  }
+}
+
 TEST(AdaptiveBatch, OtherErrorsPass) {
   AdaptiveBatch batch;
+  const auto wrong = [](const at::Tensor&) -> at::Tensor {
+    TORCH_CHECK(false, "CUDA error: CUBLAS_STATUS_INVALID_VALUE");
+  };
+  EXPECT_THROW(batch.run(torch::arange(4), wrong), c10::Error);
+  EXPECT_EQ(batch.most(), 0);
   const auto failing = [](const at::Tensor&) -> at::Tensor { throw std::logic_error("other"); };
   EXPECT_THROW(batch.run(torch::arange(4), failing), std::logic_error);
 }

@@ -27,6 +27,13 @@ TEST(Precision, IsParsedOrRefused) {
   EXPECT_THROW(parse_as<Precision>("fp32"), ConfigError);
 }
 
+TEST(Precision, AutoIsSettledByTheDevice) {
+  EXPECT_EQ(settled(Precision::kFloat16, at::kCPU), Precision::kFloat16);
+  const auto precision = settled(parse_as<Precision>("auto"), at::kCPU);
+  EXPECT_TRUE(precision == Precision::kFloat32 || precision == Precision::kBFloat16);
+  EXPECT_THROW(scalar_type(Precision::kAuto), std::invalid_argument);
+}
+
 TEST(Json, ReplacesWhatIsNotUtf8AndKeepsTheOrder) {
   Json value;
   value["z"] = "caf\xE9";

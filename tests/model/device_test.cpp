@@ -60,6 +60,7 @@ std::unique_ptr<Backbone> backbone(const BackboneOptions& options) {
 struct Scores {
   at::Tensor patches;  ///< [P - 5, N]
   at::Tensor images;   ///< [P - 5]
+  GraphCounts encoding, scoring;
 };
 
 Scores scores_on(at::Device device, Precision precision, const Pictures& pictures, bool graphs) {
@@ -79,10 +80,17 @@ Scores scores_on(at::Device device, Precision precision, const Pictures& picture
   NaglHead head((NaglHeadOptions()));
   head->initialize(3);
   head->to(device);
-  const ReferenceBank bank(all.slice(0, 0, 4), all.slice(0, 4, 5), pictures.mask.to(device), head,
-                           kGrid, precision);
+  ReferenceBank bank(all.slice(0, 0, 4), all.slice(0, 4, 5), pictures.mask.to(device), head, kGrid,
+                     precision);
+  if (graphs) bank.record_scoring();
   Scores scores;
-  scores.patches = bank.score(all.slice(0, 5), Method::kNagl).to(at::kCPU);
+  std::vector<at::Tensor> patches;
+  for (const auto& query : all.slice(0, 5).split(1)) {
+    patches.push_back(bank.score(query, Method::kNagl));
+  }
+  scores.patches = at::cat(patches).to(at::kCPU);
+  scores.encoding = network->graph_counts();
+  scores.scoring = bank.graph_counts();
   scores.images = image_scores(scores.patches.to(at::kDouble));
   return scores;
 }
@@ -124,22 +132,27 @@ TEST(Device, Bfloat16OnTheCpu) {
               scores_on(at::kCPU, Precision::kFloat32, seen, false), seen, 2e-2, "bfloat16");
 }
 
-TEST(Device, CudaGivesWhatTheCpuGives) {
+TEST(Device, gpuGivesWhatTheCpuGives) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
+  NAGL_NEEDS_BACKBONE(file);  // random weights feel any rounding
   const Pictures seen = pictures();
   const Scores expected = scores_on(at::kCPU, Precision::kFloat32, seen, false);
   for (const bool graphs : {false, true}) {
     for (const auto& [precision, tolerance] :
          {std::pair{Precision::kFloat32, 1e-3}, {Precision::kBFloat16, 2e-2}}) {
-      if (precision != Precision::kFloat32 && !testing::backbone_file()) continue;
       const Scores found = scores_on(at::Device(at::kCUDA, 0), precision, seen, graphs);
       const std::string how = to_string(precision) + (graphs ? " with graphs" : "");
       expect_same(found, expected, seen, tolerance, how);
+      const std::int64_t all = seen.pixels.size(0), queries = all - 5;
+      EXPECT_EQ(found.encoding.recorded, graphs ? 1 : 0) << how;
+      EXPECT_EQ(found.encoding.replayed, graphs ? all - 1 : 0) << how;
+      EXPECT_EQ(found.scoring.recorded, graphs ? 1 : 0) << how;
+      EXPECT_EQ(found.scoring.replayed, graphs ? queries - 1 : 0) << how;
     }
   }
 }
 
-TEST(Device, AHeadIsCopiedThere) {
+TEST(Device, gpuHoldsACopyOfAHead) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
   const at::Device device(at::kCUDA, 0);
   TrainedHead trained;
@@ -157,7 +170,7 @@ TEST(Device, AHeadIsCopiedThere) {
 }
 
 // A recorded pass refers to the position embedding of its own grid.
-TEST(Device, SizesThatTakeTurnsKeepTheirGraphs) {
+TEST(Device, gpuKeepsGraphsOfSizesThatTakeTurns) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
   BackboneOptions options;
   options.device = at::Device(at::kCUDA, 0);
@@ -168,18 +181,20 @@ TEST(Device, SizesThatTakeTurnsKeepTheirGraphs) {
     EXPECT_LT(max_difference(network->encode(large), first_large), 1e-3) << i;
     EXPECT_LT(max_difference(network->encode(small), first_small), 1e-3) << i;
   }
+  EXPECT_EQ(network->graph_counts().recorded, 2);
+  EXPECT_EQ(network->graph_counts().replayed, 8);
 }
 
-TEST(Device, PartsOfABatchThatIsTooLargeAreEncodedToo) {
+TEST(Device, gpuEncodesPartsOfABatchThatIsTooLarge) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
   std::vector<std::int64_t> told;
   BackboneOptions options;
   options.device = at::Device(at::kCUDA, 0);
   options.batch_shrunk = [&](std::int64_t most) { told.push_back(most); };
   const auto network = backbone(options);
-  // Leaves a gibibyte: less than a large batch needs.
+  // Leaves two gibibytes: pictures and features of a large batch fit, what is between does not.
   const auto free = static_cast<std::int64_t>(free_device_memory(options.device));
-  const auto taken = at::empty({free - (std::int64_t{1} << 30)},
+  const auto taken = at::empty({free - (std::int64_t{2} << 30)},
                                at::TensorOptions().device(options.device).dtype(at::kByte));
   const auto images = torch::randn({256, 3, 448, 448}).to(options.device);
   const auto features = network->encode(images);
@@ -188,7 +203,7 @@ TEST(Device, PartsOfABatchThatIsTooLargeAreEncodedToo) {
   EXPECT_LT(max_difference(features.slice(0, 0, 1), network->encode(images.slice(0, 0, 1))), 1e-2);
 }
 
-TEST(Device, TheDiscriminantIsTheSameOnCuda) {
+TEST(Device, gpuHasTheSameDiscriminant) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
   const c10::InferenceMode guard;
   const auto random = at::make_generator<at::CPUGeneratorImpl>(1);
@@ -203,6 +218,22 @@ TEST(Device, TheDiscriminantIsTheSameOnCuda) {
     return bank.score(all.slice(0, 3).to(device), Method::kDiscriminant).to(at::kCPU);
   };
   EXPECT_LT(max_difference(scores_on(at::kCUDA), scores_on(at::kCPU)), 1e-2);
+}
+
+// The last test: after it there are none in this process.
+TEST(Device, gpuSaysWhatCannotBeRecorded) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device, or a build without CUDA";
+  const auto one = at::ones({4}, at::Device(at::kCUDA, 0));
+  GraphCache cache;
+  const auto waits = [](const at::Tensor& input) { return input * input.sum().item<float>(); };
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(cache.run(one, waits).cpu().equal(at::full({4}, 4.0F))) << i;
+  }
+  EXPECT_EQ(cache.counts().failed, 1);
+  EXPECT_EQ(cache.counts().replayed, 0);
+  // What follows works as if nothing had been.
+  EXPECT_TRUE((at::ones({1 << 20}, one.options()) + 1).cpu().equal(at::full({1 << 20}, 2.0F)));
+  EXPECT_EQ(record_graph(one, [](const at::Tensor& input) { return input + 1; }), nullptr);
 }
 
 }  // namespace

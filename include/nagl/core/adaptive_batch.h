@@ -21,7 +21,8 @@ class AdaptiveBatch {
       : shrunk_(std::move(shrunk)) {}
 
   /// The results of `step` for `input`, cut along its first side where needed.
-  /// @throws c10::OutOfMemoryError if a single picture does not fit
+  /// @throws c10::Error as `step`; for want of memory (`is_out_of_memory`) only if a single picture
+  /// does not fit, or all results together do not
   at::Tensor run(const at::Tensor& input, const std::function<at::Tensor(const at::Tensor&)>& step);
   /// The same of a step that gives several tensors, always as many.
   std::vector<at::Tensor> run_several(const at::Tensor& input, const SeveralStep& step);

@@ -84,10 +84,8 @@ class Detector {
 class DetectionStream {
  public:
   /// @param done called in the order of the pictures
-  /// @param failed called in place of it for a picture whose scores could not be made a detection,
-  ///        mostly for want of memory, with what is wrong; null: `add` throws a DataError
-  DetectionStream(const Detector& detector, std::function<void(Detection)> done,
-                  std::function<void(const std::string&)> failed = nullptr);
+  DetectionStream(const Detector& detector, std::function<void(Detection)> done)
+      : detector_(detector), done_(std::move(done)), scorer_(detector.encoder()) {}
 
   /// @throws as `Detector::detect`
   void add(const Query& query);
@@ -97,7 +95,6 @@ class DetectionStream {
  private:
   const Detector& detector_;
   std::function<void(Detection)> done_;
-  std::function<void(const std::string&)> failed_;
   Scorer scorer_;
 };
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "nagl/core/device.h"
 #include "nagl/core/torch.h"
 #include "nagl/detection/query.h"
 #include "nagl/encoding/picture_encoder.h"
@@ -27,7 +28,8 @@ struct ScoringTarget {
 /// Scores pictures against one or several banks of one encoder: each picture (or tile) is encoded
 /// once, by batches, and a batch is scored at once against all that its pictures ask for. Pictures
 /// are done in the order in which they came, each as soon as its last tile is scored, so that only
-/// those of one batch are in the making. After an exception it is of no more use.
+/// those of one batch are in the making; on a device those of two, since the scores of one come
+/// back while it computes the next. After an exception it is of no more use.
 class Scorer {
  public:
   /// @param scores one a target and method: those of the first target, then of the second, ...
@@ -57,12 +59,28 @@ class Scorer {
     std::size_t slot;  ///< of its wanted tiles
   };
 
+  /// Scores of a batch against one target, [methods, tiles, N], and whose they are.
+  struct ScoredBatch {
+    struct Place {
+      WaitingTile tile;
+      std::int64_t row;   ///< its place among the tiles
+      std::size_t first;  ///< of its picture's scores, that of the target's first method
+    };
+
+    Download scores;
+    std::vector<Place> places;
+  };
+
   void score(const at::Tensor& features, const std::vector<WaitingTile>& tiles);
+  /// Gives the pictures the scores that were asked for last.
+  void settle();
   void finish_done();
 
   PictureEncoder encoder_;
   std::deque<std::shared_ptr<Picture>> open_;  ///< in the order in which they came
   ViewBatches<WaitingTile> waiting_;
+  std::vector<ScoredBatch> on_their_way_;
+  std::vector<WaitingTile> asked_;  ///< the tiles of these
   double seconds_encoding_ = 0, seconds_scoring_ = 0;
 };
 

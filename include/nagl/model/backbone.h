@@ -11,6 +11,7 @@
 
 #include "nagl/core/adaptive_batch.h"
 #include "nagl/core/device.h"
+#include "nagl/core/device_graph.h"
 #include "nagl/core/torch.h"
 #include "nagl/model/weights.h"
 #include "nagl/nn/layer_features.h"
@@ -63,10 +64,13 @@ class Backbone {
   /// Floating-point operations of one picture's pass: two for each multiplication of its matrix
   /// products, nothing else.
   double operations(std::int64_t height, std::int64_t width) const;
+  /// What became of the passes of `encode` on CUDA; zeros where none are recorded.
+  GraphCounts graph_counts() const { return graphs_ ? graphs_->counts() : GraphCounts(); }
   std::int64_t layer() const { return layer_; }
   std::int64_t width() const;
   std::int64_t patch() const;
   const at::Device& device() const { return device_; }
+  /// As asked for; of `kAuto` what it came down to.
   Precision precision() const { return precision_; }
   const std::filesystem::path& path() const { return path_; }
   /// The file's metadata: architecture, source, source_sha256, recommended_layer.
@@ -83,8 +87,6 @@ class Backbone {
   void check_image_size(std::int64_t height, std::int64_t width) const;
 
  private:
-  struct Graphs;
-
   void prepare(const BackboneOptions& options);
   /// On the device, in the type of the weights.
   at::Tensor as_input(const at::Tensor& images) const;
@@ -99,7 +101,7 @@ class Backbone {
   Precision precision_;
   std::shared_ptr<VisionTransformerImpl> network_;
   mutable AdaptiveBatch batches_;
-  std::unique_ptr<Graphs> graphs_;
+  std::unique_ptr<GraphCache> graphs_;  ///< of `encode`'s passes; null: none are recorded
   mutable std::once_flag checksum_once_;
   mutable std::string checksum_;
 };

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "nagl/core/device.h"
+#include "nagl/core/device_graph.h"
 #include "nagl/core/torch.h"
 #include "nagl/model/method.h"
 #include "nagl/model/reference_features.h"
@@ -22,7 +24,7 @@ class ReferenceBank {
   /// @param head RM and AFL, for methods that use a head; the residual proxies are computed here,
   /// once
   /// @param grid of the patches of a view; needed with a head
-  /// @param precision below float32: on CUDA, neighbours are looked for in float16
+  /// @param precision below float32: neighbours are looked for in 16 bit (see NeighborRows)
   /// @param options for methods with standardised distances, whose part is computed here, once; of
   ///        features without surroundings it cannot be
   /// @throws std::invalid_argument on shapes that do not fit or a picture without a marked patch
@@ -42,6 +44,12 @@ class ReferenceBank {
   explicit ReferenceBank(const at::Tensor& normal, const at::Tensor& abnormal = {},
                          const at::Tensor& patch_mask = {}, NaglHead head = nullptr,
                          PatchGrid grid = {}, Precision precision = Precision::kFloat32);
+
+  /// From now on, on CUDA, records the scoring of shapes that come back, and replays it: pays where
+  /// many queries follow. Call before the bank is shared.
+  void record_scoring();
+  /// What became of these recordings.
+  GraphCounts graph_counts() const;
 
   std::int64_t normal_count() const { return features_.normal_count(); }
   std::int64_t abnormal_count() const { return features_.abnormal_count(); }
@@ -76,6 +84,10 @@ class ReferenceBank {
   const std::optional<LinearDiscriminant>& discriminant() const { return discriminant_; }
 
  private:
+  struct Graphs;
+
+  std::vector<at::Tensor> scores_as_asked(const at::Tensor& features,
+                                          const std::vector<Method>& methods) const;
   at::Tensor mine() const;
   Standardisation usual_learnt() const;
   /// The mean cosine of queries with the anomaly proxies. @param found their neighbours in
@@ -93,9 +105,10 @@ class ReferenceBank {
   std::optional<LinearDiscriminant> discriminant_;
   double weight_ = 0;
   Standardisation usual_learnt_;
-  at::Tensor query_positions_;     ///< position encoding of the grid
-  at::Tensor abnormal_positions_;  ///< position encoding of the masked-in rows
-  at::Tensor residual_proxies_;    ///< [1, M, C]
+  at::Tensor query_positions_;      ///< position encoding of the grid
+  at::Tensor abnormal_positions_;   ///< position encoding of the masked-in rows
+  at::Tensor residual_proxies_;     ///< [1, M, C]
+  std::shared_ptr<Graphs> graphs_;  ///< null: scoring is not recorded
 };
 
 /// The image score (docs/design.md, 3.8): the mean of the top share of patch scores (floor, at

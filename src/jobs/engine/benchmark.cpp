@@ -99,12 +99,14 @@ std::vector<BenchmarkPart> engine_parts(const BenchmarkSubject& subject,
                                         const JobObserver& observer) {
   const auto backbone = subject.backbone;
   const at::Device device = backbone->device();
-  const auto bank = std::make_shared<const ReferenceBank>(subject.references, subject.head,
-                                                          subject.grid, backbone->precision());
+  const auto bank = std::make_shared<ReferenceBank>(subject.references, subject.head, subject.grid,
+                                                    backbone->precision());
+  const auto unrecorded = std::make_shared<const ReferenceBank>(*bank);
+  bank->record_scoring();
   const at::Tensor picture = made_up_pictures(1, subject.image_size, device);
   const at::Tensor features = backbone->encode(picture);
   const auto rows = std::make_shared<const NeighborRows>(
-      subject.references.normal, backbone->precision() != Precision::kFloat32 && device.is_cuda());
+      subject.references.normal, backbone->precision() != Precision::kFloat32);
   const auto found = nearest_neighbors(features[0], *rows);
   QueryPatches query;
   query.features = features;
@@ -114,7 +116,9 @@ std::vector<BenchmarkPart> engine_parts(const BenchmarkSubject& subject,
   query.positions = position_encoding(subject.grid, backbone->width()).to(device);
   const at::Tensor proxies =
       torch::randn({1, subject.head->options().proxies, backbone->width()}).to(device);
-  const auto whole = [bank, picture](const std::shared_ptr<const Backbone>& by, Method method) {
+  using SharedBank = std::shared_ptr<const ReferenceBank>;
+  const auto whole = [picture](const std::shared_ptr<const Backbone>& by, const SharedBank& bank,
+                               Method method) {
     image_score(bank->score(by->encode(picture), method)[0].to(at::kCPU));
   };
   const double patches = static_cast<double>(subject.grid.size());
@@ -132,9 +136,9 @@ std::vector<BenchmarkPart> engine_parts(const BenchmarkSubject& subject,
                    },
                    0});
   parts.push_back({"query", "from tensor to patch scores and image score, method nagl",
-                   [=] { whole(backbone, Method::kNagl); }, passed + compared});
+                   [=] { whole(backbone, bank, Method::kNagl); }, passed + compared});
   parts.push_back({"query_normal_nn", "the same, method normal_nn",
-                   [=] { whole(backbone, Method::kNormalNn); }, passed + compared});
+                   [=] { whole(backbone, bank, Method::kNormalNn); }, passed + compared});
   for (const bool turned : {false, true}) {
     ReferenceFeatures references = subject.references;
     if (turned) {
@@ -143,8 +147,9 @@ std::vector<BenchmarkPart> engine_parts(const BenchmarkSubject& subject,
                                    references.normal.roll(2, 1), references.normal.roll(3, 1)});
       for (auto& count : references.normal_rows) count *= 4;
     }
-    const auto own = std::make_shared<const ReferenceBank>(
-        references, nullptr, subject.grid, backbone->precision(), DiscriminantOptions());
+    const auto own = std::make_shared<ReferenceBank>(references, nullptr, subject.grid,
+                                                     backbone->precision(), DiscriminantOptions());
+    own->record_scoring();
     const double rows =
         static_cast<double>(references.normal.size(0) + references.surroundings.size(0));
     parts.push_back(
@@ -162,7 +167,7 @@ std::vector<BenchmarkPart> engine_parts(const BenchmarkSubject& subject,
     parts.push_back({"backbone_no_graph", "each kernel launched by itself",
                      [=] { eager->encode(picture); }, passed});
     parts.push_back({"query_no_graph", "each kernel launched by itself",
-                     [=] { whole(eager, Method::kNagl); }, passed + compared});
+                     [=] { whole(eager, unrecorded, Method::kNagl); }, passed + compared});
   }
   return parts;
 }
@@ -250,8 +255,9 @@ class Benchmark {
   /// Pictures a second, from tensors in memory to patch scores, at growing batches.
   void time_batches() {
     constexpr std::size_t kRepeats = 5;
-    const ReferenceBank bank(subject_.references, subject_.head, subject_.grid,
-                             subject_.backbone->precision());
+    ReferenceBank bank(subject_.references, subject_.head, subject_.grid,
+                       subject_.backbone->precision());
+    bank.record_scoring();
     std::vector<std::int64_t> batches;
     const std::int64_t given = options_.runtime.batch_size;
     for (std::int64_t n = 1; n <= (device().is_cpu() ? 8 : 256); n *= 2) batches.push_back(n);
@@ -274,8 +280,8 @@ class Benchmark {
         batches_.push_back({batch, static_cast<double>(batch) / median(times),
                             static_cast<double>(batch) / median(backbone_times)});
         observer_.advance("measuring, batch", static_cast<std::int64_t>(batches_.size()), count);
-      } catch (const c10::OutOfMemoryError&) {
-        if (batches_.empty()) throw;
+      } catch (const c10::Error& error) {
+        if (batches_.empty() || !is_out_of_memory(error)) throw;
         break;
       }
   }
@@ -341,6 +347,11 @@ class Benchmark {
     if (training_) {
       all["training_episodes_per_second"] = *training_;
       all["training_20x500_seconds"] = kPublishedEpisodes / *training_;
+    }
+    if (device().is_cuda()) {
+      const GraphCounts graphs = backbone.graph_counts();
+      all["graphs"] = {
+          {"recorded", graphs.recorded}, {"replayed", graphs.replayed}, {"failed", graphs.failed}};
     }
     all["peak_memory_mib"] = peak_memory_mib();
     if (const auto held = peak_device_memory_mib(device())) all["peak_device_memory_mib"] = *held;
