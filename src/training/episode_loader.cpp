@@ -60,34 +60,30 @@ DefectPatches EpisodeLoader::references(std::span<const Episode> episodes) {
   const PatchGrid shape = grid();
   const std::int64_t width = store_.format().width;
   // Which patches to keep is decided on the CPU, without waiting for a device.
-  std::vector<at::Tensor> features_of, masks_of;
+  std::vector<at::Tensor> masks_of;
   for (const auto& episode : episodes) {
-    std::vector<at::Tensor> features, masks;
-    for (const auto picture : episode.abnormal) {
-      const StoredPicture stored = get(picture);
-      features.push_back(stored.features);
-      masks.push_back(stored.patch_mask);
-    }
-    features_of.push_back(joined(features));
+    std::vector<at::Tensor> masks;
+    for (const auto picture : episode.abnormal) masks.push_back(get(picture).patch_mask);
     masks_of.push_back(joined(masks));
   }
   const auto mask = at::stack(masks_of);  // [B, K2 * N]
   const PackedTokens packed = pack_masked(mask);
+  const at::Tensor counts = packed.mask.sum(1), index = upload(packed.index, device_);
 
   DefectPatches patches;
-  patches.mask = packed.mask.to(device_);
+  patches.mask = upload(packed.mask, device_);
   patches.positions =
-      masked_position_encoding(mask.reshape({mask.size(0), -1, shape.rows, shape.columns}), width,
-                               packed.index)
-          .to(device_);
+      upload(masked_position_encoding(mask.reshape({mask.size(0), -1, shape.rows, shape.columns}),
+                                      width, packed.index),
+             device_);
   patches.features = at::zeros_like(patches.positions);
   patches.residuals = at::zeros_like(patches.positions);
   for_each(episodes, [&](const Episode& episode, std::int64_t i) {
-    const auto count = packed.mask[i].sum().item<std::int64_t>();
+    const auto count = counts[i].item<std::int64_t>();
     const auto kept = patches.features[i].slice(0, 0, count);
-    const auto index = packed.index[i].slice(0, 0, count);
-    kept.copy_(features_of[static_cast<std::size_t>(i)].index_select(0, index));
-    std::vector<at::Tensor> normal;
+    std::vector<at::Tensor> abnormal, normal;
+    for (const auto picture : episode.abnormal) abnormal.push_back(features(picture));
+    kept.copy_(joined(abnormal).index_select(0, index[i].slice(0, 0, count)));
     for (const auto picture : episode.normal) normal.push_back(features(picture));
     patches.residuals[i]
         .slice(0, 0, count)
@@ -130,13 +126,13 @@ at::Tensor EpisodeLoader::labels(std::span<const Episode> episodes) const {
   for (const auto& episode : episodes) {
     labels.push_back(picture(episode.query).anomalous() ? 1.0F : 0.0F);
   }
-  return torch::tensor(labels).to(device_);
+  return upload(torch::tensor(labels), device_);
 }
 
 at::Tensor EpisodeLoader::masks(std::span<const Episode> episodes) const {
   std::vector<at::Tensor> masks;
   for (const auto& episode : episodes) masks.push_back(store_.network_mask(get(episode.query)));
-  return at::stack(masks).to(device_);
+  return upload(at::stack(masks), device_);
 }
 
 }  // namespace nagl

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <utility>
 
+#include "fused_adamw.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 
@@ -161,7 +162,7 @@ void Trainer::take_step() {
   if (options_.gradient_clip > 0) {
     torch::nn::utils::clip_grad_norm_(head_->parameters(), options_.gradient_clip);
   }
-  optimizer_.step();
+  optimizer_step(optimizer_);
   waiting_.push_back(at::stack({losses.classification, losses.focal, losses.dice}).detach());
   ++state_.step;
 }
