@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::int64_t kUsualRows = 1025;  // a picture of 448 x 448; others work too
 
-/// oneDNN's linear layers, as Torch's own compiler calls them. For bfloat16 alone: the kernel that
-/// they take for float32 is no safe one (linear_kernel.h).
+/// oneDNN's linear layers, as Torch's own compiler calls them. For bfloat16 on processors without
+/// units for it: the kernel that they take for float32 is no safe one (linear_kernel.h).
 struct PackedOperators {
   using Pack = at::Tensor(const at::Tensor&, std::optional<c10::SymInt>);
   using Unary = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
@@ -64,7 +64,7 @@ void warn_of_slow(at::ScalarType type) {
           "float32 products in blocks are not available on this processor or in this Torch: the "
           "backbone runs on slower ones");
     });
-  } else if (type == at::kBFloat16 && !packed_operators()) {
+  } else if (type == at::kBFloat16 && !has_bfloat16_product() && !packed_operators()) {
     std::call_once(bfloat16, [] {
       spdlog::warn(
           "bfloat16 products are not available on this processor or in this Torch: the backbone "
@@ -86,15 +86,21 @@ FrozenLinear::FrozenLinear(torch::nn::Linear layer) {
   weight_ = layer->weight.detach().contiguous();
   bias_ = layer->bias.detach();
   const auto take = [this](at::Tensor ordered, Form form) {
-    if (!ordered.defined()) return;  // not on this processor, or not of these sizes
+    if (!ordered.defined()) return false;  // not on this processor, or not of these sizes
     weight_ = std::move(ordered);
     form_ = form;
+    return true;
   };
-  if (weight_.is_cpu()) warn_of_slow(weight_.scalar_type());
-  if (weight_.is_cpu() && weight_.scalar_type() == at::kFloat) {
-    take(pack_for_blocks(weight_), Form::kBlocks);
-  } else if (weight_.is_cpu() && weight_.scalar_type() == at::kBFloat16) {
-    take(packed(weight_), Form::kPacked);
+  if (weight_.is_cpu()) {
+    const at::ScalarType type = weight_.scalar_type();
+    warn_of_slow(type);
+    if (type == at::kFloat || type == at::kBFloat16) {
+      if (take(pack_for_blocks(weight_), Form::kBlocks)) {
+        bias_ = bias_.to(at::kFloat);
+      } else if (type == at::kBFloat16) {
+        take(packed(weight_), Form::kPacked);
+      }
+    }
   }
   layer->weight.set_data(at::empty({0}, layer->weight.options()));
   layer->bias.set_data(at::empty({0}, layer->bias.options()));
@@ -108,6 +114,12 @@ at::Tensor FrozenLinear::forward(const at::Tensor& input) const {
 
 at::Tensor FrozenLinear::forward_gelu(const at::Tensor& input) const {
   if (form_ == Form::kPacked) return apply(input, weight_, bias_, "gelu", "none");
+  if (form_ == Form::kBlocks) return block_linear_gelu(input, weight_, bias_);
+  if (input.is_cuda() && input.scalar_type() != at::kFloat) {
+    // GELU by its tanh form, 5e-4 from the exact one at most: a tenth of what such types round.
+    return at::_addmm_activation(bias_, input.flatten(0, -2), weight_.t(), 1, 1, /*use_gelu=*/true)
+        .unflatten(0, input.sizes().slice(0, input.dim() - 1));
+  }
   auto output = forward(input);
   return at::gelu_(output);
 }

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "block_product.h"
 #include "neighbor_kernel.h"
 
 namespace nagl {
@@ -27,7 +28,7 @@ void check(const at::Tensor& queries, const NeighborRows& references, std::int64
 /// [Q, R] float32.
 at::Tensor products(const at::Tensor& queries, const NeighborRows& references) {
   if (!references.halves.defined()) return at::mm(queries, references.rows.t());
-  const at::Tensor halved = queries.to(at::kHalf), others = references.halves.t();
+  const at::Tensor others = references.halves.t(), halved = queries.to(others.scalar_type());
   if (queries.is_cuda()) return at::mm(halved, others, at::kFloat);
   return at::mm(halved.to(at::kFloat), others.to(at::kFloat));
 }
@@ -51,7 +52,8 @@ at::Tensor to_cosine(const at::Tensor& scaled_maximum, const at::Tensor& queries
 
 NeighborRows::NeighborRows(at::Tensor features, bool halved)
     : rows(std::move(features)), inverse_norm(inverse_norms(rows)) {
-  if (halved) halves = rows.to(at::kHalf);
+  if (halved && rows.is_cuda()) halves = rows.to(at::kHalf);
+  if (halved && rows.is_cpu() && has_bfloat16_product()) halves = rows.to(at::kBFloat16);
 }
 
 NeighborRows NeighborRows::slice(std::int64_t begin, std::int64_t end) const {

@@ -20,6 +20,13 @@ torch::nn::LayerNorm layer_norm(std::int64_t width) {
 /// A module that only holds children, for names such as `attn.qkv`.
 struct Group : torch::nn::Module {};
 
+/// Pixels of a patch, with zeros up to what matrix units take at a time.
+std::int64_t padded_pixels(const VisionTransformerOptions& options) {
+  constexpr std::int64_t kAtATime = 8;
+  const std::int64_t pixels = 3 * options.patch * options.patch;
+  return (pixels + kAtATime - 1) / kAtATime * kAtATime;
+}
+
 void scale_output(torch::nn::Linear& linear, const at::Tensor& gamma) {
   linear->weight.mul_(gamma.unsqueeze(1));
   linear->bias.mul_(gamma);
@@ -49,7 +56,9 @@ at::Tensor VisionTransformerBlockImpl::attend(const at::Tensor& qkv) const {
   const std::int64_t batch = qkv.size(0), count = qkv.size(1), width = qkv.size(2) / 3;
   const auto split = qkv.reshape({batch, count, 3, heads_, width / heads_});
   if (frozen_ && split.is_cpu()) {
-    const auto mixed = block_attention(split.to(at::kFloat).contiguous());
+    auto mixed = block_attention(split.contiguous());
+    if (mixed.defined()) return mixed;
+    mixed = block_attention(split.to(at::kFloat).contiguous());
     if (mixed.defined()) return mixed.to(qkv.scalar_type());
   }
   const auto by_head = split.permute({2, 0, 3, 1, 4});  // [3, B, heads, T, C / heads]
@@ -132,13 +141,38 @@ at::Tensor VisionTransformerImpl::interpolated(std::int64_t rows, std::int64_t c
   return at::cat({pos_embed_.slice(1, 0, 1), patches}, 1);
 }
 
+/// Convolution with a stride of its own size is a product of patches, which is quicker as such.
+at::Tensor VisionTransformerImpl::patches_of(const at::Tensor& images) const {
+  const std::int64_t batch = images.size(0), patch = options_.patch, pixels = 3 * patch * patch;
+  const std::int64_t rows = images.size(2) / patch, columns = images.size(3) / patch;
+  at::Tensor patches =
+      at::zeros({batch, rows * columns, padded_pixels(options_)}, images.options());
+  patches.slice(2, 0, pixels)
+      .view({batch, rows, columns, 3, patch, patch})
+      .copy_(images.reshape({batch, 3, rows, patch, columns, patch}).permute({0, 2, 4, 1, 3, 5}));
+  return patches;
+}
+
+void VisionTransformerImpl::freeze_patch_embed(at::Device device, at::ScalarType precision) {
+  const at::NoGradGuard no_grad;
+  const std::int64_t width = options_.width, padded = padded_pixels(options_);
+  torch::nn::Linear product(padded, width);
+  product->weight.zero_();
+  product->weight.slice(1, 0, 3 * options_.patch * options_.patch)
+      .copy_(patch_embed_->weight.reshape({width, -1}));
+  product->bias.copy_(patch_embed_->bias);
+  product->to(device, precision);
+  frozen_patch_embed_ = FrozenLinear(product);
+}
+
 at::Tensor VisionTransformerImpl::embed(const at::Tensor& images) {
   const std::int64_t height = images.size(2), width = images.size(3), patch = options_.patch;
   if (height < patch || width < patch || height % patch != 0 || width % patch != 0) {
     throw std::invalid_argument(
         fmt::format("image size {}x{} is not a multiple of {}", height, width, patch));
   }
-  const auto patches = patch_embed_->forward(images).flatten(2).transpose(1, 2);  // [B, N, C]
+  const auto patches = frozen_ ? frozen_patch_embed_.forward(patches_of(images))
+                               : patch_embed_->forward(images).flatten(2).transpose(1, 2);
   const auto cls = cls_token_.expand({images.size(0), 1, options_.width});
   return at::cat({cls, patches}, 1) + position_embedding(height / patch, width / patch);
 }
@@ -184,6 +218,7 @@ void VisionTransformerImpl::prepare_for_inference(at::Device device, at::ScalarT
   for (const auto& block : *blocks_) {
     block->as<VisionTransformerBlock>()->freeze(device, precision);
   }
+  freeze_patch_embed(device, precision);
   const at::Tensor weight = norm_->weight.clone(), bias = norm_->bias.clone();
   to(device, precision);
   norm_->weight.set_data(weight.to(device));

@@ -88,7 +88,7 @@ TEST_F(AttentionKernelTest, RefusesWhatItCannotRead) {
   for (const auto& qkv : {right.to(at::kDouble), right[0], torch::ones({1, 2, 2, 1, 4}),
                           torch::ones({1, 3, 2, 1, 4}).transpose(1, 2), at::Tensor()}) {
     EXPECT_EQ(refusal(qkv),
-              "block attention: not [B, T, 3, heads, d] float32 contiguous on the CPU");
+              "block attention: not [B, T, 3, heads, d] float32 or bfloat16 contiguous on the CPU");
   }
   EXPECT_EQ(refusal(torch::ones({1, 0, 3, 1, 4})), "block attention: no tokens, heads or channels");
 }

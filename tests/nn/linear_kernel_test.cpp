@@ -94,7 +94,7 @@ TEST_F(LinearKernelTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(refusal(torch::ones({2, 5}), packed, bias, {}),
             "block linear layer: an input of another width than the weights");
   EXPECT_EQ(refusal(input.to(at::kDouble), packed, bias, {}),
-            "block linear layer: an input that is not float32 on the CPU");
+            "block linear layer: an input that is not of the weights' type on the CPU");
   EXPECT_EQ(refusal(input, torch::ones({128, 4}), bias, {}),
             "block linear layer: weights that pack_for_blocks did not pack");
   for (const auto& offsets : {torch::ones({127}), torch::ones({256}).slice(0, 0, 256, 2),
@@ -104,12 +104,13 @@ TEST_F(LinearKernelTest, RefusesWhatDoesNotFit) {
   }
   for (const auto& other :
        {torch::ones({128}), torch::ones({3, 128}), torch::ones({2, 128}, at::kDouble)}) {
-    EXPECT_EQ(refusal(input, packed, bias, other),
-              "block linear layer: what is to be added is not of the output's sizes, float32 on "
-              "the CPU");
+    EXPECT_EQ(
+        refusal(input, packed, bias, other),
+        "block linear layer: what is to be added is not of the output's sizes and type on the "
+        "CPU");
   }
   EXPECT_EQ(message_of<std::invalid_argument>([] { pack_for_blocks(torch::ones({128})); }),
-            "weights of a block linear layer: not [out, in] float32 on the CPU");
+            "weights of a block linear layer: not [out, in] float32 or bfloat16 on the CPU");
 }
 
 }  // namespace

@@ -87,8 +87,9 @@ TEST_F(NeighborKernelTest, ReferencesThatAreNotFiniteAreLeftToOperators) {
 TEST_F(NeighborKernelTest, OtherTypesAreLeftToOperators) {
   const auto queries = torch::randn({5, 8});
   NearestNeighbors found;
-  EXPECT_FALSE(block_neighbors(queries, NeighborRows(torch::randn({7, 8}), /*halved=*/true),
-                               ResidualMetric::kDot, true, found));
+  NeighborRows halved(torch::randn({7, 8}));
+  halved.halves = halved.rows.to(at::kHalf);
+  EXPECT_FALSE(block_neighbors(queries, halved, ResidualMetric::kDot, true, found));
   EXPECT_FALSE(block_neighbors(queries.to(at::kDouble),
                                NeighborRows(torch::randn({7, 8}, at::kDouble)),
                                ResidualMetric::kDot, true, found));

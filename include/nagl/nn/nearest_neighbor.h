@@ -23,11 +23,12 @@ constexpr auto names_of(ResidualMetric) {
 struct NeighborRows {
   at::Tensor rows;          ///< [R, C] float32
   at::Tensor inverse_norm;  ///< [R] float32
-  at::Tensor halves;        ///< [R, C] float16, what products are taken of; undefined: `rows`
+  at::Tensor halves;        ///< [R, C] of 16 bit, what products are taken of; undefined: `rows`
 
   NeighborRows() = default;
-  /// @param halved whether products are taken of rows rounded to float16, summed up in float32: as
-  ///        CUDA's fast ones are. (A float16 result would have some ten distinct values a picture.)
+  /// @param halved whether products are taken of rows rounded to 16 bit where the device has units
+  ///        for it (float16 on CUDA, bfloat16 on CPUs), summed up in float32. (A result of 16 bit
+  ///        would have some ten distinct values a picture.)
   explicit NeighborRows(at::Tensor features, bool halved = false);
 
   std::int64_t size() const { return rows.defined() ? rows.size(0) : 0; }

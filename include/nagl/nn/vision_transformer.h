@@ -99,6 +99,9 @@ class VisionTransformerImpl : public torch::nn::Module {
  private:
   at::Tensor interpolated(std::int64_t rows, std::int64_t columns) const;
   void check_layer(std::int64_t layer) const;
+  /// @param images [B, 3, H, W] @return [B, N, pixels of a patch, zeros after them]
+  at::Tensor patches_of(const at::Tensor& images) const;
+  void freeze_patch_embed(at::Device device, at::ScalarType precision);
   at::Tensor run_block(std::int64_t layer, const at::Tensor& tokens);
 
   VisionTransformerOptions options_;
@@ -109,6 +112,7 @@ class VisionTransformerImpl : public torch::nn::Module {
   mutable std::mutex positions_mutex_;
   bool frozen_ = false;
   torch::nn::Conv2d patch_embed_{nullptr};
+  FrozenLinear frozen_patch_embed_;  ///< the same weights, once frozen
   torch::nn::ModuleList blocks_{nullptr};
   torch::nn::LayerNorm norm_{nullptr};
 };
