@@ -177,6 +177,13 @@ PictureEncoder encoder_for(const fs::path& bank_path, Bank& bank, const BankRequ
   }();
   bank.origin.check_equals(origin_of(encoder.backbone()), bank_path);
   bank.options.encoding.decode.max_pixels = options.decode.max_pixels;  // which no file keeps
+  const Precision made = bank.options.encoding.precision, now = encoder.options().precision;
+  if (made != now) {
+    observer.info(fmt::format(
+        "the bank '{}' was made in {} and is used in {}: scores differ in the third decimal from "
+        "those that its thresholds were chosen by",
+        bank_path.string(), to_string(made), to_string(now)));
+  }
   return encoder;
 }
 

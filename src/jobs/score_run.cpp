@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <set>
@@ -66,37 +67,40 @@ void ScoreRun::score(const std::vector<QueryFile>& queries) {
   const auto total = static_cast<std::int64_t>(queries.size());
   observer_.advance(kStage, 0, total);
   if (observer_.started) observer_.started(queries, detector_);
+  Writer writer([&](Finished finished) { keep(std::move(finished)); },
+                detector_.encoder().items_beside());
   try {
     auto reader = detector_.encoder().read_ahead<Loaded>(
         queries.size(), [&](std::size_t i) { return load(queries[i]); });
     std::deque<Loaded> waiting;  // for a batch to fill
-    DetectionStream stream(
-        detector_,
-        [&](const Detection& detection) {
-          keep_going(waiting.front(), [&] { finish(waiting.front(), detection); });
-          waiting.pop_front();
-          skip_broken(waiting);
-        },
-        [&](const std::string& why) {
-          waiting.front().error = why;
-          skip_broken(waiting);
-        });
+    Scorer scorer(detector_.encoder());
+    const auto done = [&](std::vector<PictureScores> scores) {
+      const auto item = std::make_shared<const Loaded>(std::move(waiting.front()));
+      waiting.pop_front();
+      writer.add([this, item, scores = std::move(scores.front())] {
+        return finished_or_skipped(*item, [&] { return detector_.detection_of(scores); });
+      });
+      skip_broken(waiting, writer);
+    };
     for (std::size_t i = 0; i < queries.size() && !observer_.stopped(); ++i) {
       waiting.push_back(reader.next());
       Loaded& item = waiting.back();
       remarks_.see(item.query.image.remarks);
       if (item.error) {
-        skip_broken(waiting);
+        skip_broken(waiting, writer);
       } else {
         const Query query = item.query;  // `item` may be gone before `add` returns
-        stream.add(query);
+        scorer.add(within(query, detector_.bank().roi), {detector_.target()}, done);
       }
       observer_.advance(kStage, static_cast<std::int64_t>(records_.size()), total);
     }
-    if (!observer_.stopped()) stream.finish();
-    skip_broken(waiting);
+    if (!observer_.stopped()) scorer.flush();
+    skip_broken(waiting, writer);
+    writer.finish();
+    observer_.advance(kStage, static_cast<std::int64_t>(records_.size()), total);
   } catch (...) {
     try {
+      writer.finish();
       save();
     } catch (const Error& error) {  // the first failure is what matters
       observer_.error(error.what());
@@ -166,7 +170,9 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
       }
     }
     item.state = state;
-    score_streamed(item);
+    keep(item.error ? skipped(item) : finished_or_skipped(item, [&] {
+      return detector_.detection_of(detector_.score(item.query));
+    }));
     const ScoreRecord& record = records_.back();
     if (lines) lines->append(record.json());
     if (observer_.scored) observer_.scored(record);
@@ -183,22 +189,6 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
         "them again)",
         kept, plan_.json_lines().string()));
   }
-}
-
-void ScoreRun::score_streamed(const Loaded& item) {
-  if (item.error) return skip(item);
-  keep_going(item, [&] { finish(item, detector_.detect(item.query)); });
-}
-
-/// What fails for one picture, mostly for want of memory, does not end the others.
-void ScoreRun::keep_going(const Loaded& item, const std::function<void()>& score) {
-  const auto failure = failure_of(score);
-  if (!failure) return;
-  Loaded failed;
-  failed.file = item.file;
-  failed.state = item.state;
-  failed.error = fmt::format("'{}' {}", item.file.file.path.string(), *failure);
-  skip(failed);
 }
 
 Json ScoreRun::summary() const {
@@ -242,26 +232,37 @@ ScoreRun::Loaded ScoreRun::load(const QueryFile& file) const {
   return loaded;
 }
 
-/// Those at the front, so that records keep the order of the pictures.
-void ScoreRun::skip_broken(std::deque<Loaded>& waiting) {
+void ScoreRun::skip_broken(std::deque<Loaded>& waiting, Writer& writer) {
   while (!waiting.empty() && waiting.front().error) {
-    skip(waiting.front());
+    writer.add([this, item = std::move(waiting.front())] { return skipped(item); });
     waiting.pop_front();
   }
 }
 
-void ScoreRun::skip(const Loaded& item) {
-  observer_.error("skipped: " + *item.error);
-  ScoreRecord record;
-  record.query = item.file;
-  record.error = item.error;
-  record.state = item.state;
-  remember(record, {}, {});
-  keep(std::move(record));
+ScoreRun::Finished ScoreRun::skipped(const Loaded& item) const {
+  Finished finished;
+  finished.record.query = item.file;
+  finished.record.error = item.error;
+  finished.record.state = item.state;
+  if (reports()) finished.picture = reported(finished.record, {}, {});
+  return finished;
 }
 
-void ScoreRun::finish(const Loaded& item, const Detection& detection) {
-  ScoreRecord record;
+ScoreRun::Finished ScoreRun::finished_or_skipped(
+    const Loaded& item, const std::function<Detection()>& detection) const {
+  Finished result;
+  const auto failure = failure_of([&] { result = finished(item, detection()); });
+  if (!failure) return result;
+  Loaded failed;
+  failed.file = item.file;
+  failed.state = item.state;
+  failed.error = fmt::format("'{}' {}", item.file.file.path.string(), *failure);
+  return skipped(failed);
+}
+
+ScoreRun::Finished ScoreRun::finished(const Loaded& item, const Detection& detection) const {
+  Finished finished;
+  ScoreRecord& record = finished.record;
   record.query = item.file;
   record.state = item.state;
   record.image_score = detection.image_score;
@@ -278,21 +279,21 @@ void ScoreRun::finish(const Loaded& item, const Detection& detection) {
   }
   cv::Mat overlay;
   if (item.file.overlay) {
-    overlay = overlay_of(item, detection);
+    overlay = overlay_of(item, detection, finished);
     write_png(*item.file.overlay, overlay);
-  }
-  if (drift_) {
-    stream_scores_.push_back(detection.image_score);
-    const auto told = drift_->see(item.query.image, detection.scores.raw_image_score());
-    if (told) observer_.warn(*told);
   }
   if (item.file.region_mask) write_png(*item.file.region_mask, detection.region_mask);
   if (!item.file.sorted.empty()) write_sorted(item, detection.verdict);
-  remember(record, item.query.image.rgb, overlay);
-  keep(std::move(record));
+  if (reports()) finished.picture = reported(record, item.query.image.rgb, overlay);
+  if (drift_) {
+    finished.image = item.query.image;
+    finished.raw_score = detection.scores.raw_image_score();
+  }
+  return finished;
 }
 
-cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) const {
+cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection,
+                             Finished& finished) const {
   OverlayContent content;
   content.rgb = item.query.image.rgb;
   const bool bounded = detection.scores.range() == ScoreRange::kUnit;
@@ -311,7 +312,7 @@ cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection) con
     try {
       content.truth = read_masks_for(item.query.image, known->masks).marks;
     } catch (const DataError& error) {
-      observer_.warn(fmt::format("drawn without its true mask: {}", error.what()));
+      finished.warnings.push_back(fmt::format("drawn without its true mask: {}", error.what()));
     }
   }
   return draw_overlay(content);
@@ -325,8 +326,8 @@ void ScoreRun::write_sorted(const Loaded& item, Verdict verdict) const {
   write_file(item.file.sorted.at(verdict), item.bytes);
 }
 
-void ScoreRun::remember(const ScoreRecord& record, const cv::Mat& rgb, const cv::Mat& overlay) {
-  if (streaming_ || plan_.out.empty() || !plan_.report) return;
+ReportPicture ScoreRun::reported(const ScoreRecord& record, const cv::Mat& rgb,
+                                 const cv::Mat& overlay) const {
   ReportPicture picture;
   const QueryFile& query = record.query;
   picture.path = (query.place.empty() ? query.file.relative() : query.place).string();
@@ -344,11 +345,22 @@ void ScoreRun::remember(const ScoreRecord& record, const cv::Mat& rgb, const cv:
     picture.overlay = record.query.overlay->lexically_relative(plan_.out).string();
   }
   add_jpegs(picture, rgb, overlay);
-  report_.push_back(std::move(picture));
-  keep_hottest_overlays(report_);
+  return picture;
 }
 
-void ScoreRun::keep(ScoreRecord record) {
+void ScoreRun::keep(Finished finished) {
+  ScoreRecord& record = finished.record;
+  if (record.error) observer_.error("skipped: " + *record.error);
+  for (const auto& warning : finished.warnings) observer_.warn(warning);
+  if (drift_ && !record.error) {
+    stream_scores_.push_back(record.image_score);
+    const auto told = drift_->see(finished.image, finished.raw_score);
+    if (told) observer_.warn(*told);
+  }
+  if (reports()) {
+    report_.push_back(std::move(finished.picture));
+    keep_hottest_overlays(report_);
+  }
   if (!streaming_ && observer_.scored) observer_.scored(record);
   records_.push_back(std::move(record));
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "nagl/core/write_behind.h"
 #include "nagl/detection/detector.h"
 #include "nagl/detection/drift.h"
 #include "nagl/evaluation/score_report.h"
@@ -43,17 +44,31 @@ class ScoreRun {
     std::optional<std::string> error;
     std::string state;
   };
+  /// What was made of a picture: all its files are written.
+  struct Finished {
+    ScoreRecord record;
+    ReportPicture picture;  ///< of the report, where there is one
+    std::vector<std::string> warnings;
+    Image image;           ///< of a stream, for its drift
+    double raw_score = 0;  ///< likewise
+  };
+  using Writer = WriteBehind<Finished>;
 
   Loaded load(const QueryFile& file) const;
-  void skip_broken(std::deque<Loaded>& waiting);
-  void skip(const Loaded& item);
-  void finish(const Loaded& item, const Detection& detection);
-  void keep_going(const Loaded& item, const std::function<void()>& score);
-  void score_streamed(const Loaded& item);
-  cv::Mat overlay_of(const Loaded& item, const Detection& detection) const;
+  /// Hands those at the front over, so that records keep the order of the pictures.
+  void skip_broken(std::deque<Loaded>& waiting, Writer& writer);
+  /// These three are called in any thread.
+  Finished skipped(const Loaded& item) const;
+  Finished finished(const Loaded& item, const Detection& detection) const;
+  /// What fails for one picture, mostly for want of memory, does not end the others.
+  Finished finished_or_skipped(const Loaded& item,
+                               const std::function<Detection()>& detection) const;
+  cv::Mat overlay_of(const Loaded& item, const Detection& detection, Finished& finished) const;
   void write_sorted(const Loaded& item, Verdict verdict) const;
-  void remember(const ScoreRecord& record, const cv::Mat& rgb, const cv::Mat& overlay);
-  void keep(ScoreRecord record);
+  bool reports() const { return !streaming_ && !plan_.out.empty() && plan_.report; }
+  ReportPicture reported(const ScoreRecord& record, const cv::Mat& rgb,
+                         const cv::Mat& overlay) const;
+  void keep(Finished finished);
   void save() const;
 
   const ScoreOptions& options_;

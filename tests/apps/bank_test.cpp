@@ -196,6 +196,18 @@ TEST_F(BankTest, MismatchesAreModelErrorsAndNothingIsReplacedUnasked) {
   EXPECT_EQ(slurp(bank()), before);
 }
 
+TEST_F(BankTest, AnotherPrecisionThanTheBanksIsSaid) {
+  ASSERT_EQ(enroll("--normal " + path("good")).exit_code, 0);
+  const std::string score = "score --bank " + bank() + " " + path("new/good0.png");
+  const std::string said = "was made in float32 and is used in bfloat16";
+  const auto same = run_nagl(score), other = run_nagl(score + " --precision bfloat16");
+  ASSERT_EQ(same.exit_code, 0) << same.err;
+  ASSERT_EQ(other.exit_code, 0) << other.err;
+  EXPECT_FALSE(contains(same.err, "was made in")) << same.err;
+  EXPECT_TRUE(contains(other.err, said)) << other.err;
+  EXPECT_EQ(other.err.find(said), other.err.rfind(said)) << other.err;  // once
+}
+
 TEST_F(BankTest, CalibrationGivesVerdictsRegionsAndExitCodes) {
   calibrated_bank();
   const std::string score = "score --bank " + bank() + " --fail-on-anomaly ";

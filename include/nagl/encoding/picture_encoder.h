@@ -44,8 +44,11 @@ class PictureEncoder {
   /// @param read makes item 0, 1, ..., `count` - 1, in any thread, several at once
   template <typename Item>
   ReadAhead<Item> read_ahead(std::size_t count, std::function<Item(std::size_t)> read) const {
-    const std::int64_t batch = options_.tiling.tile > 0 ? 1 : batch_size_;
-    return ReadAhead<Item>(count, std::move(read), items_ahead(batch, backbone_->device()));
+    return ReadAhead<Item>(count, std::move(read), items_beside());
+  }
+  /// How many pictures are read, or written, beside the computing; 0: no processor is free for it.
+  std::size_t items_beside() const {
+    return items_ahead(options_.tiling.tile > 0 ? 1 : batch_size_, backbone_->device());
   }
 
   /// The tiles that a picture is cut into; one without tiling.
