@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Compares nagl's speed on the CPU with other ways to run the same backbone and method.
 
-    python scripts/compare_speed.py [--nagl PATH] [--backbone PATH] [--threads N] [--rounds N] [--json]
+    python scripts/compare_speed.py [--precision float32|bfloat16|int8] [--ways NAME ...] [--threads N] [--json]
 
-All run DINOv2 ViT-S/14 with the same weights, 448 x 448, batch 1, float32, all 12 blocks: nagl; PyTorch as
-it is (eager); torch.compile with frozen weights; ONNX Runtime; OpenVINO; and the published method's way, in
-which each query encodes itself and its references anew (eager PyTorch, with 1 and with 4 normal references).
-They take turns, in rounds; times are medians over all passes of all rounds. Every backbone's features are
-compared with eager PyTorch's before it is timed.
+All run DINOv2 ViT-S/14 with the same weights, 448 x 448, batch 1, all 12 blocks: nagl; PyTorch as it is
+(eager); torch.compile with frozen weights; ONNX Runtime; OpenVINO; and, in float32, the published method's
+way, in which each query encodes itself and its references anew (eager PyTorch, with 1 and with 4 normal
+references). In bfloat16 PyTorch runs under autocast and OpenVINO by its hint (ONNX Runtime has none on the
+CPU); in int8 ONNX Runtime quantises as it goes and OpenVINO by NNCF, beside nagl in bfloat16. They take
+turns, in rounds; times are medians over all passes of all rounds. Every backbone's features are compared
+with those of eager PyTorch in float32 before it is timed. Ends with a table in Markdown.
 
 Needs a Python environment of its own: pip install -r scripts/requirements-compare.txt
 """
@@ -32,6 +34,9 @@ SIZE = 448
 
 BACKBONES = ("eager", "compile", "onnxruntime", "openvino")
 PUBLISHED = {"published_1": 1, "published_4": 4}
+WAYS = {"float32": (*BACKBONES, *PUBLISHED), "bfloat16": ("eager", "compile", "openvino"),
+        "int8": ("onnxruntime", "openvino")}
+MOST_WRONG = {"float32": 1e-3, "bfloat16": 0.1, "int8": 1.0}  # relative; int8 is what it is
 
 
 def load_network(path: str) -> Any:
@@ -132,25 +137,35 @@ def export_onnx(network: Any, folder: str) -> str:
     return path
 
 
-def make_onnxruntime(network: Any, threads: int) -> Callable[[], Any]:
+def make_onnxruntime(network: Any, threads: int, precision: str) -> Callable[[], Any]:
     import onnxruntime
+    from onnxruntime.quantization import quantize_dynamic
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     with tempfile.TemporaryDirectory() as folder:
-        session = onnxruntime.InferenceSession(export_onnx(network, folder), options,
-                                               providers=["CPUExecutionProvider"])
+        path = export_onnx(network, folder)
+        if precision == "int8":
+            quantize_dynamic(path, path + ".int8")
+            path += ".int8"
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     images = make_input().numpy()
     return lambda: session.run(None, {"images": images})[0]
 
 
-def make_openvino(network: Any, threads: int) -> Callable[[], Any]:
+def make_openvino(network: Any, threads: int, precision: str) -> Callable[[], Any]:
     import openvino
 
     model = openvino.convert_model(network, example_input=make_input())
     model.reshape([1, 3, SIZE, SIZE])
+    if precision == "int8":
+        import nncf
+
+        model = nncf.quantize(model, nncf.Dataset([make_input(1).numpy() for _ in range(8)]),
+                              model_type=nncf.ModelType.TRANSFORMER)
+    hint = "f32" if precision == "float32" else "bf16"
     compiled = openvino.Core().compile_model(
-        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads,
+        model, "CPU", {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads,
                        "PERFORMANCE_HINT": "LATENCY"})
     request = compiled.create_infer_request()
     images = make_input().numpy()
@@ -203,7 +218,7 @@ def make_published(network: Any, normal_shots: int) -> Callable[[], Any]:
     return score
 
 
-def work(name: str, backbone: str, threads: int) -> None:
+def work(name: str, backbone: str, threads: int, precision: str) -> None:
     """Makes one of the ways ready, then times as many passes as each line of stdin asks for."""
     import numpy as np
     import torch
@@ -211,22 +226,26 @@ def work(name: str, backbone: str, threads: int) -> None:
     torch.set_num_threads(threads)
     network = load_network(backbone)
     with torch.inference_mode(name != "compile"), torch.no_grad():
-        expected = network(make_input()).numpy()
+        expected, error = network(make_input()).numpy(), 0.0
+        halved = precision == "bfloat16" and name in ("eager", "compile")
+        torch.autocast("cpu", torch.bfloat16, enabled=halved).__enter__()  # to the end of this process
         if name in PUBLISHED:
             run = make_published(network, PUBLISHED[name])
         else:
             run = {
                 "eager": lambda: (lambda images: lambda: network(images))(make_input()),
                 "compile": lambda: make_compiled(network),
-                "onnxruntime": lambda: make_onnxruntime(network, threads),
-                "openvino": lambda: make_openvino(network, threads),
+                "onnxruntime": lambda: make_onnxruntime(network, threads, precision),
+                "openvino": lambda: make_openvino(network, threads, precision),
             }[name]()
-            error = np.abs(np.asarray(run()) - expected).max() / np.abs(expected).max()
-            if not error < 1e-3:
+            found = run()
+            found = found.float().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+            error = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+            if not error < MOST_WRONG[precision]:
                 sys.exit(f"{name} gives other features (relative difference {error:.2g})")
         for _ in range(WARM_UPS):
             run()
-        print("ready", flush=True)
+        print(f"ready {error}", flush=True)
         for line in sys.stdin:
             times = []
             for _ in range(int(line)):
@@ -241,13 +260,14 @@ class Worker:
 
     def __init__(self, name: str, arguments: argparse.Namespace) -> None:
         command = [sys.executable, __file__, "--worker", name, "--backbone", str(arguments.backbone),
-                   "--threads", str(arguments.threads)]
+                   "--threads", str(arguments.threads), "--precision", arguments.precision]
         self.log = tempfile.TemporaryFile(mode="w+")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.log, text=True)
         self.name = name
         for line in self.process.stdout:  # libraries may talk first
-            if line == "ready\n":
+            if line.startswith("ready "):
+                self.error = float(line.split()[1])
                 return
         self.log.seek(0)
         message = (self.log.read().strip().splitlines() or ["it ended without a word"])[-1]
@@ -266,6 +286,7 @@ class Worker:
 def run_nagl(arguments: argparse.Namespace, shots: int) -> dict[str, Any]:
     command = [arguments.nagl, "benchmark", "--json", "--layer", "11", "--device", "cpu",
                "--parts", "backbone,query,matrix_product,packed_product", "--image-size", str(SIZE),
+               "--precision", "float32" if arguments.precision == "float32" else "bfloat16",
                "--normal-shots", str(shots), "--rounds", str(arguments.passes),
                "--threads", str(arguments.threads), "--backbone", arguments.backbone]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -273,7 +294,7 @@ def run_nagl(arguments: argparse.Namespace, shots: int) -> dict[str, Any]:
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     workers = []
-    for name in (*BACKBONES, *PUBLISHED):
+    for name in arguments.ways or WAYS[arguments.precision]:
         print(f"compare_speed: making {name} ready", file=sys.stderr)
         try:
             workers.append(Worker(name, arguments))
@@ -303,9 +324,24 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         if name in medians:
             ratios[f"query over the published way, {shots} normal references"] = (
                 medians[f"nagl_query_{shots}"] / medians[name])
-    return {"device": measured["device"], "threads": arguments.threads, "precision": "float32",
+    return {"device": measured["device"], "threads": arguments.threads, "precision": arguments.precision,
+            "relative_error": {worker.name: worker.error for worker in workers},
             "rounds": arguments.rounds, "passes": arguments.passes, "median_ms": medians,
             "spread_ms": spread, "ratios": ratios}
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """In Markdown: what was timed, how far rounds differ, and the features' error where it is known."""
+    print(f"{result['device']}, {result['threads']} threads, {result['precision']}, {SIZE} x {SIZE}, "
+          f"medians of {result['rounds']} rounds of {result['passes']}\n")
+    print("| way | ms | rounds differ by | relative error |\n|---|---:|---:|---:|")
+    for name, value in result["median_ms"].items():
+        error = result["relative_error"].get(name)
+        print(f"| {name} | {value:.1f} | {result['spread_ms'][name]:.1f} | "
+              f"{'' if error is None else f'{error:.1e}'} |")
+    print("\n| ratio | |\n|---|---:|")
+    for name, value in result["ratios"].items():
+        print(f"| {name} | {value:.3f} |")
 
 
 def main() -> None:
@@ -313,24 +349,22 @@ def main() -> None:
     parser.add_argument("--nagl", default=str(REPOSITORY / "build/release/nagl"))
     parser.add_argument("--backbone", default=str(REPOSITORY / "weights/dinov2_vits14.safetensors"))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--precision", choices=WAYS, default="float32")
+    parser.add_argument("--ways", nargs="+", choices=(*BACKBONES, *PUBLISHED),
+                        help="only these beside nagl (default: all that have the precision)")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--passes", type=int, default=10, help="passes of each in a round")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        work(arguments.worker, arguments.backbone, arguments.threads)
+        work(arguments.worker, arguments.backbone, arguments.threads, arguments.precision)
         return
     result = compare(arguments)
     if arguments.json:
         print(json.dumps(result, indent=2))
         return
-    print(f"{result['device']}, {result['threads']} threads, float32, {SIZE} x {SIZE}\n")
-    for name, value in result["median_ms"].items():
-        print(f"{name:<22} {value:9.1f} ms   (rounds differ by {result['spread_ms'][name]:.1f})")
-    print()
-    for name, value in result["ratios"].items():
-        print(f"{name:<48} {value:.3f}")
+    print_table(result)
 
 
 if __name__ == "__main__":

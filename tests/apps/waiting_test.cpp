@@ -1,0 +1,24 @@
+#include "command.h"
+
+namespace nagl {
+namespace {
+
+using testing::contains;
+using testing::run_nagl;
+
+// libgomp says how it is set.
+TEST(Waiting, ThreadsWaitBrieflyUnlessTheUserSaysOtherwise) {
+  const std::string clear = "unset GOMP_SPINCOUNT OMP_WAIT_POLICY; OMP_DISPLAY_ENV=VERBOSE ";
+  const auto set_by = [&](const std::string& user) {
+    const auto run = run_nagl("--version", clear + user);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_TRUE(contains(run.out, "nagl ")) << run.out;
+    return run.err;
+  };
+  EXPECT_TRUE(contains(set_by(""), "GOMP_SPINCOUNT = '10000'")) << set_by("");
+  EXPECT_TRUE(contains(set_by("GOMP_SPINCOUNT=77 "), "GOMP_SPINCOUNT = '77'"));
+  EXPECT_FALSE(contains(set_by("OMP_WAIT_POLICY=ACTIVE "), "GOMP_SPINCOUNT = '10000'"));
+}
+
+}  // namespace
+}  // namespace nagl
