@@ -25,8 +25,10 @@ bool is_set(char** environment, const char* name) {
   return false;
 }
 
-/// Runs before any constructor, so it uses nothing but system calls and its stack.
-void wait_briefly(int, char** arguments, char** environment) {
+/// Runs before any constructor, those of sanitizers too, so it uses nothing but system calls and
+/// its stack.
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] void wait_briefly(int, char** arguments,
+                                                                        char** environment) {
   if (is_set(environment, "GOMP_SPINCOUNT") || is_set(environment, "OMP_WAIT_POLICY")) return;
   std::size_t count = 0;
   while (environment[count] != nullptr) ++count;
