@@ -99,8 +99,8 @@ void ScoreRun::score(const std::vector<QueryFile>& queries) {
     writer.finish();
     observer_.advance(kStage, static_cast<std::int64_t>(records_.size()), total);
   } catch (...) {
+    writer.finish_what_works();
     try {
-      writer.finish();
       save();
     } catch (const Error& error) {  // the first failure is what matters
       observer_.error(error.what());

@@ -162,7 +162,11 @@ Backbone::Backbone(RandomWeights weights, const BackboneOptions& options)
   const auto random = at::make_generator<at::CPUGeneratorImpl>(weights.seed);
   constexpr double kDeviation = 0.02;  // as Vision Transformers begin their training
   for (auto& parameter : network_->named_parameters()) {
-    if (parameter.value().dim() > 1) parameter.value().normal_(0, kDeviation, random);
+    if (parameter.value().dim() > 1) {
+      parameter.value().normal_(0, kDeviation, random);
+    } else if (parameter.key().ends_with(".bias")) {
+      parameter.value().zero_();
+    }
   }
   prepare(options);
 }

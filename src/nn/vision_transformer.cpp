@@ -17,6 +17,16 @@ torch::nn::LayerNorm layer_norm(std::int64_t width) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kLayerNormEps));
 }
 
+/// A layer of zeros: weights that are read from a file next need no random ones before, which would
+/// take longer than reading them.
+torch::nn::Linear linear(std::int64_t inputs, std::int64_t outputs) {
+  torch::nn::Linear layer(1, 1);
+  layer->options.in_features(inputs).out_features(outputs);
+  layer->weight.set_data(at::zeros({outputs, inputs}));
+  layer->bias.set_data(at::zeros({outputs}));
+  return layer;
+}
+
 /// A module that only holds children, for names such as `attn.qkv`.
 struct Group : torch::nn::Module {};
 
@@ -42,13 +52,13 @@ VisionTransformerBlockImpl::VisionTransformerBlockImpl(const VisionTransformerOp
   };
   norm1_ = register_module("norm1", layer_norm(width));
   const auto attention = group("attn");
-  qkv_ = attention->register_module("qkv", torch::nn::Linear(width, 3 * width));
-  proj_ = attention->register_module("proj", torch::nn::Linear(width, width));
+  qkv_ = attention->register_module("qkv", linear(width, 3 * width));
+  proj_ = attention->register_module("proj", linear(width, width));
   gamma1_ = group("ls1")->register_parameter("gamma", torch::ones({width}));
   norm2_ = register_module("norm2", layer_norm(width));
   const auto mlp = group("mlp");
-  fc1_ = mlp->register_module("fc1", torch::nn::Linear(width, options.hidden));
-  fc2_ = mlp->register_module("fc2", torch::nn::Linear(options.hidden, width));
+  fc1_ = mlp->register_module("fc1", linear(width, options.hidden));
+  fc2_ = mlp->register_module("fc2", linear(options.hidden, width));
   gamma2_ = group("ls2")->register_parameter("gamma", torch::ones({width}));
 }
 
@@ -156,8 +166,7 @@ at::Tensor VisionTransformerImpl::patches_of(const at::Tensor& images) const {
 void VisionTransformerImpl::freeze_patch_embed(at::Device device, at::ScalarType precision) {
   const at::NoGradGuard no_grad;
   const std::int64_t width = options_.width, padded = padded_pixels(options_);
-  torch::nn::Linear product(padded, width);
-  product->weight.zero_();
+  torch::nn::Linear product = linear(padded, width);
   product->weight.slice(1, 0, 3 * options_.patch * options_.patch)
       .copy_(patch_embed_->weight.reshape({width, -1}));
   product->bias.copy_(patch_embed_->bias);

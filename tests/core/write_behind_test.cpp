@@ -72,5 +72,18 @@ TEST(WriteBehind, AFailureIsToldAndTheOthersAreStillThere) {
   EXPECT_EQ(done, (std::vector<int>{0, 2, 3}));
 }
 
+TEST(WriteBehind, AfterAFailureWhatWorksIsHandedOver) {
+  std::vector<int> done;
+  WriteBehind<int> writer([&](int result) { done.push_back(result); }, 5);
+  for (int i = 0; i < 5; ++i) {
+    writer.add([i] {
+      if (i % 2 == 1) throw std::runtime_error("odd");
+      return i;
+    });
+  }
+  writer.finish_what_works();
+  EXPECT_EQ(done, (std::vector<int>{0, 2, 4}));
+}
+
 }  // namespace
 }  // namespace nagl

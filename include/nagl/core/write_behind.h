@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <future>
 #include <utility>
@@ -36,6 +37,16 @@ class WriteBehind {
   /// Waits for all. @throws as `add`
   void finish() {
     while (!making_.empty()) hand_over();
+  }
+
+  /// Waits for all, and leaves out those that failed: after a failure that was told.
+  void finish_what_works() {
+    while (!making_.empty()) {
+      try {
+        hand_over();
+      } catch (const std::exception&) {
+      }
+    }
   }
 
  private:
