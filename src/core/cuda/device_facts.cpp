@@ -1,6 +1,11 @@
 #include "../device_facts.h"
 
-#include <ATen/cuda/CUDAContext.h>
+#include <cuda_runtime_api.h>
+
+// Torch's header that declares it wants those of cuSPARSE and others, which nothing here needs.
+namespace at::cuda {
+cudaDeviceProp* getDeviceProperties(c10::DeviceIndex device);
+}  // namespace at::cuda
 
 namespace nagl {
 

@@ -1,6 +1,5 @@
 #include "nagl/core/device_graph.h"
 
-#include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/StreamGuard.h>
