@@ -161,7 +161,7 @@ def make_openvino(network: Any, threads: int, precision: str) -> Callable[[], An
     if precision == "int8":
         import nncf
 
-        model = nncf.quantize(model, nncf.Dataset([make_input(1).numpy() for _ in range(8)]),
+        model = nncf.quantize(model, nncf.Dataset([make_input().numpy()]),
                               model_type=nncf.ModelType.TRANSFORMER)
     hint = "f32" if precision == "float32" else "bf16"
     compiled = openvino.Core().compile_model(

@@ -1,10 +1,8 @@
 #include "nagl/nn/position_encoding.h"
 
 #include <cmath>
-#include <mutex>
 #include <numbers>
 #include <stdexcept>
-#include <tuple>
 
 namespace nagl {
 namespace {
@@ -22,21 +20,13 @@ at::Tensor encode(const at::Tensor& places, std::int64_t features) {
 }
 
 /// The encoding of count a out of b, for every 0 <= a, b <= length: [(length + 1)^2, features], at
-/// row a * (length + 1) + b. All that a masked axis can need; the last is kept, since each step of
-/// a training asks for it.
+/// row a * (length + 1) + b. All that a masked axis can need, in less time than one grid takes.
 at::Tensor encode_counts(std::int64_t length, std::int64_t features, at::Device device) {
-  static std::mutex mutex;
-  static at::Tensor kept;
-  static std::tuple<std::int64_t, std::int64_t, at::Device> of{0, 0, at::kCPU};
-  const std::lock_guard lock(mutex);
-  if (kept.defined() && of == std::tuple(length, features, device)) return kept;
   const auto counts =
       torch::arange(length + 1, at::TensorOptions().dtype(at::kFloat).device(device));
   const auto places =
       counts.unsqueeze(1) / (counts + kEpsilon).unsqueeze(0) * (2 * std::numbers::pi);
-  kept = encode(places.flatten(), features);
-  of = {length, features, device};
-  return kept;
+  return encode(places.flatten(), features);
 }
 
 /// Rows of `encode_counts` for the cells of a mask along one axis: [B, K, rows, columns] int64.
