@@ -38,7 +38,9 @@ void print_bank(const Json& bank) {
                    ? fmt::format("{}x{}", picture["width"].get<int>(), picture["height"].get<int>())
                    : "",
                text(picture["checksum"]).substr(0, 12), picture.value("modified", ""),
-               text(picture["path"]));
+               picture.contains("pictures")
+                   ? fmt::format("({} older pictures)", picture["pictures"].get<std::int64_t>())
+                   : text(picture["path"]));
   }
 }
 

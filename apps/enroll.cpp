@@ -25,6 +25,18 @@ void run_enroll(const jobs::EnrollOptions& options) {
              "next: nagl score --bank {0} PICTURES, or first nagl calibrate --bank {0}\n", file);
 }
 
+void add_size_option(CLI::App& command, std::optional<std::int64_t>& size) {
+  command
+      .add_option(
+          "--max-size", size,
+          "Let the bank's file never grow beyond this, whatever is added to it, e.g. 200MB: "
+          "once it is full, patches least unlike the others are forgotten, and the oldest "
+          "pictures become one entry. For banks that learn for years")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->default_str("as much as it takes")
+      ->group("References");
+}
+
 }  // namespace
 
 void add_enroll(CLI::App& app, int&) {
@@ -50,6 +62,7 @@ void add_enroll(CLI::App& app, int&) {
                    "outside do not count, and nagl score needs no --roi")
       ->group("References");
   add_bank_flags(*command, options->request);
+  add_size_option(*command, options->request.references.max_size);
   command
       ->add_option(
           "--derived-masks", options->derived_masks,

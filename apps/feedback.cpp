@@ -83,6 +83,10 @@ void add_feedback(CLI::App& app, int& exit_code) {
       "--best-f1", [options] { options->rule = ThresholdRule::kBestF1; },
       "From now on, thresholds that tell defects from good pictures best, once one is known: fewer "
       "mistakes in all, more of them false alarms (default: as they were chosen)");
+  command->add_flag(
+      "--hot-patches", options->hot_patches,
+      "Of a false alarm learn only the patches that caused it, so that the bank grows "
+      "little. Calibrating needs the bank's pictures then");
   command->add_flag("--force", options->force,
                     "Keep a change by which earlier decisions would be wrong");
   add_history_flag(*command, options->keep);

@@ -22,7 +22,8 @@ namespace {
 constexpr const char* kKind = "nagl bank";
 constexpr const char* kHeadPrefix = "head.";
 constexpr const char *kNormalThumbnails = "normal_thumbnails",
-                     *kAbnormalThumbnails = "abnormal_thumbnails", *kRoi = "roi";
+                     *kAbnormalThumbnails = "abnormal_thumbnails", *kRoi = "roi",
+                     *kNovelty = "novelty", *kSurroundingsNovelty = "surroundings_novelty";
 
 /// What a bank file says beside its tensors.
 struct BankRecord {
@@ -31,6 +32,8 @@ struct BankRecord {
   std::vector<std::int64_t> normal_rows, abnormal_views;
   /// Of a thinned bank: patches that the moments of each normal, each abnormal picture stand for.
   std::vector<std::int64_t> normal_moments, abnormal_moments;
+  std::optional<bool> thinned;  ///< null: where its coreset is below 1
+  std::int64_t merged = 0;      ///< as in ReferenceFeatures
   std::optional<Calibration> calibration;
   std::vector<Decision> decisions;
 
@@ -43,6 +46,8 @@ struct BankRecord {
     visit("abnormal_views", self.abnormal_views);
     visit("normal_moments", self.normal_moments);
     visit("abnormal_moments", self.abnormal_moments);
+    visit("thinned", self.thinned);
+    visit("merged", self.merged);
     visit("calibration", self.calibration);
     visit("decisions", self.decisions);
   }
@@ -135,13 +140,17 @@ std::vector<FeatureMoments> read_moments(const WeightsFile& file, const std::str
   return all;
 }
 
-/// One after the other; undefined if a picture has none, as in banks of nagl 0.1.
+/// One after the other, of the last ones that have one: those of nagl 0.1 have none, nor has an
+/// entry of several pictures.
 at::Tensor thumbnails_of(const std::vector<EnrolledPicture>& pictures) {
   std::vector<at::Tensor> all;
   for (const auto& picture : pictures) {
     const cv::Mat& grey = picture.thumbnail.grey();
-    if (grey.empty()) return {};
-    all.push_back(at::from_blob(grey.data, {grey.rows, grey.cols}, at::kByte));
+    if (grey.empty()) {
+      all.clear();
+    } else {
+      all.push_back(at::from_blob(grey.data, {grey.rows, grey.cols}, at::kByte));
+    }
   }
   return all.empty() ? at::Tensor() : at::stack(all);
 }
@@ -152,11 +161,13 @@ void read_thumbnails(const WeightsFile& file, const std::string& name,
   const at::Tensor all = file.read(name);
   const auto count = static_cast<std::int64_t>(pictures.size());
   constexpr std::int64_t kSide = Thumbnail::kSide;
-  if (all.scalar_type() != at::kByte || all.sizes() != at::IntArrayRef({count, kSide, kSide})) {
+  if (all.scalar_type() != at::kByte || all.dim() != 3 || all.size(0) > count ||
+      all.size(1) != kSide || all.size(2) != kSide) {
     fail(file.path(), fmt::format("tensor '{}' is not what a bank holds; it is damaged", name));
   }
-  for (std::int64_t i = 0; i < count; ++i) {
-    const cv::Mat grey(kSide, kSide, CV_8U, all[i].data_ptr());
+  const std::int64_t first = count - all.size(0);
+  for (std::int64_t i = first; i < count; ++i) {
+    const cv::Mat grey(kSide, kSide, CV_8U, all[i - first].data_ptr());
     pictures[static_cast<std::size_t>(i)].thumbnail = Thumbnail::of_grey(grey);
   }
 }
@@ -188,7 +199,12 @@ ReferenceFeatures read_features(const WeightsFile& file, const BankOptions& opti
       damaged();
     }
   }
-  features.thinned = options.coreset < 1;
+  features.thinned = record.thinned.value_or(options.coreset < 1);
+  features.merged = record.merged;
+  if (holds(kNovelty)) features.normal_novelty = read_tensor(file, kNovelty, at::kFloat, 1);
+  if (holds(kSurroundingsNovelty)) {
+    features.surroundings_novelty = read_tensor(file, kSurroundingsNovelty, at::kFloat, 1);
+  }
   if (features.thinned) {
     features.normal_moments = read_moments(file, "normal", record.normal_moments);
     features.abnormal_moments = read_moments(file, "abnormal", record.abnormal_moments);
@@ -299,6 +315,8 @@ std::string bank_bytes(const Bank& bank, const Backbone& backbone) {
                     bank.features.abnormal_views,
                     {},
                     {},
+                    bank.features.thinned,
+                    bank.features.merged,
                     bank.calibration,
                     bank.decisions};
   std::map<std::string, at::Tensor> tensors;
@@ -317,6 +335,10 @@ std::string bank_bytes(const Bank& bank, const Backbone& backbone) {
     add_moments("abnormal", bank.features.abnormal_moments, record.abnormal_moments, tensors);
   }
   if (bank.probe_scores.defined()) tensors["probe_scores"] = bank.probe_scores;
+  if (bank.features.normal_novelty.defined()) tensors[kNovelty] = bank.features.normal_novelty;
+  if (bank.features.surroundings_novelty.defined()) {
+    tensors[kSurroundingsNovelty] = bank.features.surroundings_novelty;
+  }
   if (bank.features.counted.defined()) tensors["counted"] = bank.features.counted;
   if (!bank.roi.empty()) {
     const cv::Mat whole = bank.roi.isContinuous() ? bank.roi : bank.roi.clone();

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "bank_size.h"
 #include "nagl/core/error.h"
 #include "nagl/detection/detector.h"
 #include "probe_scores.h"
@@ -37,6 +38,7 @@ struct WaitingView {
   std::int64_t normal = -1;  ///< index of its good picture; -1: it shows a defect
   std::int64_t turn = 0;
   std::size_t tile = 0, tiles = 1;
+  at::Tensor kept = {};                    ///< [N] bool, of a good picture not all of which counts
   at::Tensor patch_mask = {}, clear = {};  ///< [N] bool, of one of a picture of a defect
   MaskOrigin origin = MaskOrigin::kDrawn;
 };
@@ -49,7 +51,7 @@ struct BankBuilder::State {
         bank(std::move(given)),
         counted(encoder, bank.roi, bank.options.turns),
         assembler(bank.options, with_counted(bank.features), backbone->device()),
-        probes(!holds_views(bank)),
+        probes(!holds_views(bank) || bank.options.max_size > 0),
         waiting(encoder, [this](const at::Tensor& features, std::vector<WaitingView>& views) {
           take(features, views);
         }) {
@@ -57,6 +59,10 @@ struct BankBuilder::State {
     bank.options.encoding = encoder.options();
     range = bank.score_range();
     if (bank.head) bank.head = bank.head->on(backbone->device());
+    if (bank.options.max_size > 0) {
+      bank.features.normal = at::empty({0, backbone->width()});
+      budget = budget_of(bank, encoder.grid().size());
+    }
     bank.features = {};
   }
 
@@ -81,13 +87,45 @@ struct BankBuilder::State {
         continue;
       }
       const at::Tensor rows = counted.rows(own, view.turn);
-      if (rows.size(0) > 0) assembler.add_normal(view.normal, rows, view.turn > 0);
-      if (view.turn == 0) probes.see(view.normal, view.tile, view.tiles, own);
+      const bool partly = view.kept.defined();
+      const at::Tensor kept = partly ? counted.rows(view.kept, view.turn) : at::Tensor();
+      if (rows.size(0) > 0) assembler.add_normal(view.normal, rows, view.turn > 0, kept);
+      if (view.turn == 0 && !partly) probes.see(view.normal, view.tile, view.tiles, own);
     }
   }
 
+  /// Before the next picture comes: all that are there, within the bank's size. What waits for its
+  /// batch is encoded only where it may be too much.
+  /// @param views of the next picture
+  void make_room(std::size_t views) {
+    if (!budget) return;
+    const std::int64_t patches = encoder.grid().size();
+    most_bytes +=
+        row_bytes_of(static_cast<std::int64_t>(last_views) * patches,
+                     static_cast<std::int64_t>(last_views) * patches, encoder.backbone().width(),
+                     static_cast<std::int64_t>(last_views), patches);
+    last_views = views;
+    if (most_bytes <= budget->row_bytes) return;
+    keep_within_budget();
+  }
+
+  void keep_within_budget() {
+    waiting.flush();
+    assembler.keep_within(budget->row_bytes);
+    most_bytes = assembler.row_bytes();
+    constexpr std::int64_t kSpare = 64;  // moments take memory, merging them time
+    if (static_cast<std::int64_t>(bank.normal.size()) <= budget->pictures + kSpare) return;
+    bank.features = assembler.take();
+    probes.forget(merge_oldest(bank, *budget));
+    assembler = ReferenceAssembler(bank.options, bank.features, encoder.backbone().device());
+    bank.features = {};
+  }
+
   PictureEncoder encoder;
-  Bank bank;  ///< its features are with the assembler
+  std::optional<BankBudget> budget;  ///< null: it may be of any size
+  std::int64_t most_bytes = 0;       ///< that rows may take, those that wait among them
+  std::size_t last_views = 0;        ///< of the latest picture, not among them
+  Bank bank;                         ///< its features are with the assembler
   CountedPatches counted;
   ReferenceAssembler assembler;
   ProbeCollector probes;
@@ -131,23 +169,27 @@ bool BankBuilder::holds_abnormal(const Image& image) const {
   return find_picture(state_->bank.abnormal, checksum_of(image)).has_value();
 }
 
-void BankBuilder::add_normal(const Image& image) {
+void BankBuilder::add_normal(const Image& image, const std::vector<at::Tensor>& kept) {
   const c10::InferenceMode guard;
   check_picture(image.rgb);  // before anything changes
   check_roi(image, state_->bank.roi);
   State& state = *state_;
   const bool first = state.bank.normal.empty();
+  const std::size_t tiles = state.encoder.tiles_of(image.rgb).count();
+  const std::int64_t turns = kept.empty() ? state.bank.options.turns : 1;
+  state.make_room(tiles * static_cast<std::size_t>(turns));
+  if (!kept.empty()) state.waiting.flush();  // from now on the bank is thinned
   state.changed = true;
   state.bank.normal.push_back(enrolled(image));
   state.probes.begin_picture(state.encoder, image.rgb,
                              first && uses_normal(state.bank.options.method));
   const std::int64_t index = state.assembler.begin_normal();
-  const std::size_t tiles = state.encoder.tiles_of(image.rgb).count();
-  for_each_view(
-      state.encoder, image.rgb, state.bank.options.turns,
-      [&](const ReferenceView& view, const cv::Mat& rgb) {
-        state.waiting.add(state.encoder.pixels(rgb), {index, view.turn, view.tile, tiles});
-      });
+  for_each_view(state.encoder, image.rgb, turns,
+                [&](const ReferenceView& view, const cv::Mat& rgb) {
+                  WaitingView waiting{index, view.turn, view.tile, tiles};
+                  if (!kept.empty()) waiting.kept = kept.at(view.tile);
+                  state.waiting.add(state.encoder.pixels(rgb), std::move(waiting));
+                });
 }
 
 void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
@@ -165,6 +207,7 @@ void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
         mask_path.string(), image.path.string(),
         state.bank.roi.empty() ? "at the network's size" : "inside the region of interest"));
   }
+  state.make_room(views.size());
   state.changed = true;
   state.bank.abnormal.push_back(enrolled(image));
   state.assembler.begin_abnormal(static_cast<std::int64_t>(views.size()));
@@ -201,6 +244,7 @@ Bank BankBuilder::finish() {
   const c10::InferenceMode guard;
   State& state = *state_;
   state.waiting.flush();
+  if (state.budget && state.changed) state.keep_within_budget();
   Bank bank = std::move(state.bank);
   bank.features = state.assembler.take();
   if (!state.changed) return bank;
@@ -209,6 +253,7 @@ Bank BankBuilder::finish() {
   if (bank.score_range() != state.range) bank.probe_scores = at::Tensor();
   const at::Tensor scores = state.probes.score(state.encoder, bank, bank.probe_scores);
   if (scores.defined()) bank.probe_scores = scores;  // else no good picture came
+  if (state.budget) merge_oldest(bank, *state.budget);
   return bank;
 }
 

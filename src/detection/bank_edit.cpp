@@ -6,6 +6,7 @@
 #include <opencv2/core.hpp>
 #include <set>
 
+#include "bank_size.h"
 #include "nagl/core/error.h"
 #include "nagl/core/options.h"
 #include "nagl/image/image.h"
@@ -112,8 +113,14 @@ Bank joined(const std::shared_ptr<const Backbone>& backbone, const Bank& first,
   };
   find_copies(first.normal, second.normal, copies.normal);
   find_copies(first.abnormal, second.abnormal, copies.abnormal);
-  const Bank more = leaving_out(settled(*backbone, second), copies);
+  Bank more = leaving_out(settled(*backbone, second), copies);
   const Method before = both.scored_by();
+  make_alike(both.features, more.features);
+  if (more.features.merged > 0) {
+    throw ConfigError(
+        "the second bank's oldest pictures are one entry (--max-size), which must stay the first: "
+        "name that bank first");
+  }
   both.features = both.features.followed_by(more.features);
   both.normal.insert(both.normal.end(), more.normal.begin(), more.normal.end());
   both.abnormal.insert(both.abnormal.end(), more.abnormal.begin(), more.abnormal.end());
@@ -124,6 +131,7 @@ Bank joined(const std::shared_ptr<const Backbone>& backbone, const Bank& first,
     if (!known) both.decisions.push_back(decision);
   }
   both.calibration.reset();
+  keep_within_size(both, PictureEncoder(backbone, both.options.encoding, 1).grid().size());
   if (!holds_views(both)) {
     const bool comparable = before == both.scored_by() && more.scored_by() == before;
     if (!comparable || !both.probe_scores.defined() || !more.probe_scores.defined()) {

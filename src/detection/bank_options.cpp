@@ -14,6 +14,7 @@ void BankOptions::check() const {
   if (!(coreset > 0 && coreset <= 1)) {
     throw ConfigError(fmt::format("coreset {} is not a share above 0 and at most 1", coreset));
   }
+  if (max_size < 0) throw ConfigError(fmt::format("max size {} is negative", max_size));
   discriminant.check();
   if (top_share && !(*top_share > 0 && *top_share <= 1)) {
     throw ConfigError(fmt::format("top share {} is not above 0 and at most 1", *top_share));

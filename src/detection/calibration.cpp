@@ -206,6 +206,13 @@ std::vector<std::string> trust_in(const Calibration& c) {
   } else {
     sentences.emplace_back("No defect was shown: nothing is known of how many it misses.");
   }
+  if (c.pasted > 0) {
+    sentences.push_back(fmt::format(
+        "The enrolled defects were pasted onto good pictures {} times: a bank that does not know "
+        "them finds {}, so of defects like these about {:.0f} in 10 would be found.",
+        c.pasted, c.pasted_found,
+        10 * static_cast<double>(c.pasted_found) / static_cast<double>(c.pasted)));
+  }
   return sentences;
 }
 

@@ -203,7 +203,7 @@ class Calibrator {
   std::optional<Detector> leave_out(const std::vector<std::int64_t>& own) {
     std::optional<Detector> without;
     if (own.empty() || is_alone(own) || !uses_normal(bank_.options.method)) return without;
-    result_.thinned = result_.thinned || bank_.options.coreset < 1;
+    result_.thinned = result_.thinned || bank_.features.thinned;
     without.emplace(backbone_, leaving_out(bank_, {own, {}}), batch_size_);
     return without;
   }
@@ -267,7 +267,8 @@ class Calibrator {
 /// where there are hardly others.
 std::vector<std::int64_t> distinct_references(const Bank& bank, CalibrationFindings& findings) {
   std::vector<std::int64_t> chosen, sampled;
-  for (std::size_t i = 0; i < bank.normal.size(); ++i) {
+  const std::size_t begin = bank.features.merged > 0 ? 1 : 0;  // several have no picture
+  for (std::size_t i = begin; i < bank.normal.size(); ++i) {
     const auto same = same_shots(bank.normal, bank.normal[i]);
     const auto first = static_cast<std::size_t>(same.front());
     if (first < i) {

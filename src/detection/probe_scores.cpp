@@ -20,7 +20,7 @@ std::vector<std::size_t> spread(std::size_t total, std::size_t count = kMostProb
 
 bool holds_views(const Bank& bank) {
   const bool some = !bank.roi.empty() && uses_head(bank.options.method);
-  return bank.options.coreset == 1 && !some;
+  return !bank.features.thinned && bank.options.coreset == 1 && !some;
 }
 
 at::Tensor scattered(const at::Tensor& rows, const at::Tensor& inside) {
@@ -61,10 +61,16 @@ void ProbeCollector::see(std::int64_t picture, std::size_t tile, std::size_t tot
   stride_ *= 2;
 }
 
+void ProbeCollector::forget(std::int64_t places) {
+  if (places == 0) return;
+  std::erase_if(kept_, [&](const Probe& probe) { return probe.picture <= places; });
+  for (auto& probe : kept_) probe.picture -= places;
+}
+
 std::vector<ProbeCollector::Probe> ProbeCollector::chosen(const PictureEncoder& encoder,
                                                           const Bank& bank) const {
   std::vector<Probe> all;
-  if (keep_) {
+  if (!holds_views(bank)) {
     all = kept_;
   } else {
     // The places first: a probe of a region of interest is a copy.
@@ -123,7 +129,7 @@ at::Tensor ProbeCollector::score(const PictureEncoder& encoder, const Bank& bank
     }
   }
   // The rows of a thinned bank do not tell how its earlier pictures scored; that was kept.
-  if (keep_ && earlier.defined()) {
+  if (!holds_views(bank) && earlier.defined()) {
     for (const auto& row : earlier.split(1)) scores.push_back(row);
   }
   std::vector<at::Tensor> used;

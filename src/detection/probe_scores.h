@@ -26,7 +26,8 @@ at::Tensor spread_rows(const at::Tensor& scores);
 /// to the others.
 class ProbeCollector {
  public:
-  /// @param keep whether the bank does not hold views, so that their features must be kept
+  /// @param keep whether the bank may not hold views once it is done, so that their features must
+  ///        be kept
   explicit ProbeCollector(bool keep) : keep_(keep) {}
 
   /// A good picture comes. A lone one is scored by its mirror image.
@@ -34,6 +35,9 @@ class ProbeCollector {
   void begin_picture(const PictureEncoder& encoder, const cv::Mat& rgb, bool first);
   /// A view of it, not turned. @param total tiles of the picture @param features [N, C]
   void see(std::int64_t picture, std::size_t tile, std::size_t total, const at::Tensor& features);
+
+  /// The first `places` good pictures are no more in their places; the others moved there.
+  void forget(std::int64_t places);
 
   /// @param bank whose features are whole @param earlier the scores that it had before
   /// Outside the patches that count, the lowest score inside.
@@ -51,7 +55,7 @@ class ProbeCollector {
   std::vector<Probe> chosen(const PictureEncoder& encoder, const Bank& bank) const;
 
   bool keep_;
-  std::vector<Probe> kept_;             ///< of a bank that does not hold views
+  std::vector<Probe> kept_;             ///< for a bank that does not hold views
   std::int64_t seen_ = 0, stride_ = 1;  ///< every so many of those seen are kept
   std::vector<at::Tensor> mirrored_;    ///< tiles of the first picture, while it is alone
 };

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "bank_size.h"
 #include "nagl/core/error.h"
 #include "nagl/detection/query.h"
 #include "nagl/nn/coreset.h"
@@ -18,13 +19,8 @@ std::int64_t rows_kept(std::int64_t patches, double coreset) {
       1, static_cast<std::int64_t>(std::ceil(coreset * static_cast<double>(patches) - 1e-9)));
 }
 
-/// Rounded as a file keeps them, so that a bank is the same before it was written and after.
 std::vector<FeatureMoments> as_kept(std::vector<FeatureMoments> all) {
-  for (auto& moments : all) {
-    if (moments.count == 0) continue;
-    moments.mean = moments.mean.to(at::kFloat).to(at::kDouble);
-    moments.scatter = moments.scatter.to(at::kFloat).to(at::kDouble);
-  }
+  for (auto& moments : all) moments = moments.as_kept();
   return all;
 }
 
@@ -150,7 +146,8 @@ void CountedPatches::restrict(std::vector<DefectView>& views) const {
 void ReferenceAssembler::Rows::append(const at::Tensor& rows) {
   const std::int64_t wanted = size_ + rows.size(0);
   if (!rows_.defined() || rows_.size(0) < wanted) {
-    std::vector<std::int64_t> shape = {std::max(wanted, size_ + size_ / 2), rows.size(1)};
+    std::vector<std::int64_t> shape = rows.sizes().vec();
+    shape[0] = std::max(wanted, size_ + size_ / 2);
     at::Tensor larger = at::empty(shape, rows.options());
     if (size_ > 0) larger.slice(0, 0, size_).copy_(all());
     rows_ = larger;
@@ -162,6 +159,7 @@ void ReferenceAssembler::Rows::append(const at::Tensor& rows) {
 ReferenceAssembler::ReferenceAssembler(const BankOptions& options, std::int64_t width,
                                        at::Device device, const at::Tensor& counted)
     : coreset_(options.coreset),
+      thinned_(options.coreset < 1),
       turns_(options.turns),
       counted_(counted),
       with_surroundings_(uses_surroundings(options.method)) {
@@ -172,19 +170,51 @@ ReferenceAssembler::ReferenceAssembler(const BankOptions& options, std::int64_t 
 ReferenceAssembler::ReferenceAssembler(const BankOptions& options,
                                        const ReferenceFeatures& features, at::Device device)
     : ReferenceAssembler(options, features.normal.size(1), device, features.counted) {
-  const ReferenceFeatures there = features.on(device);
+  go_on_from(features.on(device));
+}
+
+void ReferenceAssembler::go_on_from(const ReferenceFeatures& there) {
+  thinned_ = there.thinned || coreset_ < 1;
+  merged_ = there.merged;
   normal_.append(there.normal);
+  if (there.normal_novelty.defined()) normal_novelty_.append(there.normal_novelty);
   normal_rows_ = there.normal_rows;
   moments_ = there.normal_moments;
   abnormal_moments_ = there.abnormal_moments;
+  surroundings_.append(there.surroundings.defined() ? there.surroundings
+                                                    : there.normal.slice(0, 0, 0));
   if (!there.abnormal.defined()) return;
   abnormal_.append(there.abnormal);
   patch_masks_.push_back(there.patch_mask);
   abnormal_views_ = there.abnormal_views;
   if (!there.surroundings.defined()) return;
-  surroundings_.append(there.surroundings);
+  if (there.surroundings_novelty.defined()) {
+    surroundings_novelty_.append(there.surroundings_novelty);
+  }
   clear_.push_back(there.clear);
   drawn_.push_back(there.drawn);
+}
+
+void ReferenceAssembler::begin_thinning() {
+  if (thinned_) return;
+  ReferenceFeatures whole = take();  // with its moments
+  whole.thinned = true;
+  go_on_from(whole);
+}
+
+std::int64_t ReferenceAssembler::row_bytes() const {
+  std::int64_t views = 0;
+  for (const auto& masks : patch_masks_) views += masks.size(0);
+  return row_bytes_of(normal_.size() + surroundings_.size(), abnormal_.size(),
+                      normal_.all().size(1), views, views > 0 ? patch_masks_.front().size(1) : 0);
+}
+
+void ReferenceAssembler::keep_within(std::int64_t bytes) {
+  if (row_bytes() <= bytes) return;
+  ReferenceFeatures all = features();
+  thin_rows(all, bytes);
+  take();
+  go_on_from(all);
 }
 
 std::int64_t ReferenceAssembler::begin_normal() {
@@ -193,16 +223,20 @@ std::int64_t ReferenceAssembler::begin_normal() {
   return static_cast<std::int64_t>(normal_rows_.size()) - 1;
 }
 
-void ReferenceAssembler::add_normal(std::int64_t picture, const at::Tensor& features, bool turned) {
-  at::Tensor rows = features;
+void ReferenceAssembler::add_normal(std::int64_t picture, const at::Tensor& features, bool turned,
+                                    const at::Tensor& kept) {
+  if (kept.defined()) begin_thinning();
   const auto index = static_cast<std::size_t>(picture);
-  if (coreset_ < 1) {
-    const auto chosen =
-        choose_coreset(features, normal_.all(), rows_kept(features.size(0), coreset_));
-    rows = features.index_select(0, chosen.to(features.device()));
-    if (with_surroundings_ && !turned) {
-      moments_[index] = moments_[index].with(FeatureMoments::of(unit_rows(features)));
-    }
+  if (thinned_ && with_surroundings_ && !turned) {
+    moments_[index] = moments_[index].with(FeatureMoments::of(unit_rows(features)));
+  }
+  at::Tensor rows = kept.defined() ? features.index({kept.to(features.device())}) : features;
+  const bool rated = normal_novelty_.defined();
+  if (rows.size(0) > 0 && (coreset_ < 1 || rated)) {
+    const std::int64_t count = kept.defined() ? rows.size(0) : rows_kept(rows.size(0), coreset_);
+    const CoresetChoice choice = choose_coreset(rows, normal_.all(), count);
+    rows = rows.index_select(0, choice.rows.to(rows.device()));
+    if (rated) normal_novelty_.append(choice.novelty);
   }
   normal_.append(rows);
   normal_rows_[index] += rows.size(0);
@@ -221,13 +255,19 @@ void ReferenceAssembler::add_abnormal(const at::Tensor& features, const at::Tens
   if (!with_surroundings_) return;
   at::Tensor kept = clear.to(features.device());
   at::Tensor rows = features.index({kept});
-  if (coreset_ < 1 && rows.size(0) > 0) {
+  if (thinned_ && rows.size(0) > 0) {
     abnormal_moments_.back() = abnormal_moments_.back().with(FeatureMoments::of(unit_rows(rows)));
-    const auto chosen = std::get<0>(
-        choose_coreset(rows, surroundings_.all(), rows_kept(rows.size(0), coreset_)).sort());
-    const at::Tensor places = kept.nonzero().squeeze(1).index_select(0, chosen.to(rows.device()));
-    rows = rows.index_select(0, chosen.to(rows.device()));
-    kept = at::zeros_like(kept).index_fill_(0, places, true);
+    const bool rated = normal_novelty_.defined();
+    if (coreset_ < 1 || rated) {
+      const CoresetChoice choice =
+          choose_coreset(rows, surroundings_.all(), rows_kept(rows.size(0), coreset_));
+      const auto [places, order] = choice.rows.sort();  // as they lie
+      const at::Tensor chosen = places.to(rows.device());
+      if (rated) surroundings_novelty_.append(choice.novelty.index_select(0, order));
+      kept = at::zeros_like(kept).index_fill_(0, kept.nonzero().squeeze(1).index_select(0, chosen),
+                                              true);
+      rows = rows.index_select(0, chosen);
+    }
   }
   surroundings_.append(rows);
   clear_.push_back(kept.unsqueeze(0));
@@ -242,10 +282,12 @@ ReferenceFeatures ReferenceAssembler::with_moments(ReferenceFeatures features) c
 ReferenceFeatures ReferenceAssembler::features() const {
   ReferenceFeatures features;
   features.normal = normal_.all();
+  features.normal_novelty = normal_novelty_.all();
   features.normal_rows = normal_rows_;
   features.turns = turns_;
   features.counted = counted_;
-  features.thinned = coreset_ < 1;
+  features.merged = merged_;
+  features.thinned = thinned_;
   if (features.thinned) {
     features.normal_moments = as_kept(moments_);
     features.abnormal_moments = as_kept(abnormal_moments_);
@@ -256,6 +298,7 @@ ReferenceFeatures ReferenceAssembler::features() const {
   features.abnormal_views = abnormal_views_;
   if (!with_surroundings_) return features;
   features.surroundings = surroundings_.all();
+  features.surroundings_novelty = surroundings_novelty_.all();
   features.clear = at::cat(clear_);
   features.drawn = at::cat(drawn_);
   return with_moments(std::move(features));
@@ -263,7 +306,7 @@ ReferenceFeatures ReferenceAssembler::features() const {
 
 ReferenceFeatures ReferenceAssembler::take() {
   ReferenceFeatures taken = features();
-  normal_ = abnormal_ = surroundings_ = Rows();
+  normal_ = abnormal_ = surroundings_ = normal_novelty_ = surroundings_novelty_ = Rows();
   patch_masks_.clear();
   clear_.clear();
   drawn_.clear();

@@ -74,6 +74,12 @@ PictureIndices find(const fs::path& path, const Bank& bank, const std::vector<st
       throw DataError(fmt::format("'{}' may be '{}' or '{}' in '{}'; name more of its path", name,
                                   meant[0]->picture->path, meant[1]->picture->path, path.string()));
     }
+    if (meant[0]->picture->path.empty() && meant[0]->picture->checksum.empty()) {
+      throw DataError(
+          fmt::format("'{}' in '{}' stands for {} pictures, which the bank does not "
+                      "tell apart any more; nagl bank undo goes back to before",
+                      name, path.string(), bank.features.merged));
+    }
     (meant[0]->abnormal ? found.abnormal : found.normal).push_back(meant[0]->index);
   }
   return found;
@@ -119,6 +125,7 @@ Json describe_bank(const fs::path& path) {
   const auto all = pictures_of(bank);
   for (std::size_t i = 0; i < all.size(); ++i) {
     Json picture = describe(all[i], i + 1);
+    if (i == 0 && bank.features.merged > 0) picture["pictures"] = bank.features.merged;
     const auto& rows = bank.features.normal_rows;
     if (!all[i].abnormal) picture["patches"] = rows[static_cast<std::size_t>(all[i].index)];
     pictures.push_back(std::move(picture));
@@ -161,7 +168,7 @@ ChangeResult remove_pictures(const RemoveOptions& options, const JobObserver& ob
   for (const auto index : removed.abnormal) {
     result.pictures.push_back(bank.abnormal[static_cast<std::size_t>(index)].path);
   }
-  if (bank.options.coreset < 1) {
+  if (bank.features.thinned) {
     observer.warn(
         "the bank is thinned: patches of the other pictures were chosen with these in sight, and "
         "stay as they are; a bank that was never given them may hold others");
@@ -173,7 +180,7 @@ ChangeResult remove_pictures(const RemoveOptions& options, const JobObserver& ob
   if (calibrated) observer.warn("the bank's calibration is void; calibrate it again");
   save_change(options.bank, left, encoder.backbone(),
               fmt::format("remove {}", fmt::join(result.pictures, ", ")), options.keep);
-  result.normal = left.normal.size();
+  result.normal = static_cast<std::size_t>(left.normal_count());
   result.abnormal = left.abnormal.size();
   return result;
 }
@@ -206,8 +213,10 @@ ChangeResult merge_banks(const MergeOptions& options, const JobObserver& observe
                                     path.string(), wrong.what()));
     }
   }
-  if (all.options.coreset < 1) {
-    observer.warn("the banks are thinned, each by itself; the one of both is no thinner");
+  if (all.features.thinned) {
+    observer.warn(
+        "the bank is thinned: it may hold other patches than one that was given all "
+        "pictures in turn");
   }
   if (calibrated) observer.warn("a calibration is void in the new bank; calibrate it");
   std::vector<std::string> names;
@@ -215,7 +224,7 @@ ChangeResult merge_banks(const MergeOptions& options, const JobObserver& observe
   save_change(options.out, all, encoder.backbone(), fmt::format("merge {}", fmt::join(names, ", ")),
               options.keep);
   for (const auto& named : pictures_of(all)) result.pictures.push_back(named.picture->path);
-  result.normal = all.normal.size();
+  result.normal = static_cast<std::size_t>(all.normal_count());
   result.abnormal = all.abnormal.size();
   return result;
 }

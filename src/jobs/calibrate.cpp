@@ -9,6 +9,7 @@
 #include "nagl/dataset/pictures.h"
 #include "nagl/detection/bank.h"
 #include "nagl/detection/calibrator.h"
+#include "nagl/detection/pasted_recall.h"
 #include "nagl/jobs/bank_preparation.h"
 
 namespace nagl::jobs {
@@ -46,6 +47,14 @@ Calibration calibrate(const CalibrateOptions& options, const JobObserver& observ
         observer.advance("calibrating", done, total);
       },
       &findings);
+  const PastedRecall recall = pasted_recall(encoder.shared_backbone(), bank, encoder.batch_size(),
+                                            [&](std::int64_t done, std::int64_t total) {
+                                              if (observer.stopped())
+                                                throw Error("interrupted; the bank is as it was");
+                                              observer.advance("pasting defects", done, total);
+                                            });
+  bank.calibration->pasted = recall.pasted;
+  bank.calibration->pasted_found = recall.found;
   for (const auto& path : findings.left_aside) {
     observer.warn(fmt::format(
         "'{}' is the bank's only picture of a defect: scored against itself it would say nothing, "

@@ -52,6 +52,14 @@ void tell_size(const BankPictures& pictures, const BankBuilder& builder,
   };
   const std::int64_t width = encoder.backbone().width(), rows = good * rows_of(options.turns);
   std::int64_t values = rows * width;
+  if (options.max_size > 0 &&
+      megabytes(rows * width) > static_cast<double>(options.max_size) / kMegabyte) {
+    observer.info(fmt::format(
+        "{} normal pictures give about {} patches, more than the bank may hold ({:.0f} MB): the "
+        "ones least unlike the others are forgotten",
+        good, rows, static_cast<double>(options.max_size) / kMegabyte));
+    return;
+  }
   if (uses_surroundings(options.method)) {
     values += defects * rows_of(1) * width;
     if (options.coreset < 1) values += (good + defects) * width * (width + 1);  // their moments
@@ -170,7 +178,7 @@ EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
                           pictures.normal.size(), pictures.abnormal.size()),
               options.keep);
   std::error_code error;
-  return {made.normal.size(),
+  return {static_cast<std::size_t>(made.normal_count()),
           made.abnormal.size(),
           made.features.normal.size(0),
           made.scored_by(),

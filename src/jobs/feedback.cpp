@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "decisions.h"
 #include "nagl/core/atomic_file.h"
@@ -40,15 +41,34 @@ class Judge {
                          uses_abnormal(method);
     verdict = Verdict::kUnknown;
     if (all_good || all_bad) return std::nullopt;
-    if (own.empty()) {
-      if (!whole_) whole_.emplace(backbone_, bank_, batch_size_, thresholds_);
-      return judged(*whole_, decided, verdict);
-    }
+    if (own.empty()) return judged(whole(), decided, verdict);
     return judged(Detector(backbone_, leaving_out(bank_, own), batch_size_, thresholds_), decided,
                   verdict);
   }
 
+  /// The patches by which a good picture was called anomalous, or uncertain, by tile, [N] bool;
+  /// empty where it was not. There are some: an image score is a mean of patch scores.
+  std::vector<at::Tensor> hot_patches(const Decided& decided) {
+    if (!thresholds_) return {};
+    const PictureScores scores = score_features(whole(), decided.enrolled, decided.features);
+    const Verdict verdict = verdict_of(scores.raw_image_score(), thresholds_);
+    if (verdict != Verdict::kAnomalous && verdict != Verdict::kUncertain) return {};
+    const double threshold =
+        verdict == Verdict::kAnomalous ? thresholds_->image : *thresholds_->uncertain;
+    std::vector<at::Tensor> hot;
+    for (const auto& tile :
+         scores.raw_patch_scores().reshape({-1, whole().grid().size()}).unbind(0)) {
+      hot.push_back(tile.gt(threshold));
+    }
+    return hot;
+  }
+
  private:
+  const Detector& whole() {
+    if (!whole_) whole_.emplace(backbone_, bank_, batch_size_, thresholds_);
+    return *whole_;
+  }
+
   static std::optional<double> judged(const Detector& detector, const Decided& decided,
                                       Verdict& verdict) {
     const PictureScores scores = score_features(detector, decided.enrolled, decided.features);
@@ -82,9 +102,11 @@ bool is_lesson(const Decided& decided, const JudgedPicture& judged, const Bank& 
 }
 
 /// The bank with its lessons, not calibrated.
+/// @param hot_patches of a good picture, which are learnt alone; empty: all are
 Bank taught(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
-            std::vector<Decided>& decided, std::int64_t batch_size, FeedbackResult& result,
-            const JobObserver& observer) {
+            std::vector<Decided>& decided, std::int64_t batch_size,
+            const std::function<std::vector<at::Tensor>(const Decided&)>& hot_patches,
+            FeedbackResult& result, const JobObserver& observer) {
   const Method method = bank.options.method;
   std::vector<std::size_t> good, bad;
   std::size_t cannot = 0;
@@ -118,7 +140,7 @@ Bank taught(const std::shared_ptr<const Backbone>& backbone, const Bank& bank,
     const Image image = builder.encoder().read(decided[i].decision.path);
     const auto known = builder.same_shot(image);
     if (known && known->exact) continue;
-    builder.add_normal(image);
+    builder.add_normal(image, hot_patches(decided[i]));
     learn(i, result.references);
   }
   std::optional<Detector> by_good_pictures;
@@ -240,7 +262,12 @@ FeedbackResult give_feedback(const FeedbackOptions& options, const JobObserver& 
     judged.score_before = before.score(one, judged.before);
     result.pictures.push_back(std::move(judged));
   }
-  Bank made = taught(backbone, bank, decided, encoder.batch_size(), result, observer);
+  Bank made = taught(
+      backbone, bank, decided, encoder.batch_size(),
+      [&](const Decided& one) {
+        return options.hot_patches ? before.hot_patches(one) : std::vector<at::Tensor>();
+      },
+      result, observer);
   result.changed = result.references + result.defects + result.corrected > 0;
   made.decisions = unread;
   for (const auto& one : decided) made.decisions.push_back(one.decision);

@@ -29,6 +29,7 @@ EncodingOptions EncodingRequest::over(EncodingOptions options) const {
 BankOptions ReferenceRequest::over(BankOptions options) const {
   take(options.turns, turns);
   take(options.coreset, coreset);
+  take(options.max_size, max_size);
   if (abnormal_weight) options.discriminant.weight = abnormal_weight;
   take(options.discriminant.surroundings, surroundings);
   if (top_share) options.top_share = top_share;
@@ -57,6 +58,7 @@ void BankRequest::check_agrees(const std::filesystem::path& bank_path, const Ban
   }
   if (references.turns) differ("--augment-references turns", *references.turns, made.turns);
   if (references.coreset) differ("--coreset", *references.coreset, made.coreset);
+  if (references.max_size) differ("--max-size", *references.max_size, made.max_size);
   if (const auto& weight = references.abnormal_weight) {
     const auto& own = made.discriminant.weight;
     differ("--abnormal-weight", fmt::format("{}", *weight),

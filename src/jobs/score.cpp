@@ -179,7 +179,7 @@ void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& d
   report.facts = {
       {"method", method_text(detector.bank())},
       {"backbone", detector.backbone().describe()},
-      {"references", fmt::format("{} good, {} of defects", detector.bank().normal.size(),
+      {"references", fmt::format("{} good, {} of defects", detector.bank().normal_count(),
                                  detector.bank().abnormal.size())}};
   if (summary["image_auroc"].is_number()) {
     report.facts.emplace_back("image AUROC",

@@ -114,8 +114,12 @@ ReferenceFeatures ReferenceFeatures::without_normal(std::int64_t index) const {
   const std::int64_t begin = begin_of(normal_rows, index);
   const auto at = others.normal_rows.begin() + index;
   others.normal = without_rows(normal, begin, begin + *at);
+  if (normal_novelty.defined()) {
+    others.normal_novelty = without_rows(normal_novelty, begin, begin + *at);
+  }
   others.normal_rows.erase(at);
   without_entry(others.normal_moments, index);
+  if (index == 0) others.merged = 0;
   return others;
 }
 
@@ -138,6 +142,7 @@ ReferenceFeatures ReferenceFeatures::without_abnormal(std::int64_t index) const 
   if (others.abnormal_views.empty()) {
     others.abnormal = others.patch_mask = at::Tensor();
     others.surroundings = others.clear = others.drawn = at::Tensor();
+    others.surroundings_novelty = at::Tensor();
     return others;
   }
   const std::int64_t first = count_of(patch_mask.slice(0, 0, begin));
@@ -148,6 +153,9 @@ ReferenceFeatures ReferenceFeatures::without_abnormal(std::int64_t index) const 
     const std::int64_t before = count_of(clear.slice(0, 0, begin));
     const std::int64_t after = before + count_of(clear.slice(0, begin, end));
     others.surroundings = without_rows(surroundings, before, after);
+    if (surroundings_novelty.defined()) {
+      others.surroundings_novelty = without_rows(surroundings_novelty, before, after);
+    }
     others.clear = without_rows(clear, begin, end);
     others.drawn = without_rows(drawn, begin, end);
   }
@@ -161,6 +169,8 @@ ReferenceFeatures ReferenceFeatures::with_abnormal_of(const ReferenceFeatures& o
   both.turns = turns;
   both.counted = counted;
   both.thinned = thinned;
+  both.merged = merged;
+  both.normal_novelty = normal_novelty;
   both.normal_moments = normal_moments;
   return both;
 }
@@ -168,7 +178,8 @@ ReferenceFeatures ReferenceFeatures::with_abnormal_of(const ReferenceFeatures& o
 ReferenceFeatures ReferenceFeatures::followed_by(const ReferenceFeatures& other) const {
   const bool alike = counted.defined() ? other.counted.defined() && counted.equal(other.counted)
                                        : !other.counted.defined();
-  if (turns != other.turns || !alike || thinned != other.thinned) {
+  if (turns != other.turns || !alike || thinned != other.thinned || other.merged > 0 ||
+      normal_novelty.defined() != other.normal_novelty.defined()) {
     throw std::invalid_argument("references: they were not made alike");
   }
   const auto append = [](auto& all, const auto& more) {
@@ -188,9 +199,11 @@ ReferenceFeatures ReferenceFeatures::followed_by(const ReferenceFeatures& other)
     if (!more.defined()) return;
     all = all.defined() ? at::cat({all, more}) : more;
   };
+  join(both.normal_novelty, other.normal_novelty);
   join(both.abnormal, other.abnormal);
   join(both.patch_mask, other.patch_mask);
   join(both.surroundings, other.surroundings);
+  join(both.surroundings_novelty, other.surroundings_novelty);
   join(both.clear, other.clear);
   join(both.drawn, other.drawn);
   return both;
@@ -219,9 +232,16 @@ void ReferenceFeatures::check() const {
   };
   require(normal.dim() == 2 && normal.size(0) == sum_of(normal_rows),
           "references: normal must be [R, C], R rows in all pictures");
+  const auto rated = [](const at::Tensor& novelty, const at::Tensor& rows) {
+    return !novelty.defined() || (novelty.dim() == 1 && novelty.size(0) == rows.size(0));
+  };
+  require(rated(normal_novelty, normal) && (thinned || !normal_novelty.defined()),
+          "references: novelty does not fit the normal rows");
+  require(merged == 0 || (merged > 0 && !normal_rows.empty() && thinned),
+          "references: merged pictures without rows");
   if (counted.defined()) {
-    const std::int64_t least = thinned ? 1 : count_of(counted);
-    require(counted.dim() == 1 && least > 0 &&
+    const std::int64_t least = !thinned ? count_of(counted) : normal_novelty.defined() ? 0 : 1;
+    require(counted.dim() == 1 && counted.any().item<bool>() &&
                 std::all_of(normal_rows.begin(), normal_rows.end(),
                             [&](std::int64_t rows) { return rows >= least; }),
             "references: normal pictures do not have the rows that count");
@@ -249,7 +269,8 @@ void ReferenceFeatures::check() const {
   require(surroundings.dim() == 2 && surroundings.size(1) == normal.size(1) && clear.defined() &&
               clear.sizes() == patch_mask.sizes() && count_of(clear) == surroundings.size(0) &&
               !clear.logical_and(patch_mask).any().item<bool>() && drawn.defined() &&
-              drawn.dim() == 1 && drawn.size(0) == views,
+              drawn.dim() == 1 && drawn.size(0) == views &&
+              rated(surroundings_novelty, surroundings),
           "references: surroundings do not fit the masks of defects");
   require(!normal_moments.empty() || normal_rows.empty(), "references: surroundings, no moments");
 }

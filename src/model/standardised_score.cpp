@@ -38,14 +38,17 @@ at::Tensor surroundings_distances(const std::vector<at::Tensor>& pictures,
 
 /// Of each of up to 16 normal pictures to the others.
 at::Tensor left_out_distances(const ReferenceFeatures& features) {
-  const std::int64_t count = features.normal_count(), used = std::min(count, kMostLeftOut);
+  // What several pictures left together is not like what one does.
+  const std::int64_t first = features.merged > 0 ? 1 : 0, count = features.normal_count() - first;
+  const std::int64_t used = std::min(count, kMostLeftOut);
   std::vector<at::Tensor> all;
   for (std::int64_t i = 0; i < used; ++i) {
-    const std::int64_t index = i * count / used;
+    const std::int64_t index = first + i * count / used;
     const NeighborRows others(features.without_normal(index).normal);
-    all.push_back(distances(max_cosine(features.normal_picture_unturned(index), others)));
+    const at::Tensor own = features.normal_picture_unturned(index);
+    if (own.size(0) > 0) all.push_back(distances(max_cosine(own, others)));
   }
-  return at::cat(all);
+  return all.empty() ? at::zeros({1}) : at::cat(all);
 }
 
 /// Of the patches of a lone picture to those of its own that do not lie next to them. (Its turned

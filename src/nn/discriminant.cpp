@@ -41,6 +41,11 @@ FeatureMoments FeatureMoments::with(const FeatureMoments& other) const {
   return both;
 }
 
+FeatureMoments FeatureMoments::as_kept() const {
+  if (count == 0) return *this;
+  return {count, mean.to(at::kFloat).to(at::kDouble), scatter.to(at::kFloat).to(at::kDouble)};
+}
+
 at::Tensor FeatureMoments::covariance() const { return scatter / static_cast<double>(count); }
 
 at::Tensor LinearDiscriminant::project(const at::Tensor& units) const {

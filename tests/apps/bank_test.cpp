@@ -267,6 +267,23 @@ TEST_F(BankTest, CalibrationGivesVerdictsRegionsAndExitCodes) {
   EXPECT_TRUE(contains(gone.err, "good/2.png")) << gone.err;
 }
 
+TEST_F(BankTest, DefectsPastedOntoGoodPicturesTellHowManyAreFound) {
+  ASSERT_EQ(enroll("--normal " + path("good") + " --abnormal " + path("bad") + " --masks " +
+                   path("masks"))
+                .exit_code,
+            0);
+  const auto calibrated = run_nagl("calibrate --bank " + bank());
+  ASSERT_EQ(calibrated.exit_code, 0) << calibrated.err;
+  // Two red spots, each onto four good pictures, and plain to see.
+  EXPECT_TRUE(contains(calibrated.out, "pasted onto good pictures 8 times")) << calibrated.out;
+  EXPECT_TRUE(contains(calibrated.out, "finds 8, so of defects like these about 10 in 10"))
+      << calibrated.out;
+  // Of pictures that are not there any more nothing is said.
+  fs::remove_all(path("bad"));
+  const auto without = run_nagl("calibrate --json --bank " + bank());
+  EXPECT_EQ(nlohmann::json::parse(without.out)["pasted"], 0) << without.out;
+}
+
 TEST_F(BankTest, ThresholdsOfOnesOwnAndAThirdVerdict) {
   const std::string references = "--image-size 112 --normal " + path("good") + " ";
   const auto scored = lines(run_nagl("score --json " + references + path("new")).out);

@@ -160,6 +160,67 @@ TEST_F(FeedbackTest, MistakesAreLearntAndRightOnesRemembered) {
   EXPECT_TRUE(slurp(bank()) == before);
 }
 
+TEST_F(FeedbackTest, HotPatchesOfAFalseAlarmAreEnough) {
+  ASSERT_EQ(run_nagl("calibrate --bank " + bank()).exit_code, 0);
+  cv::Mat corner = part(40, false), other = part(41, false);
+  for (cv::Mat* picture : {&corner, &other}) (*picture)(cv::Rect(60, 45, 60, 45)) *= 0.4;
+  write_png(folder / "corner.png", corner);
+  write_png(folder / "other.png", other);
+  const auto score_of_other = [&] {
+    return lines(run_nagl("score --json --bank " + bank() + " " + path("other.png")).out)
+        .at(0)["image_score"]
+        .get<double>();
+  };
+  const std::int64_t before = shown()["patches"];
+  const double unknown = score_of_other();
+  const auto taught =
+      run_nagl("feedback --hot-patches --json " + bank() + " --good " + path("corner.png"));
+  ASSERT_EQ(taught.exit_code, 0) << taught.err;
+  const Json picture = Json::parse(taught.out)["pictures"][0];
+  EXPECT_EQ(picture["verdict_before"], "anomalous");
+  EXPECT_EQ(picture["learnt"], true);
+  // The dark quarter has some 4 x 4 of 8 x 8 patches; none of the four turns was learnt.
+  const std::int64_t more = shown()["patches"].get<std::int64_t>() - before;
+  EXPECT_GE(more, 4);
+  EXPECT_LE(more, 30);
+  EXPECT_LT(score_of_other(), 0.3 * unknown);
+  const auto spot =
+      lines(run_nagl("score --json --bank " + bank() + " " + path("new/spot1.png")).out);
+  EXPECT_EQ(spot.at(0)["verdict"], "anomalous");
+}
+
+TEST_F(FeedbackTest, ABankOfAFixedSizeNeverGrowsBeyondIt) {
+  const std::string options = " --method normal_nn --max-size 700kB ";
+  ASSERT_EQ(enroll(path("small.safetensors"), options + "--normal " + path("good")).exit_code, 0);
+  for (std::uint64_t i = 0; i < 24; ++i) {
+    write_png(folder / ("many/" + std::to_string(i) + ".png"), part(100 + i, false));
+  }
+  const std::string small = path("small.safetensors");
+  const auto added = run_nagl("enroll --add --out " + small + " --normal " + path("many"));
+  ASSERT_EQ(added.exit_code, 0) << added.err;
+  EXPECT_LE(fs::file_size(small), 700'000U);
+  EXPECT_TRUE(contains(added.out, "28 normal pictures")) << added.out;
+  const Json now = Json::parse(run_nagl("bank show --json " + small).out);
+  ASSERT_TRUE(now["pictures"][0].contains("pictures"));
+  EXPECT_EQ(now["pictures"].size() - 1 + now["pictures"][0]["pictures"].get<std::size_t>(), 28U);
+  EXPECT_TRUE(contains(run_nagl("bank show " + small).out, "older pictures)"));
+  const auto calibrated = run_nagl("calibrate --bank " + small);
+  EXPECT_EQ(calibrated.exit_code, 0) << calibrated.err;
+  const auto refused = run_nagl("bank remove " + small + " '#1'");
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_TRUE(contains(refused.err, "does not tell apart")) << refused.err;
+  ASSERT_EQ(run_nagl("bank remove " + small + " '#2'").exit_code, 0);
+  const auto differs =
+      run_nagl("enroll --add --max-size 1MB --out " + small + " --normal " + path("new/good0.png"));
+  EXPECT_EQ(differs.exit_code, 4);
+  EXPECT_TRUE(contains(differs.err, "--max-size")) << differs.err;
+  const auto least = run_nagl("enroll --max-size 50kB --out " + path("none.safetensors") +
+                              " --normal " + path("good"));
+  EXPECT_EQ(least.exit_code, 2);
+  EXPECT_TRUE(contains(least.err, "too small")) << least.err;
+  EXPECT_FALSE(fs::exists(path("none.safetensors")));
+}
+
 TEST_F(FeedbackTest, AChangeForTheWorseIsToldAndNotKept) {
   ASSERT_EQ(run_nagl("calibrate --bank " + bank()).exit_code, 0);
   ASSERT_EQ(run_nagl("feedback " + bank() + " --bad " + path("new/spot1.png")).exit_code, 0);

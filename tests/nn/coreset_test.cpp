@@ -9,7 +9,7 @@ const at::Tensor kNothing = torch::zeros({0, 2});
 
 std::vector<std::int64_t> chosen(const at::Tensor& rows, const at::Tensor& present,
                                  std::int64_t count) {
-  const auto index = choose_coreset(rows, present, count);
+  const auto index = choose_coreset(rows, present, count).rows;
   return {index.data_ptr<std::int64_t>(), index.data_ptr<std::int64_t>() + index.numel()};
 }
 
@@ -29,6 +29,16 @@ TEST(Coreset, TakesTheRowLeastLikeAllThereIsByHand) {
   EXPECT_EQ(chosen(all, kNothing, 4), (std::vector<std::int64_t>{3, 0, 2, 1}));
 }
 
+TEST(Coreset, SaysHowUnlikeTheOthersEachWas) {
+  const auto rows = torch::tensor({{1.0F, 0.0F}, {0.0F, 2.0F}, {-3.0F, 0.0F}});
+  // Beside (1, 0): the opposite first (1 - cosine 2), then the one between them (1), then itself.
+  const auto choice = choose_coreset(rows, torch::tensor({{5.0F, 0.0F}}), 3);
+  EXPECT_TRUE(choice.rows.equal(torch::tensor({2, 1, 0})));
+  EXPECT_TRUE(choice.novelty.equal(torch::tensor({2.0F, 1.0F, 0.0F})));
+  // Beside nothing the first has no other.
+  EXPECT_EQ(choose_coreset(rows, kNothing, 1).novelty.item<float>(), 2);
+}
+
 TEST(Coreset, NoRowIsTakenTwiceEvenOfEqualOnes) {
   const auto same = torch::ones({5, 3});
   auto index = chosen(same, torch::zeros({0, 3}), 5);
@@ -45,7 +55,7 @@ TEST(Coreset, CoversBetterThanChance) {
   const auto worst = [&](const at::Tensor& index) {  // cosine of the row that is covered worst
     return at::mm(unit, unit.index_select(0, index).t()).amax(1).min().item<double>();
   };
-  const double greedy = worst(choose_coreset(rows, torch::zeros({0, 8}), 40));
+  const double greedy = worst(choose_coreset(rows, torch::zeros({0, 8}), 40).rows);
   for (int i = 0; i < 5; ++i) EXPECT_GT(greedy, worst(torch::randperm(400).slice(0, 0, 40)));
 }
 

@@ -64,7 +64,9 @@ struct Bank {
   HeadOrigin origin;                ///< the backbone and layer that its features are of
   std::optional<TrainedHead> head;  ///< RM and AFL, for methods that use a head
   ReferenceFeatures features;
-  std::vector<EnrolledPicture> normal, abnormal;  ///< in the order of `features`
+  /// In the order of `features`; the first good one has no name where it stands for several
+  /// (`ReferenceFeatures::merged`).
+  std::vector<EnrolledPicture> normal, abnormal;
   /// Where to look in all pictures, uint8 [H, W], above 0 inside; empty: everywhere. References
   /// have no rows outside. Not of a bank of tiles, which lie anywhere.
   cv::Mat roi;
@@ -74,6 +76,12 @@ struct Bank {
   at::Tensor probe_scores;
   std::optional<Calibration> calibration;  ///< thresholds of raw scores
   std::vector<Decision> decisions;         ///< by which a change is judged; the oldest first
+
+  /// Good pictures that it was made from.
+  std::int64_t normal_count() const {
+    const auto entries = static_cast<std::int64_t>(normal.size());
+    return features.merged > 0 ? entries - 1 + features.merged : entries;
+  }
 
   /// What its method comes down to with the references that it has.
   Method scored_by() const { return effective(options.method, features.abnormal_count() > 0); }

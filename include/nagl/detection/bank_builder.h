@@ -26,7 +26,9 @@ struct KnownShot {
 
 /// Makes a bank from pictures, one after the other, or adds to one: the result is the same. With
 /// `coreset` below 1, each picture (tile, turn) adds that share of its patches, those least like
-/// what the bank already holds, so memory never holds more than that.
+/// what the bank already holds, so memory never holds more than that. With `max_size`, patches that
+/// were least unlike the earlier ones are forgotten once the bank is full, and its oldest pictures
+/// become one entry.
 class BankBuilder {
  public:
   /// @param head RM and AFL, for methods that use a head
@@ -50,13 +52,17 @@ class BankBuilder {
   /// Whether a picture of a defect has these very pixels.
   bool holds_abnormal(const Image& image) const;
 
+  /// @param kept by tile, [N] bool: the patches that the bank is to have, as the picture lies;
+  ///        empty: all of them. Its statistics count all in any case.
   /// @throws DataError if the region of interest has other proportions than the picture
-  void add_normal(const Image& image);
+  /// @throws ConfigError if the bank is full of patches of defects
+  void add_normal(const Image& image, const std::vector<at::Tensor>& kept = {});
   /// @param mask uint8 [H, W] of the picture's proportions, above 0 on the defect
   /// @param mask_path where it came from, for messages
   /// @param origin what a derived mask marks is no part of the discriminant
   /// @throws DataError if the mask marks nothing at the network's size, inside the region of
   ///         interest
+  /// @throws ConfigError if the bank is full of patches of defects
   /// @throws ModelError, here or later, if features are not finite
   void add_abnormal(const Image& image, const cv::Mat& mask,
                     const std::filesystem::path& mask_path = {},

@@ -14,8 +14,9 @@ namespace nagl {
 struct BankOptions {
   Method method = Method::kAuto;
   EncodingOptions encoding;
-  std::int64_t turns = 1;  ///< 1, 4 or 8: each normal reference is enrolled at so many angles
-  double coreset = 1;      ///< share of the normal patches that a bank keeps, above 0, at most 1
+  std::int64_t turns = 1;     ///< 1, 4 or 8: each normal reference is enrolled at so many angles
+  double coreset = 1;         ///< share of the normal patches that a bank keeps, above 0, at most 1
+  std::int64_t max_size = 0;  ///< bytes that a bank's file may take; 0: as many as it needs
   DiscriminantOptions discriminant;  ///< for Method::kDiscriminant
   /// Share of the patches whose mean is the image score, above 0, at most 1; null: the method's.
   std::optional<double> top_share;
@@ -29,6 +30,7 @@ struct BankOptions {
     visit("encoding", self.encoding);
     visit("turns", self.turns);
     visit("coreset", self.coreset);
+    visit("max_size", self.max_size);
     visit("discriminant", self.discriminant);
     visit("top_share", self.top_share);
   }

@@ -54,9 +54,12 @@ struct Calibration {
   std::optional<double> good_least, good_most;
   std::int64_t false_alarms = 0;  ///< of the good pictures, by these thresholds
   std::int64_t misses = 0;        ///< of the defects
-  bool extrapolated = false;      ///< the rate asked for is lower than counting can tell
-  bool alone = false;             ///< the only reference was scored against itself, altered
-  bool thinned = false;           ///< references were left out of a bank that is thinned
+  /// Known defects that were pasted onto good pictures, and those of them that are found by a bank
+  /// that does not know them (`pasted_recall`).
+  std::int64_t pasted = 0, pasted_found = 0;
+  bool extrapolated = false;  ///< the rate asked for is lower than counting can tell
+  bool alone = false;         ///< the only reference was scored against itself, altered
+  bool thinned = false;       ///< references were left out of a bank that is thinned
 
   template <typename Self, typename Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -74,6 +77,8 @@ struct Calibration {
     visit("good_most", self.good_most);
     visit("false_alarms", self.false_alarms);
     visit("misses", self.misses);
+    visit("pasted", self.pasted);
+    visit("pasted_found", self.pasted_found);
     visit("extrapolated", self.extrapolated);
     visit("alone", self.alone);
     visit("thinned", self.thinned);
@@ -94,7 +99,7 @@ struct GoodScores {
 };
 
 /// How much image scores of good pictures usually deviate from their mean: pooled over nine kinds
-/// of parts and textures (docs/methods.md). A few pictures do not tell their own deviation well.
+/// of parts and textures (docs/banks.md). A few pictures do not tell their own deviation well.
 /// @param patch_deviation deviation of good patches' scores; of standardised scores it is 1
 /// @param standardised whether scores are (ScoreRange::kUnbounded)
 double usual_deviation(double patch_deviation, bool standardised);
@@ -114,7 +119,7 @@ double patch_deviation(std::vector<float> scores);
 /// counts for (0 where it is not known).
 ///
 /// A known defect tells how far there is to go: two thirds of the way that Student's bound goes,
-/// and a fifth of that from the mean to the defect's score (docs/methods.md).
+/// and a fifth of that from the mean to the defect's score (docs/banks.md).
 /// @param defect score of known defects; null: none is known, or it says nothing
 /// @param highest score that there is; no threshold lies above it
 /// @param extrapolated whether the second was used

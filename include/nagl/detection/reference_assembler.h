@@ -85,12 +85,21 @@ class ReferenceAssembler {
   std::int64_t begin_normal();
   /// @param features [N, C] of a view, its patches that count @param turned whether it is of a
   /// turned copy
-  void add_normal(std::int64_t picture, const at::Tensor& features, bool turned);
+  /// @param kept [N] bool, the patches that the bank is to have rows of; undefined: all, or those
+  ///        that are chosen. The bank is thinned then: no view of an earlier picture may be missing
+  void add_normal(std::int64_t picture, const at::Tensor& features, bool turned,
+                  const at::Tensor& kept = {});
   /// The next picture of a defect, which has so many views.
   void begin_abnormal(std::int64_t views);
   /// @param features [N, C] of a view @param patch_mask, clear [N] bool, as in DefectView
   void add_abnormal(const at::Tensor& features, const at::Tensor& patch_mask,
                     const at::Tensor& clear, MaskOrigin origin);
+
+  /// What the rows take, in bytes.
+  std::int64_t row_bytes() const;
+  /// Forgets rows until they take at most so many bytes (see `thin_rows`). No view of any picture
+  /// may be missing. @throws ConfigError if patches of defects alone take more
+  void keep_within(std::int64_t bytes);
 
   /// What there is so far, sharing the assembler's memory: for use before the next view comes.
   ReferenceFeatures features() const;
@@ -102,21 +111,27 @@ class ReferenceAssembler {
   class Rows {
    public:
     void append(const at::Tensor& rows);
-    at::Tensor all() const { return rows_.slice(0, 0, size_); }
+    at::Tensor all() const { return rows_.defined() ? rows_.slice(0, 0, size_) : rows_; }
     std::int64_t size() const { return size_; }
+    bool defined() const { return rows_.defined(); }
 
    private:
     at::Tensor rows_;
     std::int64_t size_ = 0;
   };
 
+  void go_on_from(const ReferenceFeatures& there);
+  void begin_thinning();
   ReferenceFeatures with_moments(ReferenceFeatures features) const;
 
   double coreset_;
+  bool thinned_;  ///< moments are kept, since the rows do not tell
+  std::int64_t merged_ = 0;
   std::int64_t turns_;
   at::Tensor counted_;
   bool with_surroundings_;
   Rows normal_, abnormal_, surroundings_;
+  Rows normal_novelty_, surroundings_novelty_;              ///< undefined until rows were forgotten
   std::vector<FeatureMoments> moments_, abnormal_moments_;  ///< filled in where it is thinned
   std::vector<at::Tensor> patch_masks_, clear_, drawn_;
   std::vector<std::int64_t> normal_rows_, abnormal_views_;

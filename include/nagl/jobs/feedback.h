@@ -23,6 +23,9 @@ struct FeedbackOptions {
   std::filesystem::path decisions;               ///< JSON that a report saved; empty: none
   /// Choose thresholds by this rule from now on, once a defect is known; null: as they were chosen.
   std::optional<ThresholdRule> rule;
+  /// Of a good picture that was called anomalous only the patches that made it so are learnt: the
+  /// bank grows little, and is thinned from then on.
+  bool hot_patches = false;
   bool force = false;  ///< keep a change that makes earlier decisions worse
   std::size_t keep = kKeptGenerations;
   EncodingRequest encoding;  ///< must agree with the bank; its precision may be another

@@ -31,6 +31,7 @@ struct ReferenceRequest {
   std::optional<std::int64_t> turns;
   bool automatic_turns = false;  ///< those of the method, whatever an options file says
   std::optional<double> coreset;
+  std::optional<std::int64_t> max_size;   ///< of a bank's file, in bytes
   std::optional<double> abnormal_weight;  ///< of the discriminant
   std::optional<bool> surroundings;       ///< whether they join the good patches
   std::optional<double> top_share;

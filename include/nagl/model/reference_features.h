@@ -21,6 +21,12 @@ struct ReferenceFeatures {
   /// some out; undefined: all do.
   at::Tensor counted;
   bool thinned = false;  ///< whether rows are a choice among the patches
+  /// Pictures that the first entry stands for, where a bank of a fixed size put its oldest
+  /// together; 0: it is a picture.
+  std::int64_t merged = 0;
+  /// [R] float32: how unlike all earlier ones each row was when it came (`CoresetChoice::novelty`),
+  /// by which a bank of a fixed size forgets; on the CPU. Undefined: it never had to.
+  at::Tensor normal_novelty;
 
   at::Tensor abnormal;  ///< [A, C] float32, the patches that show a defect; undefined: none
   /// [V, N] bool, where they lie in their views: A are set, in each picture at least one.
@@ -30,6 +36,7 @@ struct ReferenceFeatures {
   /// method needs them.
   at::Tensor surroundings;
   at::Tensor clear;  ///< [V, N] bool, where they lie: U are set; undefined with `surroundings`
+  at::Tensor surroundings_novelty;  ///< [U] float32, as `normal_novelty`; undefined with either
   /// [V] bool, the views whose mask somebody drew; a derived one may lie elsewhere than the defect.
   /// Undefined with `surroundings`.
   at::Tensor drawn;
@@ -45,6 +52,7 @@ struct ReferenceFeatures {
   static ReferenceFeatures of_pictures(const at::Tensor& normal, const at::Tensor& abnormal = {},
                                        const at::Tensor& patch_mask = {}, PatchGrid grid = {0, 0});
 
+  /// Entries: a picture each, but for a first one of several.
   std::int64_t normal_count() const { return static_cast<std::int64_t>(normal_rows.size()); }
   std::int64_t abnormal_count() const { return static_cast<std::int64_t>(abnormal_views.size()); }
   /// Rows that a picture as it lies has, in a bank that is not thinned.
@@ -71,7 +79,7 @@ struct ReferenceFeatures {
   /// The pictures of this one, then those of `other`. @throws std::invalid_argument if one has what
   /// the other lacks (turns, thinning, surroundings)
   ReferenceFeatures followed_by(const ReferenceFeatures& other) const;
-  /// The same with its tensors on `device`; what is there already is shared.
+  /// The same with its tensors on `device`, but for novelty; what is there already is shared.
   ReferenceFeatures on(at::Device device) const;
 
   /// Throws std::invalid_argument if shapes or counts contradict each other, or an abnormal picture

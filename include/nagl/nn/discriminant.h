@@ -21,6 +21,8 @@ struct FeatureMoments {
   static FeatureMoments of(const at::Tensor& rows);
   /// Of the rows of both.
   FeatureMoments with(const FeatureMoments& other) const;
+  /// Rounded to float32, as files keep them.
+  FeatureMoments as_kept() const;
   /// [C, C] float64, divided by the number of rows; needs one.
   at::Tensor covariance() const;
 };
