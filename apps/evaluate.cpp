@@ -38,6 +38,9 @@ void run_evaluate(const jobs::EvaluateRequest& request, bool json) {
              to_string(result.protocol), result.categories.size(), result.seeds, result.backbone,
              text_table(result.categories), result.report.string(), result.tables.string(),
              result.numbers.string());
+  if (!result.submission.empty()) {
+    fmt::print(std::cout, "to submit: {}\n", result.submission.string());
+  }
 }
 
 /// An option of values separated by commas, each read by `read`.
@@ -66,7 +69,7 @@ void add_evaluate(CLI::App& app, int&) {
   constexpr const char* kTarget = "Target and result";
   command
       ->add_option("--data", request->data,
-                   "A data set, or a category of one (MVTec AD's layout, VisA, BMAD, Real-IAD, "
+                   "A data set, or a category of one (MVTec AD, MVTec AD 2, VisA, BMAD, Real-IAD, "
                    "plain folders, a manifest); may be repeated")
       ->allow_extra_args(false)
       ->group(kTarget);
@@ -82,6 +85,12 @@ void add_evaluate(CLI::App& app, int&) {
   command
       ->add_flag("--resume", request->resume,
                  "Go on with the evaluation in OUT: categories that are done are not scored again")
+      ->group(kTarget);
+  command
+      ->add_option("--submission", request->submission,
+                   "Also score the pictures whose truth the authors keep (MVTec AD 2's "
+                   "test_private and test_private_mixed), by the first references drawn, and put "
+                   "into this folder, and DIR.tar.gz beside it, what their server takes")
       ->group(kTarget);
   command->add_flag("--json", *json, "Print the summary as JSON instead of a table")
       ->group(kTarget);

@@ -76,8 +76,13 @@ void print_category(const CategoryCheck& check) {
     }
     sizes += fmt::format("{}{} of {}", sizes.empty() ? "" : ", ", count, size);
   }
-  fmt::print(std::cout, "{}\n  train {} good; test {}\n  pictures: {}\n", check.name, check.train,
-             types, sizes);
+  std::string others;
+  if (check.validation > 0) others += fmt::format("; validation {} good", check.validation);
+  for (const auto& [split, count] : check.unlabelled) {
+    others += fmt::format("; {} {} without truth", split, count);
+  }
+  fmt::print(std::cout, "{}\n  train {} good; test {}{}\n  pictures: {}\n", check.name, check.train,
+             types, others, sizes);
   for (const auto& finding : check.findings) {
     const std::string path = finding.path.string();
     const bool named = finding.detail.find(path) != std::string::npos;

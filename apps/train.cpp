@@ -73,7 +73,7 @@ void add_train(CLI::App& app, int&) {
   constexpr const char* kSource = "Source and result";
   command
       ->add_option("--data", request->data,
-                   "A data set, or a category of one (MVTec AD's layout, VisA, BMAD, Real-IAD, "
+                   "A data set, or a category of one (MVTec AD, MVTec AD 2, VisA, BMAD, Real-IAD, "
                    "plain folders, a manifest); may be repeated. Episodes are drawn from the test "
                    "split")
       ->allow_extra_args(false)

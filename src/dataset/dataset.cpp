@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <opencv2/core.hpp>
 #include <set>
 #include <utility>
 
 #include "nagl/core/error.h"
 #include "nagl/core/text.h"
+#include "nagl/image/mask.h"
 #include "readers.h"
 
 namespace nagl {
@@ -18,7 +20,13 @@ namespace fs = std::filesystem;
 constexpr DatasetReader kReaders[] = {
     {DatasetFormat::kVisa, is_visa, read_visa},
     {DatasetFormat::kBmad, is_bmad, read_bmad},
+    {DatasetFormat::kMvtecAd2, is_mvtec_ad2, read_mvtec_ad2},
+    {DatasetFormat::kMvtec3d, is_mvtec_3d, read_mvtec_3d},
     {DatasetFormat::kMvtec, is_mvtec, read_mvtec},
+    {DatasetFormat::kKsdd2, is_ksdd2, read_ksdd2},
+    {DatasetFormat::kKsdd, is_ksdd, read_ksdd},
+    {DatasetFormat::kDagm, is_dagm, read_dagm},
+    {DatasetFormat::kMagneticTile, is_magnetic_tile, read_magnetic_tile},
     {DatasetFormat::kRealIad, is_real_iad, read_real_iad},
     {DatasetFormat::kManifest, is_manifest, read_manifest},
     {DatasetFormat::kFolders, is_folders, read_folders},
@@ -30,8 +38,9 @@ constexpr const char* kGoodNames[] = {kGood, "normal", "healthy", "ok"};
 void check_whole(const fs::path& root) {
   const fs::path above = fs::absolute(root).lexically_normal() / "..";
   for (const auto& folder : {root, above.lexically_normal()}) {
-    if (!is_folder(folder / "train")) continue;
-    for (const auto& good : sorted_folders(folder / "train")) {
+    const fs::path train = named_in(folder, "train");
+    if (!is_folder(train)) continue;
+    for (const auto& good : sorted_folders(train)) {
       if (!is_good_name(good.filename().string())) continue;
       throw DataError(
           "'" + root.string() + "' has the good pictures of a training split beside it ('" +
@@ -55,8 +64,10 @@ const DatasetReader& reader_for(const fs::path& root, DatasetFormat format) {
   throw DataError(
       "'" + root.string() +
       "' has none of the layouts that nagl reads: MVTec AD's (train/good and test/ side by side), "
-      "VisA's (split_csv/1cls.csv), BMAD's (test/Ungood), Real-IAD's JSON, a folder good/ beside "
-      "folders of defects, or a CSV or JSON manifest");
+      "MVTec AD 2's (test_public/), MVTec 3D-AD's, VisA's (split_csv/1cls.csv), BMAD's "
+      "(test/Ungood), Real-IAD's JSON, those of KolektorSDD and KolektorSDD2, DAGM 2007 and the "
+      "Magnetic Tile data set, a folder good/ beside folders of defects, or a CSV or JSON "
+      "manifest");
 }
 
 }  // namespace
@@ -153,6 +164,29 @@ std::vector<fs::path> category_folders(const fs::path& root, bool (*fits)(const 
   return folders;
 }
 
+fs::path named_in(const fs::path& folder, const std::string& name) {
+  fs::path plain = folder / name;
+  std::error_code error;
+  if (fs::exists(plain, error)) return plain;
+  const std::string lower = lower_case(name);
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (lower_case(entry.path().filename().string()) == lower) found.push_back(entry.path());
+  }
+  return found.empty() ? plain : *std::min_element(found.begin(), found.end());
+}
+
+std::vector<Category> read_categories(const fs::path& root, bool (*fits)(const fs::path&),
+                                      Category (*read)(const fs::path&),
+                                      const std::string& layout) {
+  std::vector<Category> categories;
+  for (const auto& folder : category_folders(root, fits)) categories.push_back(read(folder));
+  if (categories.empty()) {
+    throw DataError("'" + root.string() + "' holds no category in " + layout);
+  }
+  return categories;
+}
+
 std::string name_of(const fs::path& folder) {
   const fs::path path = fs::absolute(folder).lexically_normal();
   return (path.has_filename() ? path : path.parent_path()).filename().string();
@@ -181,6 +215,33 @@ std::vector<Sample> defect_samples(const fs::path& folder, const std::string& ty
   return samples;
 }
 
+Sample labelled_by(Sample sample) {
+  if (cv::countNonZero(read_mask(sample.masks.front()).marks) > 0) return sample;
+  return {std::move(sample.path), kGood, {}};
+}
+
+std::vector<Sample> labelled_beside(const fs::path& folder, const std::string& type) {
+  std::vector<PictureFile> masks;
+  const auto pictures = list_pictures(folder, &masks);
+  const StemIndex index(folder);
+  std::vector<Sample> samples;
+  for (const auto& picture : pictures) {
+    auto mask = index.find(picture);
+    if (!mask) {
+      throw DataError("'" + picture.path.string() +
+                      "' has no mask beside it, so it is not known whether it shows a defect");
+    }
+    samples.push_back(labelled_by({picture.path, type, {std::move(*mask)}}));
+  }
+  return samples;
+}
+
+void sort_samples(std::vector<Sample>& samples) {
+  std::sort(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) {
+    return std::tie(a.defect, a.path) < std::tie(b.defect, b.path);
+  });
+}
+
 void CategoryCollector::add(const std::string& name, bool train, Sample sample) {
   Category& category = categories_[name];
   category.name = name;
@@ -191,9 +252,6 @@ void CategoryCollector::add(const std::string& name, bool train, Sample sample) 
 
 std::vector<Category> CategoryCollector::take(const fs::path& source) {
   if (categories_.empty()) throw DataError("'" + source.string() + "' lists no pictures");
-  const auto before = [](const Sample& a, const Sample& b) {
-    return std::tie(a.defect, a.path) < std::tie(b.defect, b.path);
-  };
   std::vector<Category> categories;
   for (auto& [name, category] : categories_) {
     std::set<fs::path> seen;
@@ -208,8 +266,8 @@ std::vector<Category> CategoryCollector::take(const fs::path& source) {
       throw DataError("category '" + name + "' of '" + source.string() +
                       "' has no pictures to test on");
     }
-    std::sort(category.train.begin(), category.train.end(), before);
-    std::sort(category.test.begin(), category.test.end(), before);
+    sort_samples(category.train);
+    sort_samples(category.test);
     categories.push_back(std::move(category));
   }
   return categories;

@@ -26,6 +26,10 @@ class CategoryChecker {
     result_.name = category.name;
     result_.train = static_cast<std::int64_t>(category.train.size());
     for (const auto& sample : category.test) ++result_.test[sample.defect];
+    result_.validation = static_cast<std::int64_t>(category.validation.size());
+    for (const auto& [split, pictures] : category.unlabelled) {
+      result_.unlabelled[split] = static_cast<std::int64_t>(pictures.size());
+    }
   }
 
   void look_at(const Sample& sample, bool train) {
@@ -100,6 +104,19 @@ class CategoryChecker {
   std::vector<std::pair<fs::path, Thumbnail>> thumbnails_;
 };
 
+/// All pictures of a category, and whether each is one to train or refer with.
+std::vector<std::pair<Sample, bool>> samples_of(const Category& category) {
+  std::vector<std::pair<Sample, bool>> all;
+  for (const auto& sample : category.train) all.emplace_back(sample, true);
+  for (const auto* samples : {&category.validation, &category.test}) {
+    for (const auto& sample : *samples) all.emplace_back(sample, false);
+  }
+  for (const auto& [split, pictures] : category.unlabelled) {
+    for (const auto& path : pictures) all.emplace_back(Sample{path, kGood, {}}, false);
+  }
+  return all;
+}
+
 }  // namespace
 
 std::int64_t CategoryCheck::count(const std::string& kind) const {
@@ -113,19 +130,17 @@ std::vector<CategoryCheck> check_dataset(
     const std::function<bool()>& stop) {
   std::int64_t total = 0, done = 0;
   for (const auto& category : dataset.categories) {
-    total += static_cast<std::int64_t>(category.train.size() + category.test.size());
+    total += static_cast<std::int64_t>(samples_of(category).size());
   }
   std::vector<CategoryCheck> checks;
   for (const auto& category : dataset.categories) {
     CategoryChecker checker(category, decode);
     bool stopped = false;
-    for (const auto* samples : {&category.train, &category.test}) {
-      for (const auto& sample : *samples) {
-        stopped = stopped || (stop && stop());
-        if (stopped) break;
-        checker.look_at(sample, samples == &category.train);
-        if (progress) progress(++done, total);
-      }
+    for (const auto& [sample, trains] : samples_of(category)) {
+      stopped = stopped || (stop && stop());
+      if (stopped) break;
+      checker.look_at(sample, trains);
+      if (progress) progress(++done, total);
     }
     checks.push_back(checker.result());
     if (stopped) break;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "nagl/core/error.h"
+#include "nagl/core/text.h"
 #include "readers.h"
 
 namespace nagl {
@@ -10,7 +11,7 @@ namespace fs = std::filesystem;
 
 /// Masks of all types; `label` is a kind of part elsewhere, here it never was.
 bool holds_masks(const fs::path& folder) {
-  const std::string name = folder.filename().string();
+  const std::string name = lower_case(folder.filename().string());
   return is_mask_folder(folder) || name == "label" || name == "labels";
 }
 
@@ -69,16 +70,9 @@ Category read_category(const fs::path& folder) {
 bool is_folders(const fs::path& root) { return !category_folders(root, is_category).empty(); }
 
 std::vector<Category> read_folders(const fs::path& root) {
-  std::vector<Category> categories;
-  for (const auto& folder : category_folders(root, is_category)) {
-    categories.push_back(read_category(folder));
-  }
-  if (categories.empty()) {
-    throw DataError(
-        "'" + root.string() +
-        "' holds no folder good/ (or normal/, healthy/, ok/) beside folders of defects");
-  }
-  return categories;
+  return read_categories(root, is_category, read_category,
+                         "plain folders: none has good/ (or normal/, healthy/, ok/) beside folders "
+                         "of defects");
 }
 
 }  // namespace nagl

@@ -17,7 +17,6 @@ namespace fs = std::filesystem;
 constexpr std::size_t kLargestFile = std::size_t{1} << 30;
 constexpr const char* kFileNames[] = {"manifest.csv", "manifest.json"};
 constexpr const char* kColumns[] = {"path", "label", "mask", "category", "type", "split"};
-constexpr const char* kUntyped = "defect";
 
 /// What a manifest says of one picture; empty where it says nothing.
 struct Line {
@@ -146,7 +145,7 @@ std::string defect_of(const Line& line, const fs::path& file) {
     good = *said;
   }
   if (good) return kGood;
-  return line.type.empty() ? kUntyped : line.type;
+  return line.type.empty() ? kUntypedDefect : line.type;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "nagl/core/error.h"
+#include "nagl/core/text.h"
 #include "readers.h"
 
 namespace nagl {
@@ -19,7 +20,7 @@ fs::path good_folder(const fs::path& split) {
 }
 
 bool is_category(const fs::path& folder) {
-  return is_folder(folder / "test") && !good_folder(folder / "train").empty();
+  return is_folder(named_in(folder, "test")) && !good_folder(named_in(folder, "train")).empty();
 }
 
 std::string type_of(const fs::path& folder) {
@@ -31,8 +32,9 @@ Category read_category(const fs::path& folder) {
   Category category;
   category.folder = folder;
   category.name = name_of(folder);
-  category.train = good_samples(good_folder(folder / "train"));
-  for (const auto& type_folder : sorted_folders(folder / "test")) {
+  category.train = good_samples(good_folder(named_in(folder, "train")));
+  category.validation = good_samples(good_folder(named_in(folder, "validation")));
+  for (const auto& type_folder : sorted_folders(named_in(folder, "test"))) {
     const std::string type = type_of(type_folder);
     MvtecMasks masks(folder, type_folder.filename().string());
     for (const auto& file : list_pictures(type_folder)) {
@@ -49,7 +51,7 @@ Category read_category(const fs::path& folder) {
 }  // namespace
 
 MvtecMasks::MvtecMasks(const fs::path& category, const std::string& type)
-    : folder_(category / "ground_truth" / type) {}
+    : folder_(named_in(category, "ground_truth") / type) {}
 
 std::vector<fs::path> MvtecMasks::find(const PictureFile& picture) {
   if (!index_ && !holds_pictures(folder_)) return {};
@@ -66,15 +68,8 @@ std::vector<fs::path> MvtecMasks::find(const PictureFile& picture) {
 bool is_mvtec(const fs::path& root) { return !category_folders(root, is_category).empty(); }
 
 std::vector<Category> read_mvtec(const fs::path& root) {
-  std::vector<Category> categories;
-  for (const auto& folder : category_folders(root, is_category)) {
-    categories.push_back(read_category(folder));
-  }
-  if (categories.empty()) {
-    throw DataError("'" + root.string() +
-                    "' holds no category in MVTec layout (train/good and test/ side by side)");
-  }
-  return categories;
+  return read_categories(root, is_category, read_category,
+                         "MVTec layout (train/good and test/ side by side)");
 }
 
 std::optional<Sample> MvtecLocator::find(const fs::path& picture) {
@@ -91,7 +86,9 @@ std::optional<Sample> MvtecLocator::find(const fs::path& picture) {
   if (part == place.end() || std::next(part) == place.end()) return std::nullopt;
   const fs::path folder = category / split / *part;
   const std::string type = type_of(folder);
-  if (split != "test" && !(split == "train" && type == kGood)) return std::nullopt;
+  const std::string lower = lower_case(split);
+  const bool good_split = lower == "train" || lower == "validation";
+  if (lower != "test" && !(good_split && type == kGood)) return std::nullopt;
 
   Sample sample{picture, type, {}};
   if (!sample.anomalous()) return sample;

@@ -75,6 +75,8 @@ void read_split_file(const fs::path& root, const fs::path& file, CategoryCollect
         Sample sample;
         sample.path = listed_path(folder, picture);
         check_listed(file, sample.path);
+        // .../S0001/x_C1_x.jpg: a part is seen by five cameras.
+        sample.part = listed_path({}, picture).parent_path().string();
         if (const std::string type = item.at("anomaly_class"); type != normal) sample.defect = type;
         const auto mask = item.find("mask_path");
         if (sample.anomalous() && mask != item.end() && mask->is_string()) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "nagl/core/duration.h"
+#include "nagl/core/error.h"
 #include "nagl/core/sha256.h"
 
 namespace nagl {
@@ -69,7 +70,9 @@ std::optional<CategoryResult> CategoryRun::run(const RecordedDraws* replay, cons
     const Timing timing(timing_.total);
     choose_references(replay);
     make_settings();
-    if (!score_queries(observer)) return std::nullopt;
+    if (!score_validation(observer) || !score_queries(observer) || !score_unlabelled(observer)) {
+      return std::nullopt;
+    }
   }
   return finish(folder);
 }
@@ -151,6 +154,85 @@ void CategoryRun::make_groups(Setting& setting) {
   }
 }
 
+std::vector<ScoringTarget> CategoryRun::targets_of(const Setting& setting,
+                                                   std::optional<std::size_t> index) const {
+  std::vector<ScoringTarget> targets;
+  for (const auto& group : setting.groups) {
+    const auto bank = index ? group.banks.find(setting.types[*index]) : group.banks.begin();
+    ScoringTarget& target = targets.emplace_back();
+    target.references = bank != group.banks.end() ? bank->second : group.banks.begin()->second;
+    for (const auto i : group.methods) target.methods.push_back(setting.methods[i]);
+    target.top_share = top_share_;
+  }
+  return targets;
+}
+
+/// Good pictures, by which the threshold of pixels is chosen.
+bool CategoryRun::score_validation(const EvaluationObserver& observer) {
+  std::vector<ScoringTarget> targets;
+  std::vector<Tally*> tallies;
+  for (const auto& setting : settings_) {
+    for (auto& target : targets_of(setting, std::nullopt)) targets.push_back(std::move(target));
+    for (const auto& group : setting.groups) {
+      for (const auto i : group.methods) tallies.push_back(setting.tallies[i].get());
+    }
+  }
+  if (tallies.empty()) return true;
+  const auto& samples = category_.validation;
+  auto reader = encoder_.read_ahead<ReadQuery>(samples.size(), [&](std::size_t i) {
+    return read_query(encoder_, category_, samples[i], roi_, /*empty_is_good=*/true);
+  });
+  Scorer scorer(encoder_);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    if (observer.stop && observer.stop()) return false;
+    scorer.add(reader.next().query, targets, [&](const std::vector<PictureScores>& scores) {
+      for (std::size_t k = 0; k < tallies.size(); ++k) tallies[k]->add_validation(scores[k]);
+    });
+    ++timing_.pictures;
+  }
+  scorer.flush();
+  timing_.encode += scorer.seconds_encoding();
+  timing_.score += scorer.seconds_scoring();
+  return true;
+}
+
+/// Pictures without truth, by the first draw and the last method.
+bool CategoryRun::score_unlabelled(const EvaluationObserver& observer) {
+  const Setting& setting = settings_.front();
+  if (!observer.unlabelled || category_.unlabelled.empty() || setting.methods.empty()) return true;
+  const std::size_t last = setting.methods.size() - 1;
+  const auto cut = setting.tallies[last]->pixel_cut();
+  if (!cut) {
+    throw DataError(fmt::format(
+        "category '{}' has no validation pictures (validation/good) to choose a threshold by",
+        category_.folder.string()));
+  }
+  std::vector<ScoringTarget> targets;
+  for (const auto& group : setting.groups) {
+    if (std::find(group.methods.begin(), group.methods.end(), last) == group.methods.end()) {
+      continue;
+    }
+    targets.push_back({group.banks.begin()->second, {setting.methods[last]}, top_share_});
+  }
+  Scorer scorer(encoder_);
+  for (const auto& [split, pictures] : category_.unlabelled) {
+    auto reader = encoder_.read_ahead<Image>(
+        pictures.size(), [&](std::size_t i) { return encoder_.read(pictures[i]); });
+    for (const auto& path : pictures) {
+      if (observer.stop && observer.stop()) return false;
+      scorer.add(Query(reader.next()), targets,
+                 [&, split = split, path](const std::vector<PictureScores>& scores) {
+                   observer.unlabelled(split, path, scores.front().map(), *cut);
+                 });
+      ++timing_.pictures;
+    }
+    scorer.flush();
+  }
+  timing_.encode += scorer.seconds_encoding();
+  timing_.score += scorer.seconds_scoring();
+  return true;
+}
+
 bool CategoryRun::score_queries(const EvaluationObserver& observer) {
   std::vector<std::size_t> asked;
   for (std::size_t i = 0; i < category_.test.size(); ++i) {
@@ -185,13 +267,7 @@ void CategoryRun::score_query(Scorer& scorer, std::size_t index,
   std::vector<ScoringTarget> targets;
   for (const auto& setting : settings_) {
     if (!setting.asked[index]) continue;
-    for (const auto& group : setting.groups) {
-      const auto bank = group.banks.find(setting.types[index]);
-      ScoringTarget& target = targets.emplace_back();
-      target.references = bank != group.banks.end() ? bank->second : group.banks.begin()->second;
-      for (const auto i : group.methods) target.methods.push_back(setting.methods[i]);
-      target.top_share = top_share_;
-    }
+    for (auto& target : targets_of(setting, index)) targets.push_back(std::move(target));
   }
   if (query->anomalous && !query->truth && unmasked_++ == 0) {
     first_unmasked_ = query->sample->path.string();

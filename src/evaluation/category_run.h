@@ -52,10 +52,15 @@ class CategoryRun {
   void warn_of_few(const ReferenceDraw& draw);
   void make_settings();
   void make_groups(Setting& setting);
+  bool score_validation(const EvaluationObserver& observer);
   bool score_queries(const EvaluationObserver& observer);
+  bool score_unlabelled(const EvaluationObserver& observer);
   void score_query(Scorer& scorer, std::size_t index, const std::shared_ptr<ReadQuery>& query);
   void count(std::size_t index, const ReadQuery& query, const std::vector<PictureScores>& scores);
   void warn_of_copies(const std::vector<std::size_t>& asked);
+  /// @param index of a test picture, whose type says which references it is shown; null: any
+  std::vector<ScoringTarget> targets_of(const Setting& setting,
+                                        std::optional<std::size_t> index) const;
   EvaluationRow row_of(const Setting& setting, Method method) const;
   CategoryResult finish(const std::filesystem::path& folder);
 

@@ -40,7 +40,7 @@ const char* colour_of(Method method) {
 /// The cells of a row's metrics.
 std::string metric_cells(const std::vector<SummaryRow>& rows, const SummaryRow& row) {
   std::string html;
-  for (std::size_t i = 0; i < kMetricCount; ++i) {
+  for (const auto i : shown_metrics(rows)) {
     const Spread& spread = row.metrics[i];
     if (!spread.mean) {
       html += "<td>–</td>";
@@ -56,7 +56,7 @@ std::string metric_cells(const std::vector<SummaryRow>& rows, const SummaryRow& 
 
 std::string metric_table(const std::vector<SummaryRow>& summary, const std::string& category) {
   std::string html = "<table><tr><th>method</th><th>K1</th><th>K2</th>";
-  for (std::size_t i = 0; i < kMetricCount; ++i) {
+  for (const auto i : shown_metrics(summary)) {
     html += fmt::format("<th>{}</th>", title_of(metric_at(i)));
   }
   html += "</tr>\n";

@@ -36,8 +36,9 @@ std::string markdown_escaped(const std::string& text) {
 }
 
 std::string markdown_table(const std::vector<SummaryRow>& summary, const std::string& category) {
+  const auto shown = shown_metrics(summary);
   std::string text = "| method | K1 | K2 |", rule = "|---|---|---|";
-  for (std::size_t i = 0; i < kMetricCount; ++i) {
+  for (const auto i : shown) {
     text += fmt::format(" {} |", title_of(metric_at(i)));
     rule += "---|";
   }
@@ -46,7 +47,7 @@ std::string markdown_table(const std::vector<SummaryRow>& summary, const std::st
     if (row.category != category) continue;
     text += fmt::format("| {} | {} | {} |", to_string(row.method), row.normal_shots,
                         shots_text(row.abnormal_shots));
-    for (std::size_t i = 0; i < kMetricCount; ++i) {
+    for (const auto i : shown) {
       const std::string value = percent(row.metrics[i], " ± ", "–");
       text +=
           is_best(summary, row, i) ? fmt::format(" **{}** |", value) : fmt::format(" {} |", value);
@@ -92,7 +93,7 @@ Json results_json(const std::vector<CategoryResult>& results) {
 std::string results_csv(const std::vector<CategoryResult>& results) {
   std::string text = "category,method,normal_shots,abnormal_shots,seed,good,anomalous";
   for (std::size_t i = 0; i < kMetricCount; ++i) text += std::string(",") + key_of(metric_at(i));
-  text += ",image_threshold,pixel_threshold\n";
+  text += ",image_threshold,pixel_threshold,pixel_cut\n";
   for (const auto& result : results) {
     for (const auto& row : result.rows) {
       text += fmt::format("{},{},{},{},{},{},{}", csv_field(row.category), to_string(row.method),
@@ -101,7 +102,7 @@ std::string results_csv(const std::vector<CategoryResult>& results) {
       for (const auto& metric : row.metrics) {
         text += metric.value ? fmt::format(",{:.6f}", *metric.value) : ",";
       }
-      for (const auto& threshold : {row.image_threshold, row.pixel_threshold}) {
+      for (const auto& threshold : {row.image_threshold, row.pixel_threshold, row.pixel_cut}) {
         text += threshold ? fmt::format(",{:.8g}", *threshold) : ",";
       }
       text += "\n";
@@ -150,11 +151,12 @@ std::string markdown_tables(const std::vector<CategoryResult>& results,
 
 std::string latex_table(const std::vector<CategoryResult>& results, const ReportContext& context) {
   const auto summary = summarize(results);
+  const auto shown = shown_metrics(summary);
   std::string text = "% " + context.title + "\n";
   for (const auto& [name, value] : context.facts) text += "% " + name + ": " + value + "\n";
-  text += fmt::format("\\begin{{tabular}}{{lrr{:r>{}}}}\n\\toprule\n", "", kMetricCount);
+  text += fmt::format("\\begin{{tabular}}{{lrr{:r>{}}}}\n\\toprule\n", "", shown.size());
   text += "method & $K_1$ & $K_2$";
-  for (std::size_t i = 0; i < kMetricCount; ++i) {
+  for (const auto i : shown) {
     text += std::string(" & ") + title_of(metric_at(i));
   }
   text += " \\\\\n\\midrule\n";
@@ -162,7 +164,7 @@ std::string latex_table(const std::vector<CategoryResult>& results, const Report
     if (!is_mean(row)) continue;
     text += fmt::format("{} & {} & {}", latex_escaped(to_string(row.method)), row.normal_shots,
                         shots_text(row.abnormal_shots));
-    for (std::size_t i = 0; i < kMetricCount; ++i) {
+    for (const auto i : shown) {
       const std::string value = percent(row.metrics[i], "\\,{\\small$\\pm$", "--");
       const std::string closed = row.metrics[i].deviation ? value + "}" : value;
       text += is_best(summary, row, i) ? " & \\textbf{" + closed + "}" : " & " + closed;
@@ -173,16 +175,18 @@ std::string latex_table(const std::vector<CategoryResult>& results, const Report
 }
 
 std::string text_table(const std::vector<CategoryResult>& results) {
+  const auto summary = summarize(results);
+  const auto shown = shown_metrics(summary);
   std::string text = fmt::format("{:<12}{:>4}{:>6}", "method", "K1", "K2");
-  for (std::size_t i = 0; i < kMetricCount; ++i) {
+  for (const auto i : shown) {
     text += fmt::format("{:>14}", title_of(metric_at(i)));
   }
   text += "\n";
-  for (const auto& row : summarize(results)) {
+  for (const auto& row : summary) {
     if (!is_mean(row)) continue;
     text += fmt::format("{:<12}{:>4}{:>6}", to_string(row.method), row.normal_shots,
                         shots_text(row.abnormal_shots));
-    for (std::size_t i = 0; i < kMetricCount; ++i) {
+    for (const auto i : shown) {
       // `±` is two bytes and one column.
       const std::string value = percent(row.metrics[i], " ± ", "-");
       const std::size_t width = row.metrics[i].deviation ? 15 : 14;

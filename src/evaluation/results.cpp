@@ -25,6 +25,8 @@ constexpr struct {
     {"pixel_ap", "pixel AP"},
     {"pixel_f1_max", "pixel F1-max"},
     {"pro", "PRO"},
+    {"pixel_f1", "pixel F1"},
+    {"sample_auroc", "sample AUROC"},
 };
 
 Json to_json(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
@@ -70,6 +72,7 @@ Json to_json(const EvaluationRow& row) {
   if (!reasons.empty()) json["reasons"] = reasons;
   json["image_threshold"] = to_json(row.image_threshold);
   json["pixel_threshold"] = to_json(row.pixel_threshold);
+  json["pixel_cut"] = to_json(row.pixel_cut);
   json["image_roc"] = to_json(row.image_roc);
   json["pixel_roc"] = to_json(row.pixel_roc);
   json["pro_curve"] = to_json(row.pro_curve);
@@ -88,11 +91,16 @@ EvaluationRow row_from(const Json& json) {
   row.anomalous = json.at("anomalous");
   for (std::size_t i = 0; i < kMetricCount; ++i) {
     const char* key = kMetricNames[i].key;
+    if (i >= kUsualMetrics && !json.at("metrics").contains(key)) {
+      row.metrics[i].reason = "not measured by the version that scored it";
+      continue;
+    }
     row.metrics[i].value = number_from(json.at("metrics").at(key));
     if (!row.metrics[i].value) row.metrics[i].reason = json.at("reasons").at(key);
   }
   row.image_threshold = number_from(json.at("image_threshold"));
   row.pixel_threshold = number_from(json.at("pixel_threshold"));
+  row.pixel_cut = number_from(json.value("pixel_cut", Json(nullptr)));
   row.image_roc = curve_from(json.at("image_roc"));
   row.pixel_roc = curve_from(json.at("pixel_roc"));
   row.pro_curve = curve_from(json.at("pro_curve"));
@@ -233,6 +241,17 @@ std::vector<SummaryRow> summarize(const std::vector<CategoryResult>& results) {
   for (const auto& [key, rows] : all) summary.push_back(summary_of(rows, ""));
   for (const auto& [key, rows] : by_category) summary.push_back(summary_of(rows, key.first));
   return summary;
+}
+
+std::vector<std::size_t> shown_metrics(const std::vector<SummaryRow>& summary) {
+  std::vector<std::size_t> shown;
+  for (std::size_t i = 0; i < kMetricCount; ++i) {
+    const bool known = std::any_of(summary.begin(), summary.end(), [&](const SummaryRow& row) {
+      return row.metrics[i].mean.has_value();
+    });
+    if (i < kUsualMetrics || known) shown.push_back(i);
+  }
+  return shown;
 }
 
 bool is_best(const std::vector<SummaryRow>& summary, const SummaryRow& row, std::size_t metric) {

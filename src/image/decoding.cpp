@@ -11,7 +11,7 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/stderr_capture.h"
-#include "tiff_decoder.h"
+#include "tiff.h"
 
 namespace nagl {
 namespace {

@@ -11,6 +11,7 @@
 #include "decoding.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
+#include "tiff.h"
 
 namespace nagl {
 namespace {
@@ -114,6 +115,21 @@ bool jpeg_is_complete(const unsigned char* data, std::size_t size) {
 
 void write_png(const std::filesystem::path& path, const cv::Mat& picture) {
   write_encoded(path, picture, ".png", {});
+}
+
+void write_float16_tiff(const std::filesystem::path& path, const cv::Mat& map) {
+  try {
+    const auto bytes = encode_float16_tiff(map);
+    if (!bytes) {
+      throw DataError(fmt::format(
+          "cannot write '{}': nagl was built without libtiff; install it (libtiff-dev) and build "
+          "again",
+          path.string()));
+    }
+    write_file(path, *bytes);
+  } catch (const TiffFault& fault) {
+    throw DataError(fmt::format("'{}' {}", path.string(), fault.what()));
+  }
 }
 
 void write_jpeg(const std::filesystem::path& path, const cv::Mat& picture) {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <set>
 
+#include "evaluation_request.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/device.h"
 #include "nagl/core/duration.h"
@@ -16,6 +17,7 @@
 #include "nagl/evaluation/evaluator.h"
 #include "nagl/evaluation/report.h"
 #include "nagl/jobs/encoder_setup.h"
+#include "submission.h"
 
 namespace nagl::jobs {
 namespace {
@@ -23,116 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLargestResult = std::size_t{1} << 32;
-
-template <typename T>
-void take(std::vector<T>& target, const std::vector<T>& asked) {
-  if (!asked.empty()) target = asked;
-}
-
-/// How references count.
-BankOptions bank_options(const TargetOptions& target) {
-  BankOptions bank;
-  bank.coreset = target.coreset;
-  bank.discriminant = target.discriminant;
-  bank.top_share = target.top_share;
-  bank.encoding.tiling = target.tiling;
-  return bank;
-}
-
-/// Normal and abnormal methods, as far as they can be scored.
-std::vector<Method> possible_methods(const TargetOptions& target) {
-  std::vector<Method> methods = {Method::kNormalNn};
-  const bool shown = target.evaluation.abnormal_shots != std::vector<std::int64_t>{0};
-  if (shown) {
-    methods.push_back(Method::kAbnormalNn);
-    methods.push_back(Method::kBothNn);
-  }
-  if (!target.model.empty()) {
-    methods.push_back(Method::kNagl);
-    if (shown) methods.push_back(Method::kNaglStandardised);
-  }
-  if (shown) methods.push_back(Method::kDiscriminant);
-  methods.push_back(Method::kAuto);
-  return methods;
-}
-
-/// The config file, then what was asked for, then the settings.
-ExperimentOptions resolve(const EvaluateRequest& request) {
-  ExperimentOptions experiment;
-  read_config_file(experiment, request.config);
-  TargetOptions& target = experiment.target;
-  EvaluationOptions& options = target.evaluation;
-  take(target.data, request.data);
-  if (request.format) target.format = *request.format;
-  if (!request.model.empty()) target.model = request.model;
-  if (!request.references.empty()) target.references = request.references;
-  if (!request.roi.empty()) target.roi = request.roi;
-  if (request.protocol) options.protocol = *request.protocol;
-  if (request.seeds) options.seeds = *request.seeds;
-  const ReferenceRequest& asked = request.reference_options;
-  if (asked.turns || asked.automatic_turns) options.turns = asked.turns;
-  const BankOptions references = asked.over(bank_options(target));
-  target.coreset = references.coreset;
-  target.discriminant = references.discriminant;
-  target.top_share = references.top_share;
-  if (request.encoding.tile) target.tiling.tile = *request.encoding.tile;
-  if (request.encoding.overlap) target.tiling.overlap = *request.encoding.overlap;
-  take(options.normal_shots, request.normal_shots);
-  take(options.abnormal_shots, request.abnormal_shots);
-  take(options.methods, request.methods);
-  EncodingRequest encoding = request.encoding;  // tiles are the target's, not the training's
-  encoding.tile.reset();
-  encoding.overlap.reset();
-  experiment.training.encoding = encoding.over(experiment.training.encoding);
-  apply_settings(experiment, request.settings);
-  if (target.data.empty()) throw ConfigError("nothing to evaluate on; give --data");
-  if (options.methods.empty()) options.methods = possible_methods(target);
-  options.check();
-  bank_options(target).check();
-  if (experiment.training.encoding.tiling.tile != 0) {
-    throw ConfigError("encoding.tiling.tile is for nothing here; give evaluation.tiling.tile");
-  }
-  for (auto& root : target.data) root = plain_path(root);
-  if (options.protocol == Protocol::kPublished) {
-    experiment.training.encoding.mask_alignment = MaskAlignment::kPublished;
-  }
-  return experiment;
-}
-
-/// Of the paths and contents of all pictures, masks and regions of interest: whether they are still
-/// the same ones.
-std::string files_checksum(const Dataset& dataset, const fs::path& roi,
-                           const JobObserver& observer) {
-  Sha256 sum;
-  std::int64_t total = 0, done = 0;
-  for (const auto& category : dataset.categories) {
-    total += static_cast<std::int64_t>(category.train.size() + category.test.size());
-  }
-  const auto add = [&](const fs::path& path) {
-    std::error_code error;
-    const bool there = fs::is_regular_file(path, error);  // else it fails where it is read
-    sum.update(fmt::format("{}\n{}\n", path.string(), there ? sha256_of_file(path) : "missing"));
-  };
-  for (const auto& category : dataset.categories) {
-    for (const auto* samples : {&category.train, &category.test}) {
-      for (const auto& sample : *samples) {
-        if (observer.stopped()) throw Error("interrupted; nothing was scored yet");
-        sum.update(fmt::format("{}\n", sample.defect));
-        add(sample.path);
-        for (const auto& mask : sample.masks) add(mask);
-        observer.advance("hashing pictures", ++done, total);
-      }
-    }
-  }
-  if (!roi.empty()) {
-    std::error_code error;
-    std::set<fs::path> files = {roi};
-    for (const auto& entry : fs::recursive_directory_iterator(roi, error))
-      files.insert(entry.path());
-    for (const auto& file : files) add(file);
-  }
-  return sum.hex();
-}
 
 double parameters_of(const TrainedHead& head) {
   double count = 0;
@@ -147,11 +39,14 @@ class EvaluateRun {
  public:
   EvaluateRun(const EvaluateRequest& request, ExperimentOptions experiment,
               const JobObserver& observer)
-      : request_(request), experiment_(std::move(experiment)), observer_(observer) {}
+      : request_(request), experiment_(std::move(experiment)), observer_(observer) {
+    if (!request.submission.empty()) submission_.emplace(request.submission);
+  }
 
   EvaluateResult run() {
     const TargetOptions& target = experiment_.target;
     const Dataset dataset = read_dataset(target.data, target.format);
+    check_submission(dataset);
     observer_.info(fmt::format("{}: {} categories in the layout {}",
                                fmt::join(target_roots(), ", "), dataset.categories.size(),
                                to_string(dataset.format)));
@@ -180,10 +75,33 @@ class EvaluateRun {
     for (const auto& category : dataset.categories) {
       results.push_back(evaluate(evaluator, category, replay ? &*replay : nullptr));
     }
-    return report(std::move(results), described, context_of(described, encoder, head), encoder);
+    EvaluateResult result =
+        report(std::move(results), described, context_of(described, encoder, head), encoder);
+    if (submission_) result.submission = submission_->pack();
+    return result;
   }
 
  private:
+  /// Whether what a benchmark's server wants can be made.
+  void check_submission(const Dataset& dataset) const {
+    if (!submission_) return;
+    const EvaluationOptions& options = experiment_.target.evaluation;
+    if (options.methods.size() != 1 || options.normal_shots.size() != 1 ||
+        options.abnormal_shots.size() != 1) {
+      throw ConfigError(
+          "a submission is of one method and one number of references: give one to --methods, "
+          "--normal-shots and --abnormal-shots");
+    }
+    const bool any = std::any_of(dataset.categories.begin(), dataset.categories.end(),
+                                 [](const Category& one) { return !one.unlabelled.empty(); });
+    if (!any) {
+      throw DataError(
+          fmt::format("'{}' has no pictures without truth (MVTec AD 2's test_private "
+                      "and test_private_mixed), so there is nothing to submit",
+                      experiment_.target.data.front().string()));
+    }
+  }
+
   std::vector<std::string> target_roots() const {
     std::vector<std::string> roots;
     for (const auto& root : experiment_.target.data) roots.push_back(root.string());
@@ -302,7 +220,7 @@ class EvaluateRun {
                           const RecordedDraws* replay) const {
     const fs::path done = request_.out / "categories" / (file_name_for(category.name) + ".json");
     std::error_code error;
-    if (fs::exists(done, error)) {
+    if (fs::exists(done, error) && (!submission_ || submission_->holds(category))) {
       const Json json = try_parse_json(read_file(done, kLargestResult)).value_or(Json());
       observer_.info(category.name + ": done before");
       return category_result_from_json(json, done);
@@ -312,6 +230,12 @@ class EvaluateRun {
       observer_.advance(category.name, pictures, total);
     };
     told.stop = observer_.stop;
+    if (submission_) {
+      told.unlabelled = [&](const std::string& split, const fs::path& picture, const cv::Mat& map,
+                            double pixel_cut) {
+        submission_->write(category.name, split, picture, map, pixel_cut);
+      };
+    }
     observer_.advance(category.name, 0, static_cast<std::int64_t>(category.test.size()));
     auto result = evaluator.evaluate(category, replay, request_.out, told);
     if (!result) {
@@ -405,6 +329,7 @@ class EvaluateRun {
   const EvaluateRequest& request_;
   ExperimentOptions experiment_;
   const JobObserver& observer_;
+  std::optional<Submission> submission_;
   std::string leak_;
 };
 

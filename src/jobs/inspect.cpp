@@ -30,6 +30,8 @@ Json describe(const CategoryCheck& check) {
   return {{"name", check.name},
           {"train", check.train},
           {"test", check.test},
+          {"validation", check.validation},
+          {"unlabelled", check.unlabelled},
           {"picture_sizes", check.picture_sizes},
           {"findings", findings}};
 }

@@ -122,6 +122,14 @@ std::optional<BestF1> PixelMetrics::best_f1() const {
   return all ? std::optional(best) : std::nullopt;
 }
 
+std::optional<double> PixelMetrics::f1_above(double threshold) const {
+  double f1 = 0;
+  const auto all = sweep([&](const ThresholdSweep& state, float edge) {
+    if (edge > threshold) f1 = state.f1();
+  });
+  return all ? std::optional(f1) : std::nullopt;
+}
+
 std::optional<double> PixelMetrics::pro(double limit) const {
   if (!(limit > 0 && limit <= 1)) throw std::invalid_argument("PRO needs a limit in (0, 1]");
   double area = 0, rate = 0, overlap = 0;

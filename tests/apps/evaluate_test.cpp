@@ -1,6 +1,9 @@
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
 
 #include "command.h"
+#include "nagl/image/image.h"
 
 namespace nagl {
 namespace {
@@ -11,6 +14,7 @@ using testing::run_nagl;
 using testing::slurp;
 using testing::spill;
 using testing::TemporaryFolder;
+namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 /// Evaluates on three small synthetic categories.
@@ -209,6 +213,125 @@ TEST_F(EvaluateTest, RefusesWhatMakesNoSense) {
   EXPECT_EQ(run_nagl("evaluate --out " + path("out")).exit_code, 2);
   const auto layer = evaluate("other", "--layer 3 --model " + shared("run/model.safetensors"));
   EXPECT_EQ(layer.exit_code, 4) << layer.err;
+}
+
+/// Copies of the synthetic board's pictures in the layouts of other data sets.
+class LayoutsTest : public EvaluateTest {
+ protected:
+  void copy(const std::string& from, const std::string& to) const {
+    fs::create_directories((folder / to).parent_path());
+    fs::copy_file(shared("data/products/board/" + from), folder / to);
+  }
+  void copy_mask(const std::string& index, const std::string& to) const {
+    copy("ground_truth/scratch/" + index + "_mask.png", to);
+  }
+  void write_empty_mask(const std::string& to) const {
+    const cv::Mat empty = cv::Mat::zeros(112, 112, CV_8U);
+    write_png(folder / "empty.png", empty);
+    fs::create_directories((folder / to).parent_path());
+    fs::rename(folder / "empty.png", folder / to);
+  }
+};
+
+TEST_F(LayoutsTest, DataSetsAreScoredAsTheirAuthorsShipThem) {
+  for (const std::string i : {"000", "001", "002"}) {
+    copy("train/good/" + i + ".png", "ad2/can/train/good/" + i + ".png");
+    copy("train/good/" + i + ".png", "3d/bagel/train/good/rgb/" + i + ".png");
+    copy("train/good/" + i + ".png", "ksdd2/train/10" + i + ".png");
+    write_empty_mask("ksdd2/train/10" + i + "_GT.png");
+    copy("train/good/" + i + ".png", "dagm/Class1/Train/" + i + ".PNG");
+    copy("train/good/" + i + ".png", "ksdd/kos0" + i + "/Part0.jpg");
+    write_empty_mask("ksdd/kos0" + i + "/Part0_label.bmp");
+    copy("train/good/" + i + ".png", "tile/MT_Free/Imgs/" + i + ".jpg");
+  }
+  write_empty_mask("dagm/Class1/Train/Label/unused_label.PNG");
+  for (const std::string i : {"000", "001"}) {
+    copy("test/good/" + i + ".png", "ad2/can/test_public/good/" + i + ".png");
+    copy("test/good/" + i + ".png", "3d/bagel/test/good/rgb/" + i + ".png");
+    copy("test/good/" + i + ".png", "ksdd2/test/20" + i + ".png");
+    write_empty_mask("ksdd2/test/20" + i + "_GT.png");
+    copy("test/good/" + i + ".png", "dagm/Class1/Test/" + i + ".PNG");
+    copy("test/scratch/" + i + ".png", "ad2/can/test_public/bad/1" + i + ".png");
+    copy_mask(i, "ad2/can/test_public/ground_truth/bad/1" + i + "_mask.png");
+    copy("test/scratch/" + i + ".png", "3d/bagel/test/crack/rgb/" + i + ".png");
+    copy_mask(i, "3d/bagel/test/crack/gt/" + i + ".png");
+    copy("test/scratch/" + i + ".png", "ksdd2/test/21" + i + ".png");
+    copy_mask(i, "ksdd2/test/21" + i + "_GT.png");
+    copy("test/scratch/" + i + ".png", "dagm/Class1/Test/1" + i + ".PNG");
+    copy_mask(i, "dagm/Class1/Test/Label/1" + i + "_label.PNG");
+    copy("test/scratch/" + i + ".png", "ksdd/kos1" + i + "/Part0.jpg");
+    copy_mask(i, "ksdd/kos1" + i + "/Part0_label.bmp");
+    copy("test/scratch/" + i + ".png", "tile/MT_Break/Imgs/1" + i + ".jpg");
+    copy_mask(i, "tile/MT_Break/Imgs/1" + i + ".png");
+  }
+  copy("test/good/002.png", "ad2/can/validation/good/000.png");
+  std::string data;
+  for (const char* name : {"ad2", "3d", "ksdd2", "dagm", "ksdd", "tile"}) {
+    const auto inspected = run_nagl("inspect --json " + path(name));
+    EXPECT_EQ(inspected.exit_code, 0) << inspected.out << inspected.err;
+    data += " --data " + path(name);
+  }
+  const auto outcome = run_nagl("evaluate --image-size 112 --methods normal_nn --seeds 1 --out " +
+                                path("out") + data);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Json categories = results("out")["categories"];
+  ASSERT_EQ(categories.size(), 6U);
+  for (const auto& category : categories) {
+    const Json& metrics = category["rows"][0]["metrics"];
+    EXPECT_EQ(category["anomalous"], 2) << category["name"];
+    EXPECT_TRUE(metrics["image_auroc"].is_number()) << category["name"];
+    EXPECT_TRUE(metrics["pixel_auroc"].is_number()) << category["name"];
+    EXPECT_EQ(metrics["pixel_f1"].is_number(), category["name"] == "can") << category["name"];
+  }
+  EXPECT_TRUE(contains(outcome.out, "PRO      pixel F1\n")) << outcome.out;
+}
+
+TEST_F(LayoutsTest, PicturesWithoutTruthAreMadeReadyForTheirServer) {
+  for (const std::string i : {"000", "001"}) {
+    copy("train/good/" + i + ".png", "ad2/can/train/good/" + i + ".png");
+    copy("test/good/" + i + ".png", "ad2/can/test_public/good/" + i + ".png");
+    copy("test/scratch/" + i + ".png", "ad2/can/test_public/bad/1" + i + ".png");
+    copy_mask(i, "ad2/can/test_public/ground_truth/bad/1" + i + "_mask.png");
+    copy("test/scratch/" + i + ".png", "ad2/can/test_private/" + i + ".png");
+  }
+  copy("test/good/002.png", "ad2/can/validation/good/000.png");
+  copy("test/good/003.png", "ad2/can/test_private_mixed/000_mixed.png");
+  const std::string command = "evaluate --image-size 112 --seeds 1 --abnormal-shots 0 --data " +
+                              path("ad2") + " --out " + path("out") + " --submission " +
+                              path("mine/submission");
+  const auto refused = run_nagl(command);  // several methods
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_TRUE(contains(refused.err, "--methods")) << refused.err;
+  const auto outcome = run_nagl(command + " --methods normal_nn");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_TRUE(contains(outcome.out, "submission.tar.gz")) << outcome.out;
+  ASSERT_EQ(std::system(("tar -xzf " + path("mine/submission.tar.gz") + " -C " +
+                         (fs::create_directory(folder / "there"), path("there")))
+                            .c_str()),
+            0);
+  for (const char* name :
+       {"test_private/000", "test_private/001", "test_private_mixed/000_mixed"}) {
+    const std::string tiff =
+        slurp(folder / "there/anomaly_images/can" / (std::string(name) + ".tiff"));
+    EXPECT_GT(tiff.size(), 112U * 112 * 2);
+    EXPECT_LT(tiff.size(), 112U * 112 * 2 + 2000);
+    const cv::Mat marked =
+        read_image(folder / "there/anomaly_images_thresholded/can" / (std::string(name) + ".png"))
+            .rgb;
+    EXPECT_EQ(marked.size(), cv::Size(112, 112));
+    EXPECT_EQ(cv::countNonZero(marked.reshape(1) == 0) + cv::countNonZero(marked.reshape(1) == 255),
+              112 * 112 * 3);
+  }
+  // What is missing is made again.
+  fs::remove(folder / "mine/submission/anomaly_images/can/test_private/001.tiff");
+  const auto again = run_nagl(command + " --methods normal_nn --resume");
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_TRUE(fs::exists(folder / "mine/submission/anomaly_images/can/test_private/001.tiff"));
+  const auto nothing = run_nagl("evaluate --image-size 112 --seeds 1 --methods normal_nn --data " +
+                                shared("data/products") + " --out " + path("none") +
+                                " --submission " + path("none2"));
+  EXPECT_EQ(nothing.exit_code, 3);
+  EXPECT_TRUE(contains(nothing.err, "nothing to submit")) << nothing.err;
 }
 
 }  // namespace

@@ -48,6 +48,13 @@ class DatasetTest : public ::testing::Test {
     copy("ground_truth/scratch/" + index + "_mask.png", to);
   }
 
+  void write_empty_mask(const fs::path& to) const {
+    const cv::Size size = read_image(made("train/good/000.png")).rgb.size();
+    write_png(folder / "empty.png", cv::Mat::zeros(size, CV_8U));
+    fs::create_directories((folder / to).parent_path());
+    fs::rename(folder / "empty.png", folder / to);
+  }
+
   Dataset read(const std::string& name, DatasetFormat expected) const {
     const Dataset dataset = read_dataset(folder / name);
     EXPECT_EQ(to_string(dataset.format), to_string(expected));
@@ -100,6 +107,129 @@ TEST_F(DatasetTest, BtadHasOkAndKoAndMasksOfAnotherFormat) {
   const Dataset dataset = read("btad", DatasetFormat::kMvtec);
   ASSERT_EQ(dataset.categories.size(), 1U);
   expect_usual(dataset.categories[0], "01", "ko");
+}
+
+TEST_F(DatasetTest, FoldersCountInCapitalsToo) {
+  copy("train/good/000.png", "capitals/part/Train/GOOD/0.png");
+  copy("train/good/001.png", "capitals/part/Train/GOOD/1.png");
+  copy("test/good/000.png", "capitals/part/Test/Good/0.png");
+  copy("test/scratch/000.png", "capitals/part/Test/Scratch/0.png");
+  copy_mask("000", "capitals/part/Ground_Truth/Scratch/0.png");
+  expect_usual(read("capitals", DatasetFormat::kMvtec).categories.at(0), "part", "Scratch");
+  MvtecLocator locator;
+  const auto found = locator.find(folder / "capitals/part/Test/Scratch/0.png");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->masks.size(), 1U);
+}
+
+TEST_F(DatasetTest, MvtecAd2HasPublicAndPrivatePictures) {
+  copy("train/good/000.png", "ad2/can/train/good/000_regular.png");
+  copy("train/good/001.png", "ad2/can/train/good/001_regular.png");
+  copy("test/good/001.png", "ad2/can/validation/good/000_regular.png");
+  copy("test/good/000.png", "ad2/can/test_public/good/000_regular.png");
+  copy("test/scratch/000.png", "ad2/can/test_public/bad/001_overexposed.png");
+  copy_mask("000", "ad2/can/test_public/ground_truth/bad/001_overexposed_mask.png");
+  copy("test/scratch/001.png", "ad2/can/test_private/000.png");
+  copy("test/scratch/001.png", "ad2/can/test_private_mixed/000_mixed.png");
+  for (const char* name : {"ad2", "ad2/can"}) {
+    const Category category = read(name, DatasetFormat::kMvtecAd2).categories.at(0);
+    expect_usual(category, "can", "bad");
+    EXPECT_EQ(category.validation.size(), 1U);
+    ASSERT_EQ(category.unlabelled.size(), 2U);
+    EXPECT_EQ(category.unlabelled.at("test_private").size(), 1U);
+    EXPECT_EQ(category.unlabelled.at("test_private_mixed").at(0).filename(), "000_mixed.png");
+  }
+  const auto check = check_dataset(read_dataset(folder / "ad2"), {}).at(0);
+  EXPECT_EQ(check.validation, 1);
+  EXPECT_EQ(check.unlabelled.at("test_private"), 1);
+  // A mask that is gone is found.
+  fs::remove(folder / "ad2/can/test_public/ground_truth/bad/001_overexposed_mask.png");
+  EXPECT_EQ(kinds(read_dataset(folder / "ad2")),
+            (std::vector<std::string>{"missing mask", "duplicate"}));
+}
+
+TEST_F(DatasetTest, Mvtec3dHasPicturesBesideTheirDepth) {
+  for (const char* kind : {"rgb", "xyz"}) {  // of the points only that they are there
+    const std::string end = std::string("/") + kind + "/000." + (kind[0] == 'r' ? "png" : "tiff");
+    copy("train/good/000.png", "3d/bagel/train/good" + end);
+    copy("test/good/000.png", "3d/bagel/test/good" + end);
+    copy("test/good/001.png", "3d/bagel/validation/good" + end);
+    copy("test/scratch/000.png", "3d/bagel/test/crack" + end);
+  }
+  copy_mask("000", "3d/bagel/test/crack/gt/000.png");
+  copy_mask("000", "3d/bagel/test/good/gt/000.png");  // empty in the data set, and not looked at
+  const Category category = read("3d", DatasetFormat::kMvtec3d).categories.at(0);
+  expect_usual(category, "bagel", "crack", 1);
+  EXPECT_EQ(category.validation.size(), 1U);
+  fs::remove_all(folder / "3d/bagel/test/crack/gt");
+  EXPECT_EQ(kinds(read_dataset(folder / "3d")), std::vector<std::string>{"missing mask"});
+}
+
+TEST_F(DatasetTest, KolektorSdd) {
+  copy("test/good/000.png", "ksdd/kos01/Part0.jpg");
+  copy("test/scratch/000.png", "ksdd/kos01/Part1.jpg");
+  write_empty_mask("ksdd/kos01/Part0_label.bmp");
+  copy_mask("000", "ksdd/kos01/Part1_label.bmp");
+  copy("test/good/001.png", "ksdd/kos02/Part0.jpg");
+  write_empty_mask("ksdd/kos02/Part0_label.bmp");
+  const Category category = read("ksdd", DatasetFormat::kKsdd).categories.at(0);
+  EXPECT_TRUE(category.train.empty());
+  ASSERT_EQ(category.test.size(), 3U);
+  EXPECT_EQ(category.test[0].path, folder / "ksdd/kos01/Part1.jpg");
+  EXPECT_EQ(category.test[0].defect, "defect");
+  EXPECT_EQ(category.test[0].masks.at(0).filename(), "Part1_label.bmp");
+  EXPECT_FALSE(category.test[1].anomalous());
+  EXPECT_FALSE(category.test[2].anomalous());
+  fs::remove(folder / "ksdd/kos01/Part0_label.bmp");
+  EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "ksdd"); }).find("Part0.jpg"),
+            std::string::npos);
+}
+
+TEST_F(DatasetTest, KolektorSdd2) {
+  copy("train/good/000.png", "ksdd2/train/10000.png");
+  copy("train/good/001.png", "ksdd2/train/10001.png");
+  copy("test/scratch/001.png", "ksdd2/train/10002.png");
+  copy("test/good/000.png", "ksdd2/test/20000.png");
+  copy("test/scratch/000.png", "ksdd2/test/20001.png");
+  for (const char* name : {"train/10000", "train/10001", "test/20000"}) {
+    write_empty_mask(std::string("ksdd2/") + name + "_GT.png");
+  }
+  copy_mask("001", "ksdd2/train/10002_GT.png");
+  copy_mask("000", "ksdd2/test/20001_GT.png");
+  expect_usual(read("ksdd2", DatasetFormat::kKsdd2).categories.at(0), "ksdd2", "defect");
+  spill(folder / "ksdd2/test/20001_GT.png", "no picture");
+  EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "ksdd2"); }).find("20001_GT.png"),
+            std::string::npos);
+}
+
+TEST_F(DatasetTest, DagmHasLabelsOfDefectsAlone) {
+  for (const std::string top : {"dagm/Class1", "deeper/Class1/Class1"}) {
+    copy("train/good/000.png", top + "/Train/0001.PNG");
+    copy("train/good/001.png", top + "/Train/0002.PNG");
+    copy("test/scratch/001.png", top + "/Train/0003.PNG");
+    copy_mask("001", top + "/Train/Label/0003_label.PNG");
+    copy("test/good/000.png", top + "/Test/0001.PNG");
+    copy("test/scratch/000.png", top + "/Test/0002.PNG");
+    copy_mask("000", top + "/Test/Label/0002_label.PNG");
+    spill(folder / (top + "/Test/Label/Labels.txt"), "1 0 0 0\n");
+  }
+  for (const char* name : {"dagm", "deeper", "dagm/Class1"}) {
+    expect_usual(read(name, DatasetFormat::kDagm).categories.at(0), "Class1", "defect");
+  }
+  spill(folder / "dagm/Class1/Test/Label/0002_label.PNG", "no picture");
+  EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "dagm"); }).find("0002_label.PNG"),
+            std::string::npos);
+}
+
+TEST_F(DatasetTest, MagneticTile) {
+  copy("test/good/000.png", "tile/MT_Free/Imgs/exp1_num_1.jpg");
+  write_empty_mask("tile/MT_Free/Imgs/exp1_num_1.png");
+  copy("test/scratch/000.png", "tile/MT_Blowhole/Imgs/exp1_num_2.jpg");
+  copy_mask("000", "tile/MT_Blowhole/Imgs/exp1_num_2.png");
+  expect_usual(read("tile", DatasetFormat::kMagneticTile).categories.at(0), "tile", "blowhole", 0);
+  fs::remove(folder / "tile/MT_Blowhole/Imgs/exp1_num_2.png");
+  EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "tile"); }).find("exp1_num_2.png"),
+            std::string::npos);
 }
 
 TEST_F(DatasetTest, LocoHasSeveralMasksAPicture) {
@@ -189,7 +319,10 @@ TEST_F(DatasetTest, RealIad) {
       {"test",
        {item("OK", "OK/S2/a.jpg", nullptr), item("HS", "NG/HS/S3/a.jpg", "NG/HS/S3/a.png")}}};
   spill(folder / "iad/realiad_jsons/realiad_jsons/cap.json", split.dump());
-  expect_usual(read("iad", DatasetFormat::kRealIad).categories.at(0), "cap", "HS");
+  const Category category = read("iad", DatasetFormat::kRealIad).categories.at(0);
+  expect_usual(category, "cap", "HS");
+  EXPECT_EQ(category.train[0].part, category.train[1].part);  // two views of one cap
+  EXPECT_NE(category.test[0].part, category.test[1].part);
   fs::remove(folder / "iad/realiad_1024/cap/NG/HS/S3/a.jpg");
   EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "iad"); }).find("HS/S3/a.jpg"),
             std::string::npos);

@@ -1,4 +1,4 @@
-#include "bank_size.h"
+#include "detection/bank_size.h"
 
 #include "nagl/core/error.h"
 #include "nagl/detection/bank_edit.h"

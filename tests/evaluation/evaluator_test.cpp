@@ -469,5 +469,73 @@ INSTANTIATE_TEST_SUITE_P(Layer7, PublishedCampaign,
                                            "pcb/group50600", "pcb/group77000", "pcb/group90100"),
                          [](const auto& info) { return fs::path(info.param).filename().string(); });
 
+TEST_F(EvaluatorTest, GoodValidationPicturesGiveAThresholdOfPixels) {
+  options.methods = {Method::kNormalNn};
+  EXPECT_FALSE(value(evaluate().rows.at(0), Metric::kPixelF1).value);
+  // Two of the good pictures to test on.
+  for (int i = 0; i < 2; ++i) {
+    const auto good = std::find_if(category.test.begin(), category.test.end(),
+                                   [](const Sample& sample) { return !sample.anomalous(); });
+    category.validation.push_back(*good);
+    category.test.erase(good);
+  }
+  const CategoryResult result = evaluate();
+  const EvaluationRow& row = result.rows.at(0);
+  ASSERT_TRUE(row.pixel_cut);
+  BankPictures paths;
+  paths.normal = result.references.at(0).normal;
+  BankOptions own = detection;
+  own.method = Method::kNormalNn;
+  const Detector detector(backbone, make_bank(backbone, paths, own));
+  std::vector<double> pixels;
+  for (const auto& sample : category.validation) {
+    const cv::Mat map = detector.detect(Query(read_image(sample.path))).map;
+    pixels.insert(pixels.end(), map.begin<float>(), map.end<float>());
+  }
+  cv::Scalar mean, deviation;
+  cv::meanStdDev(pixels, mean, deviation);
+  EXPECT_NEAR(*row.pixel_cut, mean[0] + 3 * deviation[0], 1e-6);
+  double found = 0, above = 0, marked = 0;
+  for (const auto& query : row.queries) {
+    const Sample& sample = sample_at(category, category.folder / query.path);
+    const Image image = read_image(sample.path);
+    const cv::Mat high = detector.detect(Query(image)).map > *row.pixel_cut;
+    above += cv::countNonZero(high);
+    if (!sample.anomalous()) continue;
+    const cv::Mat mask = read_masks_for(image, sample.masks).marks;
+    marked += cv::countNonZero(mask);
+    found += cv::countNonZero(mask & high);
+  }
+  EXPECT_NEAR(*value(row, Metric::kPixelF1).value, 2 * found / (above + marked), 1e-3);
+}
+
+TEST_F(EvaluatorTest, PartsOfSeveralViewsAreScoredByTheHighest) {
+  options.methods = {Method::kNormalNn};
+  EXPECT_FALSE(value(evaluate().rows.at(0), Metric::kSampleAuroc).value);
+  // Two parts of each kind of picture, of two views or three.
+  std::map<std::string, int> seen;
+  for (auto& sample : category.test) {
+    sample.part = sample.defect + (seen[sample.defect]++ % 2 == 0 ? "/1" : "/2");
+  }
+  const CategoryResult result = evaluate();
+  const EvaluationRow& row = result.rows.at(0);
+  std::map<std::string, double> highest;
+  for (const auto& query : row.queries) {
+    const Sample& sample = sample_at(category, category.folder / query.path);
+    auto& score = highest.try_emplace(sample.part, query.score).first->second;
+    score = std::max(score, query.score);
+  }
+  double won = 0, pairs = 0;
+  for (const auto& [bad, bad_score] : highest) {
+    if (bad.starts_with("good")) continue;
+    for (const auto& [good, good_score] : highest) {
+      if (!good.starts_with("good")) continue;
+      won += bad_score > good_score ? 1 : bad_score == good_score ? 0.5 : 0;
+      ++pairs;
+    }
+  }
+  EXPECT_NEAR(*value(row, Metric::kSampleAuroc).value, won / pairs, 1e-12);
+}
+
 }  // namespace
 }  // namespace nagl

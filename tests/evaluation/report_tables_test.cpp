@@ -92,10 +92,12 @@ TEST(ReportTables, CsvHasARowASeedAndQuotesWhatNeedsIt) {
   auto& first = results[0].rows[0];
   first.image_threshold = 0.25;
   first.queries = {{"test/good/1.png", "good", false, 0.125}, {"a,b.png", "crack", true, 0.5}};
-  EXPECT_EQ(results_csv(results),
-            "category,method,normal_shots,abnormal_shots,seed,good,anomalous,image_auroc,image_ap,"
-            "image_f1_max,pixel_auroc,pixel_ap,pixel_f1_max,pro,image_threshold,pixel_threshold\n"
-            "\"nut, \"\"m4\"\"\",normal_nn,4,1,0,2,3,0.500000,,,,,,,0.25,\n");
+  EXPECT_EQ(
+      results_csv(results),
+      "category,method,normal_shots,abnormal_shots,seed,good,anomalous,image_auroc,image_ap,"
+      "image_f1_max,pixel_auroc,pixel_ap,pixel_f1_max,pro,pixel_f1,sample_auroc,image_threshold,"
+      "pixel_threshold,pixel_cut\n"
+      "\"nut, \"\"m4\"\"\",normal_nn,4,1,0,2,3,0.500000,,,,,,,,,0.25,,\n");
   EXPECT_EQ(scores_csv(results),
             "category,method,normal_shots,abnormal_shots,seed,path,type,anomalous,image_score\n"
             "\"nut, \"\"m4\"\"\",normal_nn,4,1,0,test/good/1.png,good,0,0.125\n"

@@ -5,7 +5,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include "image/encoded.h"
-#include "image/tiff_decoder.h"
+#include "image/tiff.h"
 #include "nagl/core/error.h"
 #include "nagl/image/mask.h"
 #include "support.h"

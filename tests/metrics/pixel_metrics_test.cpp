@@ -39,6 +39,17 @@ TEST(PixelMetrics, ByHand) {
   EXPECT_NEAR(*metrics.pro(1), 0.25 * 0.5 + 0.25 * 0.75 + 0.5 * 1, 1e-12);
 }
 
+TEST(PixelMetrics, F1AboveAThresholdByHand) {
+  const Mask mask = {1, 0, 0, 0, 0, 1, 1};
+  PixelMetrics metrics;
+  EXPECT_FALSE(metrics.f1_above(0.5).has_value());
+  metrics.add(std::vector<float>{0.9F, 0.1F, 0.8F, 0.2F, 0.3F, 0.7F, 0.25F}, mask, 1, 7);
+  // Above 0.5: 0.9, 0.8, 0.7, of which two are right, of three.
+  EXPECT_NEAR(*metrics.f1_above(0.5), 2 * 2.0 / (3 + 3), 1e-12);
+  EXPECT_NEAR(*metrics.f1_above(0.85), 2 * 1.0 / (1 + 3), 1e-12);
+  EXPECT_EQ(*metrics.f1_above(0.95), 0);
+}
+
 TEST(PixelMetrics, AConstantMapKnowsNothing) {
   PixelMetrics metrics;
   metrics.add(std::vector<float>(6, 0.5F), Mask{0, 1, 1, 0, 0, 0}, 2, 3);

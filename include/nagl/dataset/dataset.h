@@ -21,6 +21,9 @@ struct Sample {
   /// Ground truth of a defective picture, where known; mostly one mask, several in MVTec LOCO.
   std::vector<std::filesystem::path> masks;
 
+  /// What several pictures are views of (Real-IAD's samples), unique in a category; empty: itself.
+  std::string part = {};
+
   bool anomalous() const { return defect != kGood; }
 };
 
@@ -30,6 +33,10 @@ struct Category {
   std::filesystem::path folder;
   std::vector<Sample> train;  ///< good pictures, sorted by path; empty where there is no such split
   std::vector<Sample> test;   ///< good and defective pictures, sorted by defect type and path
+  /// Good pictures that are there to choose thresholds by; mostly none.
+  std::vector<Sample> validation;
+  /// Pictures of which only the authors know what they show (MVTec AD 2), by split.
+  std::map<std::string, std::vector<std::filesystem::path>> unlabelled;
 
   /// Defect types of `test`, sorted, without `good`.
   std::vector<std::string> defects() const;
@@ -37,23 +44,35 @@ struct Category {
 
 /// How a data set lies on disk.
 enum class DatasetFormat {
-  kAuto,     ///< whichever of these it is
-  kMvtec,    ///< MVTec AD's (CVPR 2019), as MPDD, BTAD and MVTec LOCO have it too
-  kVisa,     ///< VisA's `split_csv/1cls.csv` (ECCV 2022)
-  kBmad,     ///< BMAD's `test/Ungood/{img,label}` (CVPRW 2024), e.g. BraTS
-  kRealIad,  ///< Real-IAD's JSON files (CVPR 2024)
+  kAuto,          ///< whichever of these it is
+  kMvtec,         ///< MVTec AD's (CVPR 2019), as MPDD, BTAD and MVTec LOCO have it too
+  kMvtecAd2,      ///< MVTec AD 2's `test_public`, with private test sets (arXiv 2503.21622)
+  kMvtec3d,       ///< the pictures of MVTec 3D-AD (VISAPP 2022): `test/TYPE/{rgb,gt}`
+  kVisa,          ///< VisA's `split_csv/1cls.csv` (ECCV 2022)
+  kBmad,          ///< BMAD's `test/Ungood/{img,label}` (CVPRW 2024), e.g. BraTS
+  kRealIad,       ///< Real-IAD's JSON files (CVPR 2024)
+  kKsdd,          ///< KolektorSDD's `kos01/Part0.jpg` (JIM 2019)
+  kKsdd2,         ///< KolektorSDD2's `train/10000.png` beside `10000_GT.png` (2021)
+  kDagm,          ///< DAGM 2007's `Class1/Train/Label`
+  kMagneticTile,  ///< `MT_Blowhole/Imgs/*.jpg` beside `*.png` (2018)
   kFolders,  ///< a folder `good` beside one folder a defect type, masks in `masks/` or `TYPE_mask/`
   kManifest,  ///< a JSON or CSV file that lists pictures
 };
 constexpr auto names_of(DatasetFormat) {
-  return EnumNames<DatasetFormat, 7>{"data set format",
-                                     {{{DatasetFormat::kAuto, "auto"},
-                                       {DatasetFormat::kMvtec, "mvtec"},
-                                       {DatasetFormat::kVisa, "visa"},
-                                       {DatasetFormat::kBmad, "bmad"},
-                                       {DatasetFormat::kRealIad, "real_iad"},
-                                       {DatasetFormat::kFolders, "folders"},
-                                       {DatasetFormat::kManifest, "manifest"}}}};
+  return EnumNames<DatasetFormat, 13>{"data set format",
+                                      {{{DatasetFormat::kAuto, "auto"},
+                                        {DatasetFormat::kMvtec, "mvtec"},
+                                        {DatasetFormat::kMvtecAd2, "mvtec_ad2"},
+                                        {DatasetFormat::kMvtec3d, "mvtec_3d"},
+                                        {DatasetFormat::kVisa, "visa"},
+                                        {DatasetFormat::kBmad, "bmad"},
+                                        {DatasetFormat::kRealIad, "real_iad"},
+                                        {DatasetFormat::kKsdd, "ksdd"},
+                                        {DatasetFormat::kKsdd2, "ksdd2"},
+                                        {DatasetFormat::kDagm, "dagm"},
+                                        {DatasetFormat::kMagneticTile, "magnetic_tile"},
+                                        {DatasetFormat::kFolders, "folders"},
+                                        {DatasetFormat::kManifest, "manifest"}}}};
 }
 
 /// A domain: one or more categories, sorted by name.
@@ -63,11 +82,17 @@ struct Dataset {
 };
 
 /// Reads a data set as its authors ship it. Masks are matched by stem, with or without `_mask`,
-/// whatever their extension.
+/// whatever their extension. Names of folders count in any case.
 ///
 /// - mvtec: a category folder with `train/good`, `test/TYPE`, `ground_truth/TYPE`, or a folder of
 ///   them; `ok` counts as `good` (BTAD); a folder `ground_truth/TYPE/STEM/` holds several masks of
 ///   one picture (LOCO).
+/// - mvtec_ad2: `train/good`, `validation/good`, `test_public/{good,bad}`,
+///   `test_public/ground_truth/bad`; the private test sets have no truth.
+/// - mvtec_3d: `train/good/rgb`, `validation/good/rgb`, `test/TYPE/{rgb,gt}`.
+/// - ksdd, ksdd2, dagm, magnetic_tile: the mask beside a picture, or in `Label/`, says whether it
+///   shows a defect; one that is empty says that it does not. Defective pictures of a training
+///   split are left out. ksdd and magnetic_tile have no training split.
 /// - visa: the folder that holds `split_csv/1cls.csv`, or that file.
 /// - bmad: `train/good[/img]`, `test/good[/img]`, `test/Ungood[/img]` and `test/Ungood/label`, or a
 ///   folder of such folders; `valid` is left alone.

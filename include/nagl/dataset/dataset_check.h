@@ -25,8 +25,10 @@ struct DatasetFinding {
 struct CategoryCheck {
   std::string name;
   std::int64_t train = 0;
-  std::map<std::string, std::int64_t> test;           ///< pictures by defect type, `good` too
-  std::map<std::string, std::int64_t> picture_sizes;  ///< by `WxH`, train and test
+  std::map<std::string, std::int64_t> test;  ///< pictures by defect type, `good` too
+  std::int64_t validation = 0;
+  std::map<std::string, std::int64_t> unlabelled;     ///< pictures without truth, by split
+  std::map<std::string, std::int64_t> picture_sizes;  ///< by `WxH`, of all
   std::vector<DatasetFinding> findings;
 
   std::int64_t count(const std::string& kind) const;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <opencv2/core/mat.hpp>
 #include <optional>
 
 #include "nagl/dataset/region_of_interest.h"
@@ -20,6 +21,12 @@ struct EvaluationObserver {
   std::function<void(std::int64_t done, std::int64_t total)> picture;  ///< of this category
   /// Asked after each picture; true ends the evaluation.
   std::function<bool()> stop;
+  /// Given the map of each picture that has no truth (`Category::unlabelled`), by the first draw
+  /// and the last method, and the threshold that validation pictures give. Empty: they are not
+  /// scored.
+  std::function<void(const std::string& split, const std::filesystem::path& picture,
+                     const cv::Mat& map, double pixel_cut)>
+      unlabelled;
 };
 
 /// Scores whole categories under a protocol, each picture as `Detector` scores it against a bank of

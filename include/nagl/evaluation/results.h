@@ -23,8 +23,14 @@ enum class Metric {
   kPixelAp,
   kPixelF1Max,
   kPro,
+  /// F1 of the pixels above the threshold that good validation pictures give (`pixel_cut`).
+  kPixelF1,
+  /// Image AUROC of parts that are seen in several pictures: the highest score of each.
+  kSampleAuroc,
 };
-inline constexpr std::size_t kMetricCount = 7;
+inline constexpr std::size_t kMetricCount = 9;
+/// Of these, the first are in every table; the others where any value is known.
+inline constexpr std::size_t kUsualMetrics = 7;
 
 /// `image_auroc` and so on: keys of files.
 const char* key_of(Metric metric);
@@ -58,6 +64,9 @@ struct EvaluationRow {
   std::int64_t good = 0, anomalous = 0;  ///< queries
   Metrics metrics;
   std::optional<double> image_threshold, pixel_threshold;  ///< of the F1-max
+  /// Mean and three deviations of the pixels of good validation pictures, as MVTec AD 2 has it
+  /// (arXiv 2503.21622); null: there are none.
+  std::optional<double> pixel_cut;
   std::vector<CurvePoint> image_roc, pixel_roc, pro_curve;
   std::vector<ScoredQuery> queries;
 };
@@ -118,6 +127,9 @@ struct SummaryRow {
 /// A row a method and number of shots over all categories; then the same for each category.
 /// Categories without a value for a metric are left out of its mean.
 std::vector<SummaryRow> summarize(const std::vector<CategoryResult>& results);
+
+/// The metrics that tables show: the usual ones, and those of which any row has a value.
+std::vector<std::size_t> shown_metrics(const std::vector<SummaryRow>& summary);
 
 /// Whether a row has the best mean of a metric among those of its category with the same shots.
 bool is_best(const std::vector<SummaryRow>& summary, const SummaryRow& row, std::size_t metric);

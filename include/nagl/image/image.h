@@ -67,6 +67,10 @@ bool jpeg_is_complete(const unsigned char* data, std::size_t size);
 /// @throws DataError naming the file.
 void write_png(const std::filesystem::path& path, const cv::Mat& picture);
 
+/// Writes float32 [H, W] as TIFF of one channel of 16-bit floating-point samples, atomically.
+/// @throws DataError naming the file, also where nagl was built without libtiff
+void write_float16_tiff(const std::filesystem::path& path, const cv::Mat& map);
+
 /// Writes uint8 [H, W, 3] RGB as JPEG, atomically. @throws DataError naming the file.
 void write_jpeg(const std::filesystem::path& path, const cv::Mat& picture);
 

@@ -18,8 +18,10 @@ namespace nagl::jobs {
 /// What an evaluation is to do. Options build upon each other: the defaults, the file, what was
 /// asked for, the settings.
 struct EvaluateRequest {
-  std::filesystem::path out;     ///< folder of results
-  bool resume = false;           ///< go on with the evaluation in `out`
+  std::filesystem::path out;  ///< folder of results
+  bool resume = false;        ///< go on with the evaluation in `out`
+  /// Folder for maps of pictures without truth, as a benchmark's server takes them; empty: none.
+  std::filesystem::path submission;
   std::filesystem::path config;  ///< an experiment's file; empty: none
   std::vector<std::filesystem::path> data;
   std::filesystem::path model, references, roi;
@@ -42,6 +44,7 @@ struct EvaluateResult {
   std::int64_t seeds = 0;
   std::string backbone;  ///< in words
   std::filesystem::path report, tables, numbers;
+  std::filesystem::path submission;  ///< the packed one; empty: none was asked for
 };
 
 /// Scores a whole benchmark under a protocol and writes tables, files and a report. Categories that

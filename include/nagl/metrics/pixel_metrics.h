@@ -46,6 +46,9 @@ class PixelMetrics {
   /// The largest F1 score over all thresholds; the threshold is a bin's lower edge.
   std::optional<BestF1> best_f1() const;
 
+  /// The F1 score of the pixels above a threshold, to within a bin; 0 where none is.
+  std::optional<double> f1_above(double threshold) const;
+
   /// Per-region overlap (Bergmann et al., IJCV 2021): the mean over 8-connected true regions of the
   /// share of their pixels above a threshold, integrated over the false-positive rate from 0 to
   /// `limit` and divided by it.

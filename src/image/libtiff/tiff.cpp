@@ -1,4 +1,4 @@
-#include "../tiff_decoder.h"
+#include "../tiff.h"
 
 #define TIFF_DISABLE_DEPRECATED  // its names for integers are OpenCV's, too
 #include <tiffio.h>
@@ -13,6 +13,39 @@
 
 namespace nagl {
 namespace {
+
+/// A file that is written, in memory.
+struct Target {
+  std::string bytes;
+  std::uint64_t at = 0;
+};
+
+tmsize_t read_target(thandle_t handle, void* data, tmsize_t size) {
+  auto& target = *static_cast<Target*>(handle);
+  const std::uint64_t left =
+      target.bytes.size() - std::min<std::uint64_t>(target.at, target.bytes.size());
+  const auto count = std::min<std::uint64_t>(static_cast<std::uint64_t>(size), left);
+  std::memcpy(data, target.bytes.data() + target.at, count);
+  target.at += count;
+  return static_cast<tmsize_t>(count);
+}
+tmsize_t write_target(thandle_t handle, void* data, tmsize_t size) {
+  auto& target = *static_cast<Target*>(handle);
+  const std::uint64_t end = target.at + static_cast<std::uint64_t>(size);
+  if (target.bytes.size() < end) target.bytes.resize(end);
+  std::memcpy(target.bytes.data() + target.at, data, static_cast<std::size_t>(size));
+  target.at = end;
+  return size;
+}
+toff_t seek_target(thandle_t handle, toff_t offset, int from) {
+  auto& target = *static_cast<Target*>(handle);
+  const std::uint64_t base = from == SEEK_SET   ? 0
+                             : from == SEEK_CUR ? target.at
+                                                : target.bytes.size();
+  return target.at = base + offset;
+}
+int close_target(thandle_t) { return 0; }
+toff_t size_target(thandle_t handle) { return static_cast<Target*>(handle)->bytes.size(); }
 
 /// The file, in memory, and what libtiff had to say of it.
 struct Source {
@@ -244,6 +277,31 @@ std::optional<TiffPicture> decode_tiff(std::string_view bytes, std::int64_t max_
   const auto orientation = field<std::uint16_t>(tiff, TIFFTAG_ORIENTATION);
   picture.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
   return picture;
+}
+
+std::optional<std::string> encode_float16_tiff(const cv::Mat& map) {
+  cv::Mat half;
+  map.convertTo(half, CV_16F);
+  Target target;
+  File file(TIFFClientOpen("memory", "w", &target, read_target, write_target, seek_target,
+                           close_target, size_target, nullptr, nullptr),
+            &TIFFClose);
+  TIFF* tiff = file.get();
+  bool written = tiff != nullptr &&
+                 TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, static_cast<std::uint32_t>(half.cols)) &&
+                 TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, static_cast<std::uint32_t>(half.rows)) &&
+                 TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, 16) &&
+                 TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, 1) &&
+                 TIFFSetField(tiff, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_IEEEFP) &&
+                 TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK) &&
+                 TIFFSetField(tiff, TIFFTAG_COMPRESSION, COMPRESSION_NONE) &&
+                 TIFFSetField(tiff, TIFFTAG_ROWSPERSTRIP, TIFFDefaultStripSize(tiff, 0));
+  for (int row = 0; written && row < half.rows; ++row) {
+    written = TIFFWriteScanline(tiff, half.ptr(row), static_cast<std::uint32_t>(row), 0) == 1;
+  }
+  if (!written) throw TiffFault("cannot be written as TIFF");
+  file.reset();  // writes what is left
+  return std::move(target.bytes);
 }
 
 }  // namespace nagl

@@ -29,4 +29,9 @@ struct TiffPicture {
 /// @throws TiffFault on samples that are no whole numbers without sign, or damage
 std::optional<TiffPicture> decode_tiff(std::string_view bytes, std::int64_t max_pixels);
 
+/// A TIFF of one channel of 16-bit floating-point samples, not compressed.
+/// @param map float32 [H, W]
+/// @return nothing where nagl was built without libtiff
+std::optional<std::string> encode_float16_tiff(const cv::Mat& map);
+
 }  // namespace nagl
