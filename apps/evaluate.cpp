@@ -77,6 +77,10 @@ void add_evaluate(CLI::App& app, int&) {
                     listed_names<DatasetFormat>() + " (default: auto)")
       ->group(kTarget);
   command
+      ->add_option("--modality", request->modality,
+                   "Of BraTS' volumes: flair, t1, t1ce or t2 (default: flair)")
+      ->group(kTarget);
+  command
       ->add_option("--out", request->out,
                    "Folder for results.json, results.csv, scores.csv, table.md, table.tex, "
                    "report.html and overlays")

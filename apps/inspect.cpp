@@ -21,6 +21,7 @@ namespace {
 struct InspectFlags {
   std::filesystem::path path;
   std::optional<DatasetFormat> format;
+  std::string modality = kUsualModality;
   DecodeOptions decode;
   std::optional<std::int64_t> max_pixels;
   bool json = false;
@@ -119,7 +120,7 @@ int run_inspect(const InspectFlags& flags) {
   decode.max_pixels = flags.max_pixels.value_or(decode.max_pixels);
   Console console;
   const auto found = jobs::inspect_dataset(flags.path, flags.format.value_or(DatasetFormat::kAuto),
-                                           decode, console.observer());
+                                           flags.modality, decode, console.observer());
   console.clear();
   if (flags.json) {
     fmt::print(std::cout, "{}\n", dump_json(found.json(flags.path), 2));
@@ -148,6 +149,8 @@ void add_inspect(CLI::App& app, int& exit_code) {
       ->required();
   add_parsed_option(*command, "--format", flags->format,
                     "Layout of a data set: " + listed_names<DatasetFormat>() + " (default: auto)");
+  command->add_option("--modality", flags->modality, "Of BraTS' volumes: flair, t1, t1ce or t2")
+      ->capture_default_str();
   command
       ->add_option("--bit-depth", flags->decode.bit_depth,
                    "Bits a sample of 16-bit pictures really holds")

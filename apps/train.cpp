@@ -82,6 +82,10 @@ void add_train(CLI::App& app, int&) {
                     listed_names<DatasetFormat>() + " (default: auto)")
       ->group(kSource);
   command
+      ->add_option("--modality", request->modality,
+                   "Of BraTS' volumes: flair, t1, t1ce or t2 (default: flair)")
+      ->group(kSource);
+  command
       ->add_option("--out", request->out,
                    "Folder of this training: model.safetensors, metrics.csv, curve.svg, run.json, "
                    "checkpoints")

@@ -17,7 +17,8 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/naglConfig.cmake.in
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/naglConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/naglConfig.cmake ${PROJECT_BINARY_DIR}/naglConfigVersion.cmake
-              ${PROJECT_SOURCE_DIR}/cmake/FindTorch.cmake DESTINATION ${package_dir})
+              ${PROJECT_SOURCE_DIR}/cmake/FindTorch.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/FindNifti.cmake DESTINATION ${package_dir})
 install(FILES ${PROJECT_SOURCE_DIR}/weights/dinov2_vits14.safetensors
         DESTINATION ${CMAKE_INSTALL_DATADIR}/nagl OPTIONAL)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/NOTICE

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/text.h"
 #include "nagl/image/mask.h"
 #include "readers.h"
@@ -17,20 +18,24 @@ namespace {
 namespace fs = std::filesystem;
 
 /// In the order in which they are tried: a layout whose signs are clearer comes first.
-constexpr DatasetReader kReaders[] = {
-    {DatasetFormat::kVisa, is_visa, read_visa},
-    {DatasetFormat::kBmad, is_bmad, read_bmad},
-    {DatasetFormat::kMvtecAd2, is_mvtec_ad2, read_mvtec_ad2},
-    {DatasetFormat::kMvtec3d, is_mvtec_3d, read_mvtec_3d},
-    {DatasetFormat::kMvtec, is_mvtec, read_mvtec},
-    {DatasetFormat::kKsdd2, is_ksdd2, read_ksdd2},
-    {DatasetFormat::kKsdd, is_ksdd, read_ksdd},
-    {DatasetFormat::kDagm, is_dagm, read_dagm},
-    {DatasetFormat::kMagneticTile, is_magnetic_tile, read_magnetic_tile},
-    {DatasetFormat::kRealIad, is_real_iad, read_real_iad},
-    {DatasetFormat::kManifest, is_manifest, read_manifest},
-    {DatasetFormat::kFolders, is_folders, read_folders},
-};
+std::vector<DatasetReader> readers(const std::string& modality) {
+  return {
+      {DatasetFormat::kVisa, is_visa, read_visa},
+      {DatasetFormat::kBmad, is_bmad, read_bmad},
+      {DatasetFormat::kMvtecAd2, is_mvtec_ad2, read_mvtec_ad2},
+      {DatasetFormat::kMvtec3d, is_mvtec_3d, read_mvtec_3d},
+      {DatasetFormat::kMvtec, is_mvtec, read_mvtec},
+      {DatasetFormat::kKsdd2, is_ksdd2, read_ksdd2},
+      {DatasetFormat::kKsdd, is_ksdd, read_ksdd},
+      {DatasetFormat::kDagm, is_dagm, read_dagm},
+      {DatasetFormat::kMagneticTile, is_magnetic_tile, read_magnetic_tile},
+      {DatasetFormat::kBrats, is_brats,
+       [modality](const fs::path& root) { return read_brats(root, modality); }},
+      {DatasetFormat::kRealIad, is_real_iad, read_real_iad},
+      {DatasetFormat::kManifest, is_manifest, read_manifest},
+      {DatasetFormat::kFolders, is_folders, read_folders},
+  };
+}
 constexpr const char* kGoodNames[] = {kGood, "normal", "healthy", "ok"};
 
 /// Plain folders are what is left when nothing else fits. Where a training split of good pictures
@@ -52,8 +57,8 @@ void check_whole(const fs::path& root) {
   }
 }
 
-const DatasetReader& reader_for(const fs::path& root, DatasetFormat format) {
-  for (const auto& reader : kReaders) {
+DatasetReader reader_for(const fs::path& root, DatasetFormat format, const std::string& modality) {
+  for (const auto& reader : readers(modality)) {
     if (format == DatasetFormat::kAuto ? reader.recognises(root) : reader.format == format) {
       if (format == DatasetFormat::kAuto && reader.format == DatasetFormat::kFolders) {
         check_whole(root);
@@ -65,7 +70,8 @@ const DatasetReader& reader_for(const fs::path& root, DatasetFormat format) {
       "'" + root.string() +
       "' has none of the layouts that nagl reads: MVTec AD's (train/good and test/ side by side), "
       "MVTec AD 2's (test_public/), MVTec 3D-AD's, VisA's (split_csv/1cls.csv), BMAD's "
-      "(test/Ungood), Real-IAD's JSON, those of KolektorSDD and KolektorSDD2, DAGM 2007 and the "
+      "(test/Ungood), BraTS' volumes, Real-IAD's JSON, those of KolektorSDD and KolektorSDD2, DAGM "
+      "2007 and the "
       "Magnetic Tile data set, a folder good/ beside folders of defects, or a CSV or JSON "
       "manifest");
 }
@@ -80,22 +86,23 @@ std::vector<std::string> Category::defects() const {
   return {types.begin(), types.end()};
 }
 
-Dataset read_dataset(const fs::path& root, DatasetFormat format) {
+Dataset read_dataset(const fs::path& root, DatasetFormat format, const std::string& modality) {
   std::error_code error;
   if (!fs::exists(root, error)) throw DataError("'" + root.string() + "' does not exist");
-  const DatasetReader& reader = reader_for(root, format);
+  const DatasetReader reader = reader_for(root, format, modality);
   Dataset dataset{reader.format, reader.read(root)};
   std::sort(dataset.categories.begin(), dataset.categories.end(),
             [](const Category& a, const Category& b) { return a.name < b.name; });
   return dataset;
 }
 
-Dataset read_dataset(const std::vector<fs::path>& roots, DatasetFormat format) {
+Dataset read_dataset(const std::vector<fs::path>& roots, DatasetFormat format,
+                     const std::string& modality) {
   Dataset all;
   std::map<std::string, std::size_t> names;
   std::set<std::pair<fs::path, std::string>> seen;
   for (const auto& root : roots) {
-    Dataset part = read_dataset(root, format);
+    Dataset part = read_dataset(root, format, modality);
     if (&root != &roots.front() && part.format != all.format) {
       all.format = DatasetFormat::kAuto;  // several
     } else {
@@ -274,7 +281,7 @@ std::vector<Category> CategoryCollector::take(const fs::path& source) {
 }
 
 void check_listed(const fs::path& list, const fs::path& picture) {
-  if (!is_file(picture)) {
+  if (!is_file(file_of(picture))) {
     throw DataError("'" + list.string() + "' lists '" + picture.string() + "', which is not there");
   }
 }

@@ -6,7 +6,7 @@
 #include <opencv2/core.hpp>
 
 #include "nagl/core/error.h"
-#include "nagl/core/sha256.h"
+#include "nagl/core/file_part.h"
 #include "nagl/image/mask.h"
 #include "nagl/image/thumbnail.h"
 
@@ -77,7 +77,7 @@ class CategoryChecker {
 
   void find_duplicate(const Image& image, bool train) {
     const fs::path& path = image.path;
-    const auto [same, fresh] = seen_.emplace(sha256_of_file(path), Seen{path, train});
+    const auto [same, fresh] = seen_.emplace(sha256_of_part(path), Seen{path, train});
     if (!fresh) {
       const auto& [other, other_trains] = same->second;
       add("duplicate", path,
@@ -85,6 +85,7 @@ class CategoryChecker {
                       other_trains && !train ? " in train" : ""));
       return;
     }
+    if (!file_part_of(path).part.empty()) return;  // slices next to each other are much alike
     const Thumbnail thumbnail(image.rgb);
     for (const auto& [other, of_other] : thumbnails_) {
       if (!thumbnail.is_near_copy(of_other)) continue;

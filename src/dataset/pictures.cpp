@@ -6,8 +6,10 @@
 #include <set>
 
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/text.h"
 #include "nagl/image/annotation.h"
+#include "nagl/image/volume.h"
 
 namespace nagl {
 namespace {
@@ -24,9 +26,13 @@ constexpr std::array<std::string_view, 5> kMaskFolderEndings = {"_mask", "_masks
                                                                 "_labels", "_gt"};
 
 /// Pictures of formats that are not read.
-constexpr std::array kOtherFormats = {".gif", ".heic", ".heif", ".avif", ".jxl", ".tga", ".psd",
-                                      ".exr", ".dng",  ".cr2",  ".nef",  ".arw", ".raw", ".ico",
-                                      ".svg", ".pdf",  ".dcm",  ".nii",  ".npy"};
+constexpr std::array kOtherFormats = {".gif", ".heic", ".heif", ".avif", ".jxl", ".tga",
+                                      ".psd", ".exr",  ".dng",  ".cr2",  ".nef", ".arw",
+                                      ".raw", ".ico",  ".svg",  ".pdf",  ".dcm", ".npy"};
+
+bool is_picture_file(const fs::path& path) {
+  return has_picture_extension(path) || is_volume(path);
+}
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
@@ -112,13 +118,18 @@ std::string what_else(const fs::path& folder, bool with_annotations) {
 /// What `list_pictures` lists, and where asked for the annotation files too.
 std::vector<PictureFile> list_files(const fs::path& path, bool with_annotations) {
   std::error_code error;
-  const auto status = fs::status(path, error);
+  const FilePart named = file_part_of(path);
+  const auto status = fs::status(named.file, error);
   if (!fs::exists(status)) {
     const bool absent = status.type() == fs::file_type::not_found;
     throw DataError("'" + path.string() + "' " +
                     (absent ? "does not exist" : "cannot be opened: " + error.message()));
   }
-  if (!fs::is_directory(status)) return {{path, {}}};
+  if (!fs::is_directory(status)) {
+    std::vector<PictureFile> files;
+    for (auto& picture : pictures_in(path)) files.push_back({std::move(picture), {}});
+    return files;
+  }
 
   std::vector<PictureFile> files;
   std::set<fs::path> visited = {fs::canonical(path, error)};  // symbolic links may form circles
@@ -130,6 +141,8 @@ std::vector<PictureFile> list_files(const fs::path& path, bool with_annotations)
     if (entry->is_directory(unreadable)) {
       const bool seen = !visited.insert(fs::canonical(entry->path(), unreadable)).second;
       if (seen || is_hidden(entry->path())) entry.disable_recursion_pending();
+    } else if (is_volume(entry->path())) {
+      for (auto& slice : pictures_in(entry->path())) files.push_back({std::move(slice), path});
     } else if (has_picture_extension(entry->path()) ||
                (with_annotations && is_annotation(entry->path()))) {
       files.push_back({entry->path(), path});
@@ -142,8 +155,10 @@ std::vector<PictureFile> list_files(const fs::path& path, bool with_annotations)
         "the folder '" + path.string() + "' holds no pictures (png, jpg, bmp, tiff, webp, ...)" +
         (with_annotations ? " and no annotations (json)" : "") + what_else(path, with_annotations));
   }
-  std::sort(files.begin(), files.end(),
-            [](const PictureFile& a, const PictureFile& b) { return a.path < b.path; });
+  // Slices of a volume stay in their order.
+  std::stable_sort(files.begin(), files.end(), [](const PictureFile& a, const PictureFile& b) {
+    return file_of(a.path) < file_of(b.path);
+  });
   return files;
 }
 
@@ -206,7 +221,7 @@ bool holds_pictures(const fs::path& path) {
   for (fs::recursive_directory_iterator entry(path, fs::directory_options::follow_directory_symlink,
                                               error);
        !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (has_picture_extension(entry->path())) return true;
+    if (is_picture_file(entry->path())) return true;
   }
   return false;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,7 +14,7 @@ namespace nagl {
 struct DatasetReader {
   DatasetFormat format;
   bool (*recognises)(const std::filesystem::path& root);
-  std::vector<Category> (*read)(const std::filesystem::path& root);
+  std::function<std::vector<Category>(const std::filesystem::path& root)> read;
 };
 
 bool is_mvtec(const std::filesystem::path& root);
@@ -38,6 +39,8 @@ bool is_real_iad(const std::filesystem::path& root);
 std::vector<Category> read_real_iad(const std::filesystem::path& root);
 bool is_folders(const std::filesystem::path& root);
 std::vector<Category> read_folders(const std::filesystem::path& root);
+bool is_brats(const std::filesystem::path& root);
+std::vector<Category> read_brats(const std::filesystem::path& root, const std::string& modality);
 bool is_manifest(const std::filesystem::path& root);
 std::vector<Category> read_manifest(const std::filesystem::path& root);
 

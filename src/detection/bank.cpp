@@ -10,6 +10,7 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/options.h"
 #include "nagl/core/sha256.h"
 #include "nagl/core/version.h"
@@ -233,7 +234,7 @@ EnrolledPicture enrolled(const Image& image) {
   std::error_code error;  // a path that stays true in another working directory
   const auto path = image.path.empty() ? image.path : std::filesystem::absolute(image.path, error);
   struct stat status {};
-  const bool known = !path.empty() && ::stat(path.c_str(), &status) == 0;
+  const bool known = !path.empty() && ::stat(file_of(path).c_str(), &status) == 0;
   return {path.string(),  checksum_of(image), known ? utc_time(status.st_mtime) : "",
           image.rgb.cols, image.rgb.rows,     Thumbnail(image.rgb)};
 }

@@ -209,7 +209,8 @@ std::vector<std::string> trust_in(const Calibration& c) {
   if (c.pasted > 0) {
     sentences.push_back(fmt::format(
         "The enrolled defects were pasted onto good pictures {} times: a bank that does not know "
-        "them finds {}, so of defects like these about {:.0f} in 10 would be found.",
+        "them finds {}, so of defects like these about {:.0f} in 10 would be found, and fewer of "
+        "other kinds.",
         c.pasted, c.pasted_found,
         10 * static_cast<double>(c.pasted_found) / static_cast<double>(c.pasted)));
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/quantile.h"
 #include "nagl/image/alteration.h"
 #include "probe_scores.h"
@@ -296,7 +297,7 @@ bool holds_references(const Bank& bank, const std::vector<std::int64_t>& referen
 /// A reference's picture, which must still be what and where it was.
 Image read_reference(const EnrolledPicture& picture, const DecodeOptions& decode) {
   std::error_code error;
-  if (picture.path.empty() || !std::filesystem::exists(picture.path, error)) {
+  if (picture.path.empty() || !std::filesystem::exists(file_of(picture.path), error)) {
     throw DataError(fmt::format(
         "the bank's reference '{}' is not there any more; give good pictures with --normal",
         picture.path));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/detection/calibrator.h"
 #include "nagl/detection/detector.h"
 #include "nagl/image/paste.h"
@@ -29,7 +30,8 @@ std::vector<std::int64_t> spread(const std::vector<std::int64_t>& all, std::size
 /// The picture, if it still is what and where it was.
 std::optional<Image> read_again(const EnrolledPicture& picture, const DecodeOptions& decode) {
   std::error_code error;
-  if (picture.path.empty() || !std::filesystem::exists(picture.path, error)) return std::nullopt;
+  if (picture.path.empty() || !std::filesystem::exists(file_of(picture.path), error))
+    return std::nullopt;
   try {
     Image image = read_image(picture.path, decode);
     if (checksum_of(image) == picture.checksum) return image;

@@ -9,6 +9,7 @@
 
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/sha256.h"
 
 namespace nagl {
@@ -316,6 +317,7 @@ void CategoryRun::warn_of_copies(const std::vector<std::size_t>& asked) {
   std::map<std::uintmax_t, std::set<std::string>> sums;  // by size: equal files have the same
   std::error_code error;
   for (const auto& path : references_.paths()) {
+    if (!file_part_of(path).part.empty()) continue;  // one of many of a file
     sums[fs::file_size(path, error)].insert(sha256_of_file(path));
   }
   std::int64_t copies = 0;
@@ -323,6 +325,7 @@ void CategoryRun::warn_of_copies(const std::vector<std::size_t>& asked) {
   for (const auto i : asked) {
     const fs::path& path = category_.test[i].path;
     const auto same_size = sums.find(fs::file_size(path, error));
+    if (error) continue;
     if (references_.contains(path) || same_size == sums.end()) continue;
     if (!same_size->second.contains(sha256_of_file(path))) continue;
     if (copies++ == 0) first = path.string();

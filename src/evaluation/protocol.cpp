@@ -218,13 +218,20 @@ ReferenceDraw draw_references(const Category& category, Protocol protocol, std::
 std::vector<PlannedQuery> plan_queries(const Category& category, Protocol protocol,
                                        const ReferenceDraw& references) {
   std::vector<PlannedQuery> queries;
+  // Other views of a part that is a reference, other slices of a patient, are no new ones.
+  std::set<std::string> shown;
+  for (const auto* samples : {&category.train, &category.test}) {
+    for (const auto& sample : *samples) {
+      if (!sample.part.empty() && is_reference(references, sample.path)) shown.insert(sample.part);
+    }
+  }
   for (const auto& sample : category.test) {
     PlannedQuery query{&sample, {}};
     if (protocol == Protocol::kPublished) {
       // A type without a mask has no reference of its own; the good queries' serves.
       query.type =
           references.abnormal.contains(sample.defect) ? sample.defect : references.good_query_type;
-    } else if (is_reference(references, sample.path)) {
+    } else if (is_reference(references, sample.path) || shown.contains(sample.part)) {
       continue;
     } else if (protocol == Protocol::kUnseen && references.abnormal.contains(sample.defect)) {
       continue;

@@ -10,7 +10,10 @@
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/stderr_capture.h"
+#include "nagl/core/text.h"
+#include "nagl/image/volume.h"
 #include "tiff.h"
 
 namespace nagl {
@@ -65,12 +68,13 @@ cv::Mat as_bgr(const cv::Mat& samples) {
 }
 
 /// What OpenCV, or before it libtiff, makes of the bytes.
-cv::Mat samples_of(const fs::path& path, const std::string& bytes, const Decoding& wanted,
+/// @param page of a TIFF, from 0
+cv::Mat samples_of(const fs::path& path, const std::string& bytes, const Decoding& wanted, int page,
                    Decoded& decoded) {
   PictureHeader& header = decoded.header;
   if (header.format == PictureFormat::kTiff) {
     try {
-      if (const auto tiff = decode_tiff(bytes, wanted.max_pixels)) {
+      if (const auto tiff = decode_tiff(bytes, wanted.max_pixels, page)) {
         if (!tiff->dropped.empty()) {
           decoded.remarks.push_back(
               {"channels", fmt::format("'{}' {}", path.string(), tiff->dropped)});
@@ -80,8 +84,11 @@ cv::Mat samples_of(const fs::path& path, const std::string& bytes, const Decodin
         return wanted.with_alpha ? samples : as_bgr(samples);
       }
     } catch (const TiffFault& fault) {
-      if (!wanted.with_alpha) fail_picture(path, fault.what());
+      if (!wanted.with_alpha || page > 0) fail_picture(path, fault.what());
     }
+  }
+  if (page > 0) {
+    fail_picture(path, "is a page of a kind that cannot be read; save it as a file of its own");
   }
   const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
   cv::Mat samples;
@@ -110,6 +117,45 @@ void check_size(const fs::path& path, std::int64_t width, std::int64_t height,
                   static_cast<double>(max_pixels) / 1e6));
 }
 
+/// The page of a TIFF that a path names, from 0.
+int page_of(const fs::path& path, const FilePart& named, const PictureHeader& header) {
+  if (named.part.empty()) return 0;
+  const auto page = whole_number(named.part);
+  if (header.format != PictureFormat::kTiff || !page || *page < 0) {
+    fail_picture(path,
+                 "is no part of a picture: pages of a TIFF are named by their number from 0, "
+                 "as in x.tif#1, slices of a volume as in x.nii.gz#axial:77");
+  }
+  if (*page >= header.pages) {
+    fail_picture(path, fmt::format("is not there: '{}' has the pages 0 to {}", named.file.string(),
+                                   header.pages - 1));
+  }
+  return static_cast<int>(*page);
+}
+
+/// A slice of a volume: grey, or as a mask what is not 0.
+Decoded decode_slice(const fs::path& path, const FilePart& named, const Decoding& wanted) {
+  const auto slice = SliceName::parse(named.part);
+  if (!slice) {
+    fail_picture(path, fmt::format("is a volume, not a picture: name a slice, as in '{}#axial:77'",
+                                   named.file.filename().string()));
+  }
+  const auto volume = read_volume(named.file);
+  if (slice->index >= volume->slices(slice->axis)) {
+    fail_picture(path,
+                 fmt::format("is not there: '{}' has the {} slices 0 to {}", named.file.string(),
+                             to_string(slice->axis), volume->slices(slice->axis) - 1));
+  }
+  const cv::Size size = volume->slice_size(slice->axis);
+  check_size(path, size.width, size.height, wanted.max_pixels);
+  Decoded decoded;
+  decoded.header.width = size.width;
+  decoded.header.height = size.height;
+  decoded.samples = wanted.with_alpha ? cv::Mat(volume->slice(slice->axis, slice->index) != 0)
+                                      : as_bgr(volume->grey_slice(slice->axis, slice->index));
+  return decoded;
+}
+
 }  // namespace
 
 void fail_picture(const fs::path& path, const std::string& why) {
@@ -121,8 +167,10 @@ std::string size_text(const cv::Size& size) {
 }
 
 Decoded decode_file(const fs::path& path, const Decoding& wanted) {
+  const FilePart named = file_part_of(path);
+  if (is_volume(named.file)) return decode_slice(path, named, wanted);
   const StderrCapture printed;
-  const std::string bytes = read_bytes(path);
+  const std::string bytes = read_bytes(named.file);
   Decoded decoded;
   decoded.header = read_header(bytes);
   const PictureHeader& header = decoded.header;
@@ -131,7 +179,7 @@ Decoded decode_file(const fs::path& path, const Decoding& wanted) {
     fail_picture(path, "is a truncated JPEG; replace or remove it");
   }
   check_size(path, header.width, header.height, wanted.max_pixels);
-  decoded.samples = samples_of(path, bytes, wanted, decoded);
+  decoded.samples = samples_of(path, bytes, wanted, page_of(path, named, header), decoded);
   if (decoded.samples.empty() && header.pages > 1) {
     fail_picture(path, fmt::format("holds {} frames or pages that cannot be decoded; save the one "
                                    "that counts as PNG",
@@ -143,11 +191,16 @@ Decoded decode_file(const fs::path& path, const Decoding& wanted) {
                      (printed.text().empty() ? "" : " (" + printed.text() + ")"));
   }
   check_size(path, decoded.samples.cols, decoded.samples.rows, wanted.max_pixels);
-  if (header.pages > 1) {
+  if (header.pages > 1 && named.part.empty()) {
     decoded.remarks.push_back(
-        {"pages", fmt::format("'{}' holds {} pictures, of which the first "
-                              "is read; save the others as files of their own",
-                              path.string(), header.pages)});
+        {"pages",
+         fmt::format("'{}' holds {} pictures, of which the first is read; {}", path.string(),
+                     header.pages,
+                     header.format == PictureFormat::kTiff
+                         ? fmt::format("name another by its number from 0, as in '{}#1', or all of "
+                                       "them as '{}#all'",
+                                       path.filename().string(), path.filename().string())
+                         : std::string("save the others as files of their own"))});
   }
   // libpng warns of colour profiles and the like, which change no value.
   if (!printed.text().empty() && !printed.text().starts_with("libpng warning")) {

@@ -26,8 +26,10 @@ struct TiffPicture {
 /// @return nothing for other kinds (palettes, bitmaps, JPEG, ...), and where nagl was built without
 ///         libtiff: OpenCV reads those
 /// @param max_pixels larger ones are refused
+/// @param page from 0, reduced copies and masks not counted
 /// @throws TiffFault on samples that are no whole numbers without sign, or damage
-std::optional<TiffPicture> decode_tiff(std::string_view bytes, std::int64_t max_pixels);
+std::optional<TiffPicture> decode_tiff(std::string_view bytes, std::int64_t max_pixels,
+                                       int page = 0);
 
 /// A TIFF of one channel of 16-bit floating-point samples, not compressed.
 /// @param map float32 [H, W]

@@ -45,7 +45,7 @@ class EvaluateRun {
 
   EvaluateResult run() {
     const TargetOptions& target = experiment_.target;
-    const Dataset dataset = read_dataset(target.data, target.format);
+    const Dataset dataset = read_dataset(target.data, target.format, target.modality);
     check_submission(dataset);
     observer_.info(fmt::format("{}: {} categories in the layout {}",
                                fmt::join(target_roots(), ", "), dataset.categories.size(),

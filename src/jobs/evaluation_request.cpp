@@ -5,6 +5,7 @@
 #include <set>
 
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/sha256.h"
 #include "nagl/jobs/encoder_setup.h"
 
@@ -53,6 +54,7 @@ ExperimentOptions resolve(const EvaluateRequest& request) {
   EvaluationOptions& options = target.evaluation;
   take(target.data, request.data);
   if (request.format) target.format = *request.format;
+  if (request.modality) target.modality = *request.modality;
   if (!request.model.empty()) target.model = request.model;
   if (!request.references.empty()) target.references = request.references;
   if (!request.roi.empty()) target.roi = request.roi;
@@ -98,8 +100,8 @@ std::string files_checksum(const Dataset& dataset, const fs::path& roi,
   }
   const auto add = [&](const fs::path& path) {
     std::error_code error;
-    const bool there = fs::is_regular_file(path, error);  // else it fails where it is read
-    sum.update(fmt::format("{}\n{}\n", path.string(), there ? sha256_of_file(path) : "missing"));
+    const bool there = fs::is_regular_file(file_of(path), error);  // else it fails later
+    sum.update(fmt::format("{}\n{}\n", path.string(), there ? sha256_of_part(path) : "missing"));
   };
   for (const auto& category : dataset.categories) {
     for (const auto* samples : {&category.train, &category.validation, &category.test}) {

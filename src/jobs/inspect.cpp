@@ -73,9 +73,10 @@ Json DatasetInspection::json(const std::filesystem::path& path) const {
 }
 
 DatasetInspection inspect_dataset(const std::filesystem::path& path, DatasetFormat format,
-                                  const DecodeOptions& decode, const JobObserver& observer) {
+                                  const std::string& modality, const DecodeOptions& decode,
+                                  const JobObserver& observer) {
   decode.check();
-  const Dataset dataset = read_dataset(path, format);
+  const Dataset dataset = read_dataset(path, format, modality);
   DatasetInspection inspection;
   inspection.format = dataset.format;
   bool stopped = false;

@@ -8,6 +8,7 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/csv.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/json_lines.h"
 #include "nagl/metrics/ranking_metrics.h"
 
@@ -70,8 +71,7 @@ std::vector<fs::path> QueryFile::outputs() const {
 
 void OutputPlan::assign(QueryFile& query) const {
   const fs::path place = query.place.empty() ? query.file.relative() : query.place;
-  fs::path stem = place;
-  stem.replace_extension();
+  const fs::path stem = stem_of(place);
   if (!masks.empty()) {
     query.region_mask = masks / stem;
     *query.region_mask += ".png";
@@ -85,7 +85,11 @@ void OutputPlan::assign(QueryFile& query) const {
   }
   if (!sort) return;
   for (const Verdict verdict : {Verdict::kNormal, Verdict::kUncertain, Verdict::kAnomalous}) {
+    // A part of a file is copied as a picture of its own.
+    const bool part = !file_part_of(query.file.path).part.empty();
     query.sorted[verdict] = out / "sorted" / to_string(verdict) / place;
+    if (part)
+      query.sorted[verdict] = out / "sorted" / to_string(verdict) / (stem.string() + ".png");
   }
 }
 
@@ -102,12 +106,12 @@ void OutputPlan::assign(std::vector<QueryFile>& queries, bool overwrite) const {
     for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) check_free(file);
   }
   std::map<fs::path, int> sharing;
-  for (const auto& query : queries) ++sharing[query.file.relative().replace_extension()];
+  for (const auto& query : queries) ++sharing[stem_of(query.file.relative())];
   for (auto& query : queries) {
-    fs::path relative = query.file.relative().replace_extension();
+    fs::path relative = stem_of(query.file.relative());
     if (sharing[relative] > 1) {
       query.place = place_of(query.file.path);
-      relative = fs::path(query.place).replace_extension();
+      relative = stem_of(query.place);
     }
     const auto [entry, fresh] = owner.emplace(relative, query.file.path);
     if (!fresh) {

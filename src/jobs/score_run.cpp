@@ -13,6 +13,7 @@
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/json_lines.h"
 #include "nagl/core/quantile.h"
 #include "nagl/detection/failure.h"
@@ -67,6 +68,7 @@ void ScoreRun::score(const std::vector<QueryFile>& queries) {
   const auto total = static_cast<std::int64_t>(queries.size());
   observer_.advance(kStage, 0, total);
   if (observer_.started) observer_.started(queries, detector_);
+  volumes_ = std::make_unique<VolumeMaps>(plan_.out, queries);
   Writer writer([&](Finished finished) { keep(std::move(finished)); },
                 detector_.encoder().items_beside());
   try {
@@ -97,6 +99,7 @@ void ScoreRun::score(const std::vector<QueryFile>& queries) {
     if (!observer_.stopped()) scorer.flush();
     skip_broken(waiting, writer);
     writer.finish();
+    volumes_->finish();
     observer_.advance(kStage, static_cast<std::int64_t>(records_.size()), total);
   } catch (...) {
     writer.finish_what_works();
@@ -215,7 +218,9 @@ ScoreRun::Loaded ScoreRun::load(const QueryFile& file) const {
   try {
     loaded.query.image = detector_.encoder().read(file.file.path);
     // Now, since a watched picture may be gone by the time that its verdict is known.
-    if (!file.sorted.empty()) loaded.bytes = read_file(file.file.path, kLargestCopy);
+    if (!file.sorted.empty() && file_part_of(file.file.path).part.empty()) {
+      loaded.bytes = read_file(file.file.path, kLargestCopy);
+    }
     if (file.roi) {
       Mask region = read_mask_for(loaded.query.image, *file.roi);
       loaded.query.roi = std::move(region.marks);
@@ -244,6 +249,7 @@ ScoreRun::Finished ScoreRun::skipped(const Loaded& item) const {
   finished.record.query = item.file;
   finished.record.error = item.error;
   finished.record.state = item.state;
+  if (volumes_) volumes_->add(item.file, {});
   if (reports()) finished.picture = reported(finished.record, {}, {});
   return finished;
 }
@@ -289,6 +295,7 @@ ScoreRun::Finished ScoreRun::finished(const Loaded& item, const Detection& detec
     finished.image = item.query.image;
     finished.raw_score = detection.scores.raw_image_score();
   }
+  if (volumes_) volumes_->add(item.file, detection.map);
   return finished;
 }
 
@@ -323,7 +330,12 @@ void ScoreRun::write_sorted(const Loaded& item, Verdict verdict) const {
     std::error_code ignored;  // an earlier run may have thought otherwise
     if (where != verdict) fs::remove(path, ignored);
   }
-  write_file(item.file.sorted.at(verdict), item.bytes);
+  const fs::path& where = item.file.sorted.at(verdict);
+  if (item.bytes.empty()) {  // a part of a file
+    write_png(where, item.query.image.rgb);
+  } else {
+    write_file(where, item.bytes);
+  }
 }
 
 ReportPicture ScoreRun::reported(const ScoreRecord& record, const cv::Mat& rgb,

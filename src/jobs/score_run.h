@@ -14,6 +14,7 @@
 #include "nagl/jobs/bank_preparation.h"
 #include "nagl/jobs/query_stream.h"
 #include "nagl/jobs/score.h"
+#include "volume_maps.h"
 
 namespace nagl::jobs {
 
@@ -53,6 +54,7 @@ class ScoreRun {
     double raw_score = 0;  ///< likewise
   };
   using Writer = WriteBehind<Finished>;
+  std::unique_ptr<VolumeMaps> volumes_;  ///< null: queries are not known before
 
   Loaded load(const QueryFile& file) const;
   /// Hands those at the front over, so that records keep the order of the pictures.

@@ -55,6 +55,7 @@ TrainOptions resolve_options(const TrainRequest& request, const std::optional<Js
   read_config_file(experiment, request.config);
   if (!request.data.empty()) options.data = request.data;
   if (request.format) options.format = *request.format;
+  if (request.modality) options.modality = *request.modality;
   options.encoding = request.encoding.over(options.encoding);
   apply_settings(experiment, request.settings);
   for (auto& root : options.data) root = plain_path(root);
@@ -90,7 +91,7 @@ void check_checkpoint(const RunFolder& folder, const HeadOrigin& origin) {
 /// The pictures that episodes are made of: the test split (docs/design.md, 3.10).
 std::vector<SourcePicture> list_source(const TrainOptions& options, const JobObserver& observer) {
   std::vector<SourcePicture> pictures;
-  const Dataset dataset = read_dataset(options.data, options.format);
+  const Dataset dataset = read_dataset(options.data, options.format, options.modality);
   observer.info(fmt::format("source: {} categories in the layout {}", dataset.categories.size(),
                             to_string(dataset.format)));
   for (const auto& category : dataset.categories) {

@@ -14,6 +14,7 @@
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/core/sha256.h"
 
 namespace nagl {
@@ -119,10 +120,10 @@ std::uint64_t FeatureStore::entry_bytes() const {
 
 std::string FeatureStore::key_of(const SourcePicture& picture) const {
   Json masks = Json::array();
-  for (const auto& mask : picture.masks) masks.push_back(sha256_of_file(mask));
+  for (const auto& mask : picture.masks) masks.push_back(sha256_of_part(mask));
   const Json key = {{"kind", kKind},
                     {"version", kFormatVersion},
-                    {"picture", sha256_of_file(picture.path)},
+                    {"picture", sha256_of_part(picture.path)},
                     {"masks", masks},
                     {"category", picture.category},
                     {"defect", picture.defect},

@@ -276,7 +276,7 @@ TEST_F(BankTest, DefectsPastedOntoGoodPicturesTellHowManyAreFound) {
   ASSERT_EQ(calibrated.exit_code, 0) << calibrated.err;
   // Two red spots, each onto four good pictures, and plain to see.
   EXPECT_TRUE(contains(calibrated.out, "pasted onto good pictures 8 times")) << calibrated.out;
-  EXPECT_TRUE(contains(calibrated.out, "finds 8, so of defects like these about 10 in 10"))
+  EXPECT_TRUE(contains(calibrated.out, "finds 8, so of defects like these about 10 in 10 would"))
       << calibrated.out;
   // Of pictures that are not there any more nothing is said.
   fs::remove_all(path("bad"));

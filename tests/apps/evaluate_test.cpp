@@ -3,7 +3,10 @@
 #include <opencv2/core.hpp>
 
 #include "command.h"
+#include "nagl/core/error.h"
 #include "nagl/image/image.h"
+#include "nagl/image/volume.h"
+#include "volumes.h"
 
 namespace nagl {
 namespace {
@@ -284,6 +287,62 @@ TEST_F(LayoutsTest, DataSetsAreScoredAsTheirAuthorsShipThem) {
     EXPECT_EQ(metrics["pixel_f1"].is_number(), category["name"] == "can") << category["name"];
   }
   EXPECT_TRUE(contains(outcome.out, "PRO      pixel F1\n")) << outcome.out;
+}
+
+TEST_F(LayoutsTest, VolumesOfPatientsAreScoredSliceBySlice) {
+  spill(folder / "like.nii", testing::nifti({40, 40, 4}, testing::kRas));
+  const auto write = [&](const std::string& patient, const std::string& kind, int seed) {
+    cv::RNG random(static_cast<std::uint64_t>(seed));
+    std::vector<float> voxels(40 * 40 * 4);
+    for (std::size_t i = 0; i < voxels.size(); ++i) {
+      const std::size_t slice = i / 1600, x = i % 40, y = i / 40 % 40;
+      const bool tumour = slice == 2 && x > 22 && x < 34 && y > 8 && y < 20;
+      const bool truth = kind == "seg";
+      voxels[i] =
+          truth ? (tumour ? 4.0F : 0) : static_cast<float>(random.uniform(300, 400) + tumour * 500);
+    }
+    fs::create_directories(folder / "brats" / patient);
+    write_volume_like(folder / "like.nii",
+                      folder / "brats" / patient / (patient + "_" + kind + ".nii.gz"),
+                      Volume({40, 40, 4}, voxels));
+  };
+  try {
+    write("p1", "t1", 1);
+  } catch (const DataError& error) {
+    GTEST_SKIP() << error.what();
+  }
+  for (const char* kind : {"t1", "seg"}) {
+    for (int i = 0; i < 3; ++i) write("p" + std::to_string(i), kind, i);
+  }
+  const auto inspected = run_nagl("inspect --json --modality t1 " + path("brats"));
+  EXPECT_EQ(inspected.exit_code, 0) << inspected.err;
+  const Json counts = Json::parse(inspected.out)["categories"][0];
+  EXPECT_EQ(counts["train"], 3);
+  EXPECT_EQ(counts["test"]["tumour"], 2);
+  EXPECT_EQ(counts["test"]["good"], 6);
+  EXPECT_EQ(run_nagl("inspect " + path("brats")).exit_code, 3);  // there is no flair
+  const std::string command = "evaluate --image-size 112 --methods discriminant --seeds 1 --data " +
+                              path("brats") + " --modality t1 --out " + path("out");
+  const auto outcome = run_nagl(command);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Json result = results("out");
+  EXPECT_EQ(result["dataset"]["format"], "brats");
+  // The tumour that is shown, and the other slices of its patient, are not asked.
+  EXPECT_EQ(result["categories"][0]["rows"][0]["anomalous"], 1);
+  EXPECT_EQ(result["categories"][0]["rows"][0]["good"], 3);
+  EXPECT_GT(result["categories"][0]["rows"][0]["metrics"]["pixel_auroc"], 0.9);
+  EXPECT_EQ(run_nagl(command + " --resume").exit_code, 0);
+
+  const std::string volume = path("brats/p2/p2_t1.nii.gz");
+  const auto scored =
+      run_nagl("score --image-size 112 --json --normal " + path("brats/p0/p0_t1.nii.gz") +
+               "#axial:0-1 --out " + path("scores") + " " + volume);
+  ASSERT_EQ(scored.exit_code, 0) << scored.err;
+  EXPECT_TRUE(contains(scored.out, "p2_t1.nii.gz#axial:3")) << scored.out;
+  const auto scores = read_volume(folder / "scores/volumes/p2_t1-axial.nii.gz");
+  EXPECT_EQ(scores->size(), (std::array<std::int64_t, 3>{40, 40, 4}));
+  EXPECT_GT(scores->at(28, 14, 2), 2 * scores->at(8, 30, 2));
+  EXPECT_TRUE(fs::exists(folder / "scores/maps/p2_t1-axial-002.png"));
 }
 
 TEST_F(LayoutsTest, PicturesWithoutTruthAreMadeReadyForTheirServer) {

@@ -6,11 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
 
+#include "image/nifti.h"
 #include "nagl/core/error.h"
 #include "nagl/dataset/dataset_check.h"
 #include "nagl/dataset/synthetic.h"
 #include "nagl/image/mask.h"
+#include "nagl/image/volume.h"
 #include "support.h"
+#include "volumes.h"
 
 namespace nagl {
 namespace {
@@ -229,6 +232,61 @@ TEST_F(DatasetTest, MagneticTile) {
   expect_usual(read("tile", DatasetFormat::kMagneticTile).categories.at(0), "tile", "blowhole", 0);
   fs::remove(folder / "tile/MT_Blowhole/Imgs/exp1_num_2.png");
   EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "tile"); }).find("exp1_num_2.png"),
+            std::string::npos);
+}
+
+TEST_F(DatasetTest, BratsIsReadByPatients) {
+  try {
+    compressed("x");
+  } catch (const NiftiFault&) {
+    GTEST_SKIP() << "built without libnifti";
+  }
+  // Six patients of 6 x 5 x 4 voxels: the lowest slice is empty, the next hardly shows the brain,
+  // and of patients with an odd number the highest has a tumour.
+  const auto write = [&](const std::string& patient, const std::string& kind, bool tumour) {
+    std::vector<float> voxels(6 * 5 * 4, 0);
+    const bool truth = kind == "seg";
+    for (std::size_t i = 0; i < voxels.size(); ++i) {
+      const std::size_t slice = i / 30;
+      if (truth) {
+        voxels[i] = tumour && slice == 3 && i % 30 < 4 ? 4 : 0;
+      } else {
+        voxels[i] = slice > 1 || i == 31
+                        ? static_cast<float>(
+                              100 + i + patient.size() * static_cast<std::size_t>(patient.back()))
+                        : 0;
+      }
+    }
+    const fs::path like = folder / "like.nii";
+    spill(like, testing::nifti({6, 5, 4}, testing::kRas));
+    fs::create_directories(folder / "brats" / patient);
+    write_volume_like(like, folder / "brats" / patient / (patient + "_" + kind + ".nii.gz"),
+                      Volume({6, 5, 4}, voxels));
+  };
+  for (int i = 0; i < 6; ++i) {
+    const std::string patient = "BraTS2021_0000" + std::to_string(i);
+    for (const char* kind : {"flair", "t1", "seg"}) write(patient, kind, i % 2 == 1);
+  }
+  const Category category = read("brats", DatasetFormat::kBrats).categories.at(0);
+  EXPECT_EQ(category.name, "brats");
+  ASSERT_EQ(category.train.size(), 3U);  // of patients 0 and 5 the healthy slices
+  EXPECT_EQ(category.train[0].path.filename(), "BraTS2021_00000_flair.nii.gz#axial:2");
+  EXPECT_EQ(category.train[0].part, "BraTS2021_00000");
+  ASSERT_EQ(category.test.size(), 8U);
+  EXPECT_EQ(category.defects(), std::vector<std::string>{"tumour"});
+  const Sample& ill = category.test.back();
+  EXPECT_EQ(ill.path.filename(), "BraTS2021_00003_flair.nii.gz#axial:3");
+  EXPECT_EQ(cv::countNonZero(read_masks_for(read_image(ill.path), ill.masks).marks), 4);
+  EXPECT_EQ(kinds(read_dataset(folder / "brats")).size(), 0U);
+  const auto other = read_dataset(folder / "brats", DatasetFormat::kAuto, "t1");
+  EXPECT_TRUE(other.categories[0].test[0].path.filename().string().find("_t1.") !=
+              std::string::npos);
+  EXPECT_NE(message_of<DataError>([&] {
+              read_dataset(folder / "brats", DatasetFormat::kAuto, "t2");
+            }).find("--modality"),
+            std::string::npos);
+  spill(folder / "brats/BraTS2021_00002/BraTS2021_00002_seg.nii.gz", "no volume");
+  EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "brats"); }).find("00002_seg"),
             std::string::npos);
 }
 

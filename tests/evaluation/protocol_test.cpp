@@ -199,5 +199,22 @@ TEST(Protocol, Names) {
   EXPECT_THROW(parse("fair", protocol), ConfigError);
 }
 
+TEST(Protocol, OtherViewsOfAReferencesPartAreNotAsked) {
+  Category category = category_with_types();
+  // Holes 0 and 1 are two views of one nut, 2 and 3 of another.
+  for (auto& sample : category.test) {
+    if (sample.defect != "hole") continue;
+    sample.part = sample.path.stem() < "2" ? "first" : "second";
+  }
+  auto references = draw(category, Protocol::kStrict, 0, 1, 1);
+  references.abnormal = {{"hole", {"/d/nut/test/hole/1.png"}}};
+  const auto asked = paths_of(plan_queries(category, Protocol::kStrict, references));
+  EXPECT_EQ(asked.size(), 8U);
+  EXPECT_FALSE(asked.contains("/d/nut/test/hole/0.png"));
+  EXPECT_TRUE(asked.contains("/d/nut/test/hole/2.png"));
+  // The published code asks everybody.
+  EXPECT_EQ(plan_queries(category, Protocol::kPublished, references).size(), 10U);
+}
+
 }  // namespace
 }  // namespace nagl

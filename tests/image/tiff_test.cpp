@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
 
 #include "nagl/core/error.h"
 #include "nagl/image/image.h"
+#include "nagl/image/volume.h"
 #include "support.h"
 
 namespace nagl {
@@ -40,6 +42,37 @@ TEST(Tiff, MapsAreWrittenInSixteenBitFloatingPoint) {
               write_float16_tiff("/dev/null/map.tiff", map);
             }).find("/dev/null"),
             std::string::npos);
+}
+
+TEST(Tiff, PagesAreReadByTheirNumbers) {
+  const TemporaryFolder folder;
+  std::vector<cv::Mat> pages;
+  for (int i = 0; i < 3; ++i) {
+    pages.emplace_back(10 + i, 20, CV_8U, cv::Scalar(50 * (i + 1)));
+  }
+  ASSERT_TRUE(cv::imwritemulti((folder / "three.tif").string(), pages));
+  cv::Mat map(1, 1, CV_32F, cv::Scalar(0));
+  if (!encode_float16_tiff(map)) GTEST_SKIP() << "built without libtiff";
+  for (int i = 0; i < 3; ++i) {
+    const Image page = read_image(folder / ("three.tif#" + std::to_string(i)));
+    EXPECT_EQ(page.rgb.rows, 10 + i);
+    EXPECT_EQ(page.rgb.at<cv::Vec3b>(0, 0)[0], 50 * (i + 1));
+    EXPECT_TRUE(page.remarks.empty());
+  }
+  const Image first = read_image(folder / "three.tif");
+  EXPECT_EQ(first.rgb.rows, 10);
+  ASSERT_EQ(first.remarks.size(), 1U);  // which is said
+  EXPECT_NE(first.remarks[0].text.find("three.tif#all"), std::string::npos);
+  EXPECT_EQ(pictures_in(folder / "three.tif#all").size(), 3U);
+  EXPECT_EQ(pictures_in(folder / "three.tif"), std::vector{folder / "three.tif"});
+  const auto refused = [&](const std::string& name, const std::string& why) {
+    const auto message = message_of<DataError>([&] { read_image(folder / name); });
+    EXPECT_NE(message.find(why), std::string::npos) << message;
+  };
+  refused("three.tif#3", "pages 0 to 2");
+  refused("three.tif#axial:1", "no part of a picture");
+  write_png(folder / "one.png", pages[0]);
+  refused("one.png#0", "no part of a picture");
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ enum class DatasetFormat {
   kMvtec3d,       ///< the pictures of MVTec 3D-AD (VISAPP 2022): `test/TYPE/{rgb,gt}`
   kVisa,          ///< VisA's `split_csv/1cls.csv` (ECCV 2022)
   kBmad,          ///< BMAD's `test/Ungood/{img,label}` (CVPRW 2024), e.g. BraTS
+  kBrats,         ///< volumes of BraTS as its authors ship it (arXiv 2107.02314)
   kRealIad,       ///< Real-IAD's JSON files (CVPR 2024)
   kKsdd,          ///< KolektorSDD's `kos01/Part0.jpg` (JIM 2019)
   kKsdd2,         ///< KolektorSDD2's `train/10000.png` beside `10000_GT.png` (2021)
@@ -59,13 +60,14 @@ enum class DatasetFormat {
   kManifest,  ///< a JSON or CSV file that lists pictures
 };
 constexpr auto names_of(DatasetFormat) {
-  return EnumNames<DatasetFormat, 13>{"data set format",
+  return EnumNames<DatasetFormat, 14>{"data set format",
                                       {{{DatasetFormat::kAuto, "auto"},
                                         {DatasetFormat::kMvtec, "mvtec"},
                                         {DatasetFormat::kMvtecAd2, "mvtec_ad2"},
                                         {DatasetFormat::kMvtec3d, "mvtec_3d"},
                                         {DatasetFormat::kVisa, "visa"},
                                         {DatasetFormat::kBmad, "bmad"},
+                                        {DatasetFormat::kBrats, "brats"},
                                         {DatasetFormat::kRealIad, "real_iad"},
                                         {DatasetFormat::kKsdd, "ksdd"},
                                         {DatasetFormat::kKsdd2, "ksdd2"},
@@ -80,6 +82,9 @@ struct Dataset {
   DatasetFormat format = DatasetFormat::kAuto;  ///< what it was read as; auto: several formats
   std::vector<Category> categories;
 };
+
+/// The modality of medical volumes that is read where nobody says which.
+inline constexpr const char* kUsualModality = "flair";
 
 /// Reads a data set as its authors ship it. Masks are matched by stem, with or without `_mask`,
 /// whatever their extension. Names of folders count in any case.
@@ -96,6 +101,10 @@ struct Dataset {
 /// - visa: the folder that holds `split_csv/1cls.csv`, or that file.
 /// - bmad: `train/good[/img]`, `test/good[/img]`, `test/Ungood[/img]` and `test/Ungood/label`, or a
 ///   folder of such folders; `valid` is left alone.
+/// - brats: `PATIENT/PATIENT_{flair,t1,t1ce,t2,seg}.nii.gz`: axial slices within the brain of one
+///   modality; those in which `seg` marks something show a tumour. Healthy slices of every fifth
+///   patient are the training split, the other patients are there to test on; a patient is the part
+///   (`Sample::part`) of its slices.
 /// - real_iad: a folder with the JSON files (anywhere in it) and the pictures, or one JSON file.
 /// - folders: `good` (or `normal`, `healthy`, `ok`) beside a folder a defect type, or a folder of
 ///   such folders; there is no training split.
@@ -104,15 +113,17 @@ struct Dataset {
 ///   relative to the file; several masks are a list, or separated by `;`. `label` is `good` (also
 ///   normal, ok, 0) or `defect` (anomaly, bad, 1); `split` is `test`, unless it says `train`.
 ///
+/// @param modality of brats
 /// @throws DataError naming the file or folder if it is none of these, or is not whole
-Dataset read_dataset(const std::filesystem::path& root,
-                     DatasetFormat format = DatasetFormat::kAuto);
+Dataset read_dataset(const std::filesystem::path& root, DatasetFormat format = DatasetFormat::kAuto,
+                     const std::string& modality = kUsualModality);
 
 /// Several such data sets as one domain. Categories whose names are the same get the name of the
 /// folder above in front: `board/scratch`.
 /// @throws DataError as above, and if a category is named twice
 Dataset read_dataset(const std::vector<std::filesystem::path>& roots,
-                     DatasetFormat format = DatasetFormat::kAuto);
+                     DatasetFormat format = DatasetFormat::kAuto,
+                     const std::string& modality = kUsualModality);
 
 /// The masks of one defect type in MVTec's layout: `ground_truth/TYPE/STEM_mask.png`, or a folder
 /// `ground_truth/TYPE/STEM/` with several (LOCO). Lists the folder once.

@@ -28,10 +28,11 @@ std::filesystem::path listed_path(const std::filesystem::path& folder, const std
 /// are none.
 bool has_picture_extension(const std::filesystem::path& path);
 
-/// The pictures that `path` stands for: itself if it is a file, else all pictures below the folder,
-/// recursively (also through symbolic links), sorted by path. Masks among them are left out: files
-/// called `x_mask`, `x_GT`, `x_label` and the like beside a picture `x`, and those of its name in a
-/// folder of masks (see `is_mask_folder`) at the same place beside it.
+/// The pictures that `path` stands for: itself if it is a file (a volume, or all pages of a TIFF,
+/// as `pictures_in` has it), else all pictures and slices of volumes below the folder, recursively
+/// (also through symbolic links), sorted by path. Masks among them are left out: files called
+/// `x_mask`, `x_GT`, `x_label` and the like beside a picture `x`, and those of its name in a folder
+/// of masks (see `is_mask_folder`) at the same place beside it.
 /// @param masks gets those that were left out
 /// @throws DataError if it does not exist or the folder has no pictures.
 std::vector<PictureFile> list_pictures(const std::filesystem::path& path,

@@ -15,7 +15,8 @@ namespace nagl {
 
 /// Who refers to what, and who is asked.
 enum class Protocol {
-  /// References are drawn by seed and never scored; all queries of a category share them.
+  /// References are drawn by seed and never scored, nor are other views of the same part
+  /// (`Sample::part`); all queries of a category share them.
   kStrict,
   /// The published code's: references are slices of the sorted lists and stay among the queries; an
   /// abnormal reference has the query's own defect type, so good queries get one random type; a

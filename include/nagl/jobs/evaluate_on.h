@@ -26,6 +26,7 @@ struct EvaluateRequest {
   std::vector<std::filesystem::path> data;
   std::filesystem::path model, references, roi;
   std::optional<DatasetFormat> format;
+  std::optional<std::string> modality;
   std::optional<Protocol> protocol;
   std::vector<Method> methods;
   std::vector<std::int64_t> normal_shots, abnormal_shots;

@@ -19,7 +19,8 @@ namespace nagl::jobs {
 struct TrainOptions {
   std::vector<std::filesystem::path> data;  ///< data sets, or categories of them: the source
   DatasetFormat format = DatasetFormat::kAuto;
-  EncodingOptions encoding;  ///< of whole pictures: sources are not tiled
+  std::string modality = kUsualModality;  ///< of medical volumes
+  EncodingOptions encoding;               ///< of whole pictures: sources are not tiled
   FeatureStoreOptions store;
   NaglHeadOptions head;
   EpisodeOptions episodes;
@@ -33,6 +34,7 @@ struct TrainOptions {
   static void fields(Self& self, Visit&& visit) {
     visit("data", self.data);
     visit("format", self.format);
+    visit("modality", self.modality);
     visit("encoding", self.encoding);
     visit("store", self.store);
     visit("head", self.head);
@@ -46,7 +48,8 @@ struct TrainOptions {
 struct TargetOptions {
   std::vector<std::filesystem::path> data;  ///< data sets, or categories of them: the target
   DatasetFormat format = DatasetFormat::kAuto;
-  std::filesystem::path model;       ///< of nagl train, for methods that use one
+  std::string modality = kUsualModality;  ///< of medical volumes
+  std::filesystem::path model;            ///< of nagl train, for methods that use one
   std::filesystem::path references;  ///< results of an evaluation whose references are used again
   std::filesystem::path roi;         ///< a mask for all queries, or a folder of them
   double coreset = 1;                ///< as in BankOptions
@@ -61,6 +64,7 @@ struct TargetOptions {
   static void fields(Self& self, Visit&& visit) {
     visit("data", self.data);
     visit("format", self.format);
+    visit("modality", self.modality);
     visit("model", self.model);
     visit("references", self.references);
     visit("roi", self.roi);

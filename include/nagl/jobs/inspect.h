@@ -31,6 +31,7 @@ struct DatasetInspection {
 /// Looks at all pictures and masks of a data set.
 /// @throws DataError if it is none
 DatasetInspection inspect_dataset(const std::filesystem::path& path, DatasetFormat format,
-                                  const DecodeOptions& decode, const JobObserver& observer = {});
+                                  const std::string& modality, const DecodeOptions& decode,
+                                  const JobObserver& observer = {});
 
 }  // namespace nagl::jobs

@@ -21,6 +21,7 @@ struct TrainRequest {
   std::filesystem::path config;             ///< an experiment's file; empty: none
   std::vector<std::filesystem::path> data;  ///< source; empty: as the file says
   std::optional<DatasetFormat> format;
+  std::optional<std::string> modality;
   EncodingRequest encoding;
   std::vector<std::string> settings;  ///< `section.key=value`
   RuntimeOptions runtime;

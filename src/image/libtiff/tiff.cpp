@@ -214,11 +214,17 @@ void divide_by_alpha(cv::Mat& samples, double most) {
 
 }  // namespace
 
-std::optional<TiffPicture> decode_tiff(std::string_view bytes, std::int64_t max_pixels) {
+std::optional<TiffPicture> decode_tiff(std::string_view bytes, std::int64_t max_pixels, int page) {
   Source source{bytes, 0, {}};
   const File file = open_source(source);
   if (!file) return std::nullopt;
   TIFF* tiff = file.get();
+  for (int left = page; left > 0;) {
+    if (TIFFReadDirectory(tiff) != 1) throw TiffFault("has no page of that number; it is damaged");
+    // Of the first page `read_header` does not look at its kind either.
+    constexpr std::uint32_t kOther = FILETYPE_REDUCEDIMAGE | FILETYPE_MASK;
+    left -= (field<std::uint32_t>(tiff, TIFFTAG_SUBFILETYPE) & kOther) == 0 ? 1 : 0;
+  }
   const auto width = field<std::uint32_t>(tiff, TIFFTAG_IMAGEWIDTH);
   const auto height = field<std::uint32_t>(tiff, TIFFTAG_IMAGELENGTH);
   const auto bits = field<std::uint16_t>(tiff, TIFFTAG_BITSPERSAMPLE);
