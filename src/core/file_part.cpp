@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <list>
 #include <mutex>
 
 #include "nagl/core/sha256.h"
@@ -14,24 +15,31 @@ namespace fs = std::filesystem;
 
 constexpr const char* kCompressed = ".gz";
 
-/// Files of parts are large and asked for part by part.
+/// Files of parts are large, and asked for part by part, a picture's and a mask's in turn.
 std::string remembered_sha256(const fs::path& file) {
-  struct Last {
+  struct Known {
     fs::path file;
     fs::file_time_type written;
     std::uintmax_t size = 0;
     std::string sum;
   };
+  constexpr std::size_t kMost = 8;
   static std::mutex mutex;
-  static Last last;
+  static std::list<Known> known;  // the latest first
   std::error_code error;
   const auto written = fs::last_write_time(file, error);
   const auto size = fs::file_size(file, error);
   const std::lock_guard lock(mutex);
-  if (error || last.file != file || last.written != written || last.size != size) {
-    last = {file, written, size, sha256_of_file(file)};
+  const auto found = std::find_if(known.begin(), known.end(), [&](const Known& one) {
+    return one.file == file && one.written == written && one.size == size;
+  });
+  if (!error && found != known.end()) {
+    known.splice(known.begin(), known, found);
+  } else {
+    known.push_front({file, written, size, sha256_of_file(file)});
+    if (known.size() > kMost) known.pop_back();
   }
-  return last.sum;
+  return known.front().sum;
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ std::vector<DatasetReader> readers(const std::string& modality) {
       {DatasetFormat::kMvtecAd2, is_mvtec_ad2, read_mvtec_ad2},
       {DatasetFormat::kMvtec3d, is_mvtec_3d, read_mvtec_3d},
       {DatasetFormat::kMvtec, is_mvtec, read_mvtec},
+      {DatasetFormat::kManifest, is_manifest, read_manifest},
       {DatasetFormat::kKsdd2, is_ksdd2, read_ksdd2},
       {DatasetFormat::kKsdd, is_ksdd, read_ksdd},
       {DatasetFormat::kDagm, is_dagm, read_dagm},
@@ -32,7 +33,6 @@ std::vector<DatasetReader> readers(const std::string& modality) {
       {DatasetFormat::kBrats, is_brats,
        [modality](const fs::path& root) { return read_brats(root, modality); }},
       {DatasetFormat::kRealIad, is_real_iad, read_real_iad},
-      {DatasetFormat::kManifest, is_manifest, read_manifest},
       {DatasetFormat::kFolders, is_folders, read_folders},
   };
 }

@@ -75,11 +75,14 @@ std::vector<Category> read_mvtec(const fs::path& root) {
 std::optional<Sample> MvtecLocator::find(const fs::path& picture) {
   const fs::path absolute = fs::absolute(picture).lexically_normal();
   // The category is the nearest folder above that looks like one.
-  fs::path category = absolute.parent_path();
-  while (!is_category(category)) {
-    if (category == category.parent_path()) return std::nullopt;
-    category = category.parent_path();
+  const auto [entry, fresh] = categories_.try_emplace(absolute.parent_path());
+  if (fresh) {
+    fs::path above = absolute.parent_path();
+    while (!is_category(above) && above != above.parent_path()) above = above.parent_path();
+    if (above != above.parent_path()) entry->second = above;
   }
+  const fs::path& category = entry->second;
+  if (category.empty()) return std::nullopt;
   const fs::path place = absolute.lexically_relative(category);  // SPLIT/TYPE/.../x.png
   auto part = place.begin();
   const std::string split = (part++)->string();

@@ -36,6 +36,13 @@ bool is_picture_file(const fs::path& path) {
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
+/// What a picture or mask is called beside its ending: of `x.nii.gz#axial:7` and `x.png` it is `x`.
+std::string stem_of_file(const fs::path& path) {
+  fs::path name = file_of(path).filename();
+  if (lower_case(name.extension().string()) == ".gz") name.replace_extension();
+  return name.stem().string();
+}
+
 /// A stem without the ending that makes it a mask's; itself if it has none.
 std::string without_ending(const std::string& stem) {
   const std::string lower = lower_case(stem);
@@ -69,7 +76,7 @@ void separate_masks(std::vector<PictureFile>& files, std::vector<PictureFile>* m
   };
   std::set<fs::path> stems, elsewhere;  // without extensions; and without one of their folders
   for (const auto& file : files) {
-    const std::string stem = file.path.stem().string();
+    const std::string stem = stem_of_file(file.path);
     bool masked = false;
     for_each_folder(file, stem,
                     [&](const fs::path& folder, const fs::path&) { masked |= of_masks(folder); });
@@ -79,7 +86,7 @@ void separate_masks(std::vector<PictureFile>& files, std::vector<PictureFile>* m
                     [&](const fs::path&, const fs::path& without) { elsewhere.insert(without); });
   }
   const auto is_mask = [&](const PictureFile& file) {
-    const std::string stem = file.path.stem().string(), base = without_ending(stem);
+    const std::string stem = stem_of_file(file.path), base = without_ending(stem);
     if (base != stem && stems.contains(file.path.parent_path() / base)) return true;
     bool found = false;
     for (const auto& name : {stem, base}) {
@@ -93,6 +100,17 @@ void separate_masks(std::vector<PictureFile>& files, std::vector<PictureFile>* m
                                            [&](const PictureFile& file) { return !is_mask(file); });
   if (masks != nullptr) masks->insert(masks->end(), first, files.end());
   files.erase(first, files.end());
+}
+
+/// The slices of a volume in a folder: none of one that is empty (a mask of nothing). One that
+/// cannot be read is listed as it is, and fails where it is read.
+std::vector<fs::path> slices_of(const fs::path& volume) {
+  try {
+    if (read_volume(volume)->empty()) return {};
+    return pictures_in(volume);
+  } catch (const DataError&) {
+    return {volume};
+  }
 }
 
 /// What a folder without pictures may hold instead, for its message.
@@ -142,7 +160,7 @@ std::vector<PictureFile> list_files(const fs::path& path, bool with_annotations)
       const bool seen = !visited.insert(fs::canonical(entry->path(), unreadable)).second;
       if (seen || is_hidden(entry->path())) entry.disable_recursion_pending();
     } else if (is_volume(entry->path())) {
-      for (auto& slice : pictures_in(entry->path())) files.push_back({std::move(slice), path});
+      for (auto& slice : slices_of(entry->path())) files.push_back({std::move(slice), path});
     } else if (has_picture_extension(entry->path()) ||
                (with_annotations && is_annotation(entry->path()))) {
       files.push_back({entry->path(), path});
@@ -281,8 +299,8 @@ struct StemIndex::Claims {
 StemIndex::StemIndex(const fs::path& folder, bool with_annotations, bool exclusive)
     : claims_(exclusive ? std::make_shared<Claims>() : nullptr) {
   for (const auto& file : list_files(folder, with_annotations)) {
-    const std::string stem = file.path.stem().string(), base = without_ending(stem);
-    const Mask mask{file.path, file.relative().parent_path(), stem};
+    const std::string stem = stem_of_file(file.path), base = without_ending(stem);
+    const Mask mask{file.path, file.relative().parent_path(), stem, file_part_of(file.path).part};
     masks_.emplace(stem, mask);
     if (base != stem) masks_.emplace(base, mask);
   }
@@ -293,17 +311,24 @@ std::optional<fs::path> StemIndex::candidate(const PictureFile& picture) const {
   const fs::path place = picture.relative().parent_path();
   std::vector<const Mask*> here, namesakes, elsewhere;
   std::error_code error;
-  const auto [first, last] = masks_.equal_range(picture.path.stem().string());
+  // The same slice or page of a mask of the same name; of one without parts, that mask.
+  const std::string part = file_part_of(picture.path).part;
+  const auto [first, last] = masks_.equal_range(stem_of_file(picture.path));
   for (auto entry = first; entry != last; ++entry) {
     const Mask& mask = entry->second;
     // Annotations and masks may stand beside the pictures.
-    if (mask.place == place && !fs::equivalent(mask.path, picture.path, error)) {
+    if (mask.part != part && !mask.part.empty()) continue;
+    if (mask.place == place && mask.path != picture.path &&
+        !fs::equivalent(file_of(mask.path), file_of(picture.path), error)) {
       here.push_back(&mask);
     }
   }
   for (auto entry = first; here.empty() && entry != last; ++entry) {
     const Mask& mask = entry->second;
-    if (mask.place == place || fs::equivalent(mask.path, picture.path, error)) continue;
+    if (mask.part != part && !mask.part.empty()) continue;
+    if (mask.place == place || fs::equivalent(file_of(mask.path), file_of(picture.path), error)) {
+      continue;
+    }
     if (mask.place.filename() == own_folder.filename()) {
       namesakes.push_back(&mask);
     } else if (mask.place.empty() ||
@@ -325,7 +350,13 @@ std::optional<fs::path> StemIndex::candidate(const PictureFile& picture) const {
 }
 
 std::optional<fs::path> StemIndex::find(const PictureFile& picture) const {
-  const auto mask = candidate(picture);
+  auto mask = candidate(picture);
+  // Of several pages the one that the picture is.
+  if (const std::string part = file_part_of(picture.path).part; mask && !part.empty()) {
+    const bool pages = file_part_of(*mask).part.empty() && part.find(':') == std::string::npos;
+    const std::string page = mask->string() + "#" + part;
+    if (pages && pictures_in(mask->string() + "#all").size() > 1) mask = page;
+  }
   if (!mask || !claims_) return mask;
   const fs::path asking = picture.path.lexically_normal();
   const std::lock_guard lock(claims_->mutex);

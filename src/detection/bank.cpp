@@ -244,6 +244,7 @@ std::vector<std::int64_t> same_shots(const std::vector<EnrolledPicture>& picture
   std::vector<std::int64_t> same;
   for (std::size_t i = 0; i < pictures.size(); ++i) {
     const EnrolledPicture& other = pictures[i];
+    if (other.checksum.empty()) continue;  // several pictures, which have no name
     if (other.checksum == picture.checksum || other.thumbnail.is_near_copy(picture.thumbnail)) {
       same.push_back(static_cast<std::int64_t>(i));
     }
@@ -278,7 +279,8 @@ Bank leaving_out(const Bank& bank, const PictureIndices& pictures) {
 std::optional<std::int64_t> find_picture(const std::vector<EnrolledPicture>& pictures,
                                          const std::string& checksum) {
   for (std::size_t i = 0; i < pictures.size(); ++i) {
-    if (pictures[i].checksum == checksum) return static_cast<std::int64_t>(i);
+    const bool same = !checksum.empty() && pictures[i].checksum == checksum;
+    if (same) return static_cast<std::int64_t>(i);
   }
   return std::nullopt;
 }

@@ -51,7 +51,7 @@ struct BankBuilder::State {
         bank(std::move(given)),
         counted(encoder, bank.roi, bank.options.turns),
         assembler(bank.options, with_counted(bank.features), backbone->device()),
-        probes(!holds_views(bank) || bank.options.max_size > 0),
+        probes(/*keep=*/true),
         waiting(encoder, [this](const at::Tensor& features, std::vector<WaitingView>& views) {
           take(features, views);
         }) {
@@ -62,6 +62,7 @@ struct BankBuilder::State {
     if (bank.options.max_size > 0) {
       bank.features.normal = at::empty({0, backbone->width()});
       budget = budget_of(bank, encoder.grid().size());
+      most_bytes = assembler.row_bytes();
     }
     bank.features = {};
   }
@@ -190,6 +191,7 @@ void BankBuilder::add_normal(const Image& image, const std::vector<at::Tensor>& 
                   if (!kept.empty()) waiting.kept = kept.at(view.tile);
                   state.waiting.add(state.encoder.pixels(rgb), std::move(waiting));
                 });
+  if (!kept.empty()) state.waiting.flush();  // before the next picture begins
 }
 
 void BankBuilder::add_abnormal(const Image& image, const cv::Mat& mask,
@@ -233,6 +235,8 @@ Bank BankBuilder::normal_part() {
   part.features.normal = all.normal;
   part.features.normal_rows = all.normal_rows;
   part.features.counted = all.counted;
+  part.features.normal_novelty = all.normal_novelty;
+  part.features.merged = all.merged;
   part.features.turns = all.turns;
   part.features.thinned = all.thinned;
   part.roi = state.bank.roi;

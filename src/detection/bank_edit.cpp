@@ -103,6 +103,15 @@ Bank joined(const std::shared_ptr<const Backbone>& backbone, const Bank& first,
   const c10::InferenceMode guard;
   check_alike(first, second);
   Bank both = settled(*backbone, first);
+  if (second.features.merged > 0) {
+    throw ConfigError(
+        first.features.merged > 0
+            ? "both are full (--max-size), and their oldest pictures are one entry each, which "
+              "does "
+              "not tell whether they are the same: enroll one's pictures into the other"
+            : "the second bank's oldest pictures are one entry (--max-size), which must stay the "
+              "first: name that bank first");
+  }
   PictureIndices copies;
   const auto find_copies = [](const std::vector<EnrolledPicture>& known,
                               const std::vector<EnrolledPicture>& pictures,
@@ -116,11 +125,6 @@ Bank joined(const std::shared_ptr<const Backbone>& backbone, const Bank& first,
   Bank more = leaving_out(settled(*backbone, second), copies);
   const Method before = both.scored_by();
   make_alike(both.features, more.features);
-  if (more.features.merged > 0) {
-    throw ConfigError(
-        "the second bank's oldest pictures are one entry (--max-size), which must stay the first: "
-        "name that bank first");
-  }
   both.features = both.features.followed_by(more.features);
   both.normal.insert(both.normal.end(), more.normal.begin(), more.normal.end());
   both.abnormal.insert(both.abnormal.end(), more.abnormal.begin(), more.abnormal.end());

@@ -144,9 +144,12 @@ void thin_rows(ReferenceFeatures& features, std::int64_t bytes) {
 
 std::int64_t merge_oldest(Bank& bank, const BankBudget& budget) {
   ReferenceFeatures& features = bank.features;
-  if (!features.normal_novelty.defined()) return 0;
   const std::int64_t own = features.merged > 0 ? 1 : 0;
   const std::int64_t more = features.normal_count() - own - budget.pictures;
+  const bool defects =
+      static_cast<std::int64_t>(features.abnormal_moments.size()) > budget.defects + 1;
+  if (!features.thinned || (more <= 0 && !defects)) return 0;
+  begin_thinning(features);  // rows may have been chosen by other means
   if (more > 0) {
     const std::int64_t last = more + own;  // entries that become the first
     const auto rows = features.normal_rows.begin();

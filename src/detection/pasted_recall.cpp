@@ -111,8 +111,12 @@ PastedRecall pasted_recall(const std::shared_ptr<const Backbone>& backbone, cons
     if (!others.knows_defect()) {
       if (bank.calibration->options.rule == ThresholdRule::kBestF1) return {};
       others.options.method = Method::kAuto;  // which does without
-      threshold =
-          calibrate(backbone, others, {}, bank.calibration->options, batch_size).image_threshold;
+      try {
+        threshold =
+            calibrate(backbone, others, {}, bank.calibration->options, batch_size).image_threshold;
+      } catch (const DataError&) {  // its pictures are not there any more
+        return {};
+      }
     }
     for (std::size_t i = 0; i < good.size(); ++i) {
       if (progress) progress(recall.pasted, total);

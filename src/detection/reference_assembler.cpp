@@ -197,9 +197,13 @@ void ReferenceAssembler::go_on_from(const ReferenceFeatures& there) {
 
 void ReferenceAssembler::begin_thinning() {
   if (thinned_) return;
-  ReferenceFeatures whole = take();  // with its moments
-  whole.thinned = true;
-  go_on_from(whole);
+  // The moments of all rows so far; those of a picture of a defect that is being added come later.
+  ReferenceFeatures whole = features();
+  moments_ = as_kept(whole.normal_moments);
+  const std::size_t begun = abnormal_moments_.size();
+  abnormal_moments_ = as_kept(whole.abnormal_moments);
+  abnormal_moments_.resize(begun);
+  thinned_ = true;
 }
 
 std::int64_t ReferenceAssembler::row_bytes() const {

@@ -217,11 +217,14 @@ bool CategoryRun::score_unlabelled(const EvaluationObserver& observer) {
   }
   Scorer scorer(encoder_);
   for (const auto& [split, pictures] : category_.unlabelled) {
-    auto reader = encoder_.read_ahead<Image>(
-        pictures.size(), [&](std::size_t i) { return encoder_.read(pictures[i]); });
+    std::vector<Sample> samples;
+    for (const auto& path : pictures) samples.push_back({path, kGood, {}});
+    auto reader = encoder_.read_ahead<ReadQuery>(samples.size(), [&](std::size_t i) {
+      return read_query(encoder_, category_, samples[i], roi_, /*empty_is_good=*/true);
+    });
     for (const auto& path : pictures) {
       if (observer.stop && observer.stop()) return false;
-      scorer.add(Query(reader.next()), targets,
+      scorer.add(reader.next().query, targets,
                  [&, split = split, path](const std::vector<PictureScores>& scores) {
                    observer.unlabelled(split, path, scores.front().map(), *cut);
                  });

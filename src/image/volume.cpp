@@ -98,8 +98,11 @@ Volume::Volume(std::array<std::int64_t, 3> size, std::vector<float> voxels)
     if (!std::isfinite(voxel)) voxel = 0;
     if (voxel != 0) filled.push_back(voxel);
   }
-  if (filled.empty()) return;
+  empty_ = filled.empty();
+  if (empty_) return;
   constexpr double kCut = 0.005;
+  grounded_ = *std::min_element(filled.begin(), filled.end()) > 0;
+  if (!grounded_) filled = voxels_;
   low_ = percentile(filled, kCut);
   high_ = percentile(filled, 1 - kCut);
 }
@@ -152,7 +155,7 @@ cv::Mat Volume::grey_slice(SliceAxis axis, std::int64_t index) const {
   cv::Mat grey;
   const double range = std::max(1e-30, static_cast<double>(high_) - static_cast<double>(low_));
   values.convertTo(grey, CV_8U, 255 / range, -static_cast<double>(low_) * 255 / range);
-  grey.setTo(0, values == 0);
+  if (grounded_) grey.setTo(0, values == 0);
   return grey;
 }
 

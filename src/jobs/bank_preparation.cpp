@@ -7,6 +7,7 @@
 
 #include "nagl/core/device.h"
 #include "nagl/core/error.h"
+#include "nagl/core/file_part.h"
 #include "nagl/dataset/pictures.h"
 #include "nagl/image/mask.h"
 #include "nagl/image/overlay.h"
@@ -203,7 +204,7 @@ DerivedMaskPlan plan_derived_masks(const PictureSelection& selection, const Bank
   for (const auto& masked : pictures.abnormal) wanted.insert(masked.picture);
   for (const auto& file : choose_references(selection.abnormal, selection.abnormal_shots)) {
     if (!wanted.contains(file.path)) continue;
-    const fs::path place = file.relative().replace_extension();
+    const fs::path place = stem_of(file.relative());
     const fs::path mask = mask_at(folder, place);
     std::error_code error;
     if (fs::exists(mask, error)) {

@@ -70,6 +70,7 @@ class EvaluateRun {
     const FileLock lock = FileLock::on_folder(request_.out, "evaluating");
     const Json described = describe(encoder, head, dataset);
     begin(described);
+    evaluation_ = sha256_of_file(file("evaluation.json"));
 
     std::vector<CategoryResult> results;
     for (const auto& category : dataset.categories) {
@@ -77,7 +78,7 @@ class EvaluateRun {
     }
     EvaluateResult result =
         report(std::move(results), described, context_of(described, encoder, head), encoder);
-    if (submission_) result.submission = submission_->pack();
+    if (submission_) result.submission = submission_->pack(dataset, evaluation_);
     return result;
   }
 
@@ -220,7 +221,8 @@ class EvaluateRun {
                           const RecordedDraws* replay) const {
     const fs::path done = request_.out / "categories" / (file_name_for(category.name) + ".json");
     std::error_code error;
-    if (fs::exists(done, error) && (!submission_ || submission_->holds(category))) {
+    const bool submitted = !submission_ || submission_->holds(category, evaluation_);
+    if (fs::exists(done, error) && submitted) {
       const Json json = try_parse_json(read_file(done, kLargestResult)).value_or(Json());
       observer_.info(category.name + ": done before");
       return category_result_from_json(json, done);
@@ -230,10 +232,12 @@ class EvaluateRun {
       observer_.advance(category.name, pictures, total);
     };
     told.stop = observer_.stop;
+    std::size_t sent = 0;
     if (submission_) {
       told.unlabelled = [&](const std::string& split, const fs::path& picture, const cv::Mat& map,
                             double pixel_cut) {
         submission_->write(category.name, split, picture, map, pixel_cut);
+        ++sent;
       };
     }
     observer_.advance(category.name, 0, static_cast<std::int64_t>(category.test.size()));
@@ -241,6 +245,15 @@ class EvaluateRun {
     if (!result) {
       throw Error(
           "interrupted; categories that are done are kept: the same command with --resume goes on");
+    }
+    if (submission_ && !category.unlabelled.empty()) {
+      if (sent == 0) {
+        throw DataError(
+            fmt::format("category '{}' cannot be scored by this method, so there is "
+                        "nothing to submit of it",
+                        category.name));
+      }
+      submission_->finish(category, evaluation_);
     }
     write_file(done, dump_json(to_json(*result)) + "\n");
     for (const auto& warning : result->warnings) {
@@ -330,6 +343,7 @@ class EvaluateRun {
   ExperimentOptions experiment_;
   const JobObserver& observer_;
   std::optional<Submission> submission_;
+  std::string evaluation_;  ///< tells it from others
   std::string leak_;
 };
 

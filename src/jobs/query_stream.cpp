@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "nagl/core/error.h"
+#include "nagl/image/volume.h"
 
 namespace nagl::jobs {
 namespace {
@@ -88,8 +89,9 @@ void FolderWatch::look() {
       if (hidden) entry.disable_recursion_pending();
       continue;
     }
-    if (!has_picture_extension(entry->path()) || !entry->is_regular_file(vanished) ||
-        is_mask_beside_picture(entry->path())) {
+    // A volume is no picture, which is said where it is read.
+    const bool wanted = has_picture_extension(entry->path()) || is_volume(entry->path());
+    if (!wanted || !entry->is_regular_file(vanished) || is_mask_beside_picture(entry->path())) {
       continue;
     }
     const auto size = entry->file_size(vanished);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/image/image.h"
 
@@ -25,8 +26,20 @@ fs::path Submission::place(const char* kind, const std::string& category, const 
   return folder_ / kind / category / split / picture.stem().concat(extension);
 }
 
-bool Submission::holds(const Category& category) const {
+fs::path Submission::note(const Category& category) const {
+  return folder_ / ".nagl" / (category.name + ".txt");
+}
+
+void Submission::finish(const Category& category, const std::string& evaluation) const {
+  write_file(note(category), evaluation);
+}
+
+bool Submission::holds(const Category& category, const std::string& evaluation) const {
   std::error_code error;
+  if (category.unlabelled.empty()) return true;
+  if (!fs::exists(note(category), error)) return false;
+  constexpr std::size_t kMost = 4096;
+  if (read_file(note(category), kMost) != evaluation) return false;
   for (const auto& [split, pictures] : category.unlabelled) {
     const bool whole = std::all_of(pictures.begin(), pictures.end(), [&](const fs::path& picture) {
       return fs::exists(place(kMaps, category.name, split, picture, ".tiff"), error) &&
@@ -53,12 +66,21 @@ void Submission::write(const std::string& category, const std::string& split,
   write_png(marked, map > pixel_cut);
 }
 
-fs::path Submission::pack() const {
+fs::path Submission::pack(const Dataset& dataset, const std::string& evaluation) const {
   const fs::path folder = fs::absolute(folder_).lexically_normal();
   fs::path archive = folder.has_filename() ? folder : folder.parent_path();
   archive += ".tar.gz";
-  const std::string names[] = {"tar",           "-czf", archive.string(), "-C",
-                               folder.string(), kMaps,  kMarked};
+  std::vector<std::string> names = {"tar", "-czf", archive.string(), "-C", folder.string()};
+  for (const auto& category : dataset.categories) {
+    if (category.unlabelled.empty()) continue;
+    if (!holds(category, evaluation)) {
+      throw Error(fmt::format("'{}' lacks maps of category '{}'; evaluate it again with --resume",
+                              folder.string(), category.name));
+    }
+    for (const char* kind : {kMaps, kMarked}) {
+      names.push_back((fs::path(kind) / category.name).string());
+    }
+  }
   std::vector<char*> arguments;
   for (const auto& name : names) arguments.push_back(const_cast<char*>(name.c_str()));
   arguments.push_back(nullptr);

@@ -15,17 +15,21 @@ class Submission {
  public:
   explicit Submission(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// Whether all files of a category are there already.
-  bool holds(const Category& category) const;
+  /// Whether all files of a category are there already, of that evaluation.
+  bool holds(const Category& category, const std::string& evaluation) const;
   /// @param map float32 [H, W] @param pixel_cut pixels above it are anomalous
   /// @throws DataError naming a file that cannot be written
   void write(const std::string& category, const std::string& split,
              const std::filesystem::path& picture, const cv::Mat& map, double pixel_cut) const;
-  /// Packs the folder's two folders. @return the archive, beside it
-  /// @throws Error if `tar` fails
-  std::filesystem::path pack() const;
+  /// Notes that all files of a category are there.
+  void finish(const Category& category, const std::string& evaluation) const;
+  /// Packs the files of a data set's categories. @return the archive, beside the folder
+  /// @throws Error if one of them is not there, or `tar` fails
+  std::filesystem::path pack(const Dataset& dataset, const std::string& evaluation) const;
 
  private:
+  /// Of which evaluation the files of a category are.
+  std::filesystem::path note(const Category& category) const;
   std::filesystem::path place(const char* kind, const std::string& category,
                               const std::string& split, const std::filesystem::path& picture,
                               const char* extension) const;

@@ -1,5 +1,9 @@
 #include "volume_maps.h"
 
+#include <fmt/format.h>
+
+#include <set>
+
 #include "nagl/core/file_part.h"
 
 namespace nagl::jobs {
@@ -15,6 +19,7 @@ std::string key_of(const FilePart& named, SliceAxis axis) {
 
 VolumeMaps::VolumeMaps(fs::path out, const std::vector<QueryFile>& queries) {
   if (out.empty()) return;
+  std::set<fs::path> taken;
   for (const auto& query : queries) {
     const FilePart named = file_part_of(query.file.path);
     const auto slice = SliceName::parse(named.part);
@@ -23,10 +28,16 @@ VolumeMaps::VolumeMaps(fs::path out, const std::vector<QueryFile>& queries) {
     ++whole.left;
     if (whole.left > 1) continue;
     whole.file = named.file;
-    // The slices' name without its number.
-    const fs::path place = query.place.empty() ? query.file.relative() : query.place;
-    const std::string stem = stem_of(place).string();
-    whole.written = out / "volumes" / (stem.substr(0, stem.rfind('-')) + ".nii.gz");
+    // The slices' name without its number; by the whole path where another volume has that.
+    const auto named_by = [&](const fs::path& place) {
+      const std::string stem = stem_of(place).string();
+      return out / "volumes" / fmt::format("{}.nii.gz", stem.substr(0, stem.rfind('-')));
+    };
+    whole.written = named_by(query.place.empty() ? query.file.relative() : query.place);
+    if (!taken.insert(whole.written).second) {
+      whole.written = named_by(place_of(query.file.path));
+      taken.insert(whole.written);
+    }
   }
 }
 

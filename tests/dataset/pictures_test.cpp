@@ -1,13 +1,19 @@
 #include "nagl/dataset/pictures.h"
 
+#include <opencv2/imgcodecs.hpp>
+
 #include "nagl/core/error.h"
 #include "nagl/dataset/dataset.h"
 #include "nagl/dataset/region_of_interest.h"
+#include "nagl/image/image.h"
+#include "nagl/image/volume.h"
 #include "support.h"
+#include "volumes.h"
 
 namespace nagl {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::message_of;
 using testing::spill;
 using testing::TemporaryFolder;
@@ -176,15 +182,14 @@ TEST_F(PicturesTest, ListsOfOtherSystemsAreRead) {
 }
 
 TEST_F(PicturesTest, PlainFoldersAreNotGuessedWithinAnotherLayout) {
-  touch({"can/train/good/0.png", "can/validation/good/0.png", "can/test_public/good/0.png",
-         "can/test_public/bad/0.png", "can/test_private/0.png"});
-  for (const char* root : {"can", "can/test_public"}) {
+  touch({"can/train/good/0.png", "can/validation/good/0.png", "can/test_open/good/0.png",
+         "can/test_open/bad/0.png", "can/test_private/0.png"});
+  for (const char* root : {"can", "can/test_open"}) {
     const auto message = message_of<DataError>([&] { read_dataset(folder / root); });
     EXPECT_NE(message.find("training split"), std::string::npos) << message;
     EXPECT_NE(message.find("train/good"), std::string::npos) << message;
   }
-  EXPECT_EQ(read_dataset(folder / "can/test_public", DatasetFormat::kFolders).categories.size(),
-            1U);
+  EXPECT_EQ(read_dataset(folder / "can/test_open", DatasetFormat::kFolders).categories.size(), 1U);
 }
 
 TEST_F(PicturesTest, MvtecLayoutIsRead) {
@@ -228,6 +233,44 @@ TEST_F(PicturesTest, APicturesPlaceTellsItsLabel) {
             folder / "nut/ground_truth/hole/deep/1_mask.bmp");
   EXPECT_FALSE(locate_in_mvtec(folder / "other/test/hole/0.png").has_value());
   EXPECT_FALSE(locate_in_mvtec(folder / "nut/ground_truth/cut/0.png").has_value());
+}
+
+TEST_F(PicturesTest, SlicesAndPagesHaveMasksOfTheirOwn) {
+  std::string nothing = testing::nifti({6, 5, 4}, testing::kRas);
+  spill(folder / "in/x.nii", nothing);
+  spill(folder / "in/x_mask.nii", nothing);
+  spill(folder / "masks/x.nii", nothing);
+  try {
+    read_volume(folder / "in/x.nii");
+  } catch (const DataError&) {
+    GTEST_SKIP() << "built without libnifti";
+  }
+  // The mask beside a volume is no picture.
+  EXPECT_EQ(list_pictures(folder / "in").size(), 4U);
+  const auto pairs = pair_with_masks(list_pictures((folder / "in/x.nii").string() + "#axial:1-2"),
+                                     folder / "masks");
+  ASSERT_EQ(pairs.size(), 2U);
+  EXPECT_EQ(pairs[0].masks.at(0).filename(), "x.nii#axial:1");
+  EXPECT_EQ(pairs[1].masks.at(0).filename(), "x.nii#axial:2");
+  EXPECT_THROW(pair_with_masks(list_pictures((folder / "in/x.nii").string() + "#coronal:1"),
+                               folder / "masks"),
+               DataError);
+  // In a folder, a volume that is damaged is named where it is read, and an empty one is nothing.
+  spill(folder / "mixed/broken.nii.gz", "no volume");
+  std::fill(nothing.begin() + 352, nothing.end(), '\0');
+  spill(folder / "mixed/empty.nii", nothing);
+  write_png(folder / "mixed/a.png", cv::Mat::zeros(4, 4, CV_8U));
+  const auto mixed = list_pictures(folder / "mixed");
+  ASSERT_EQ(mixed.size(), 2U);
+  EXPECT_THROW(read_image(mixed[1].path), DataError);
+  // Pages.
+  ASSERT_TRUE(cv::imwritemulti((folder / "stack.tif").string(),
+                               std::vector<cv::Mat>(3, cv::Mat::zeros(4, 4, CV_8U))));
+  fs::create_directories(folder / "pages");
+  fs::copy_file(folder / "stack.tif", folder / "pages/stack_mask.tif");
+  const auto page =
+      pair_with_masks(list_pictures((folder / "stack.tif").string() + "#2"), folder / "pages");
+  EXPECT_EQ(page.at(0).masks.at(0).filename(), "stack_mask.tif#2");
 }
 
 }  // namespace

@@ -213,5 +213,40 @@ TEST_F(BankSizeTest, OnlyTheGivenPatchesOfAPictureAreKept) {
   EXPECT_TRUE(bank.features.normal_picture(4).equal(all.index({kept})));
 }
 
+TEST_F(BankSizeTest, PartsOfAPictureAndAFirstDefectComeTogether) {
+  for (const auto method : {Method::kAuto, Method::kBothNn}) {
+    options.method = method;
+    at::Tensor kept = at::zeros({16}, at::kBool);
+    kept[3] = true;
+    for (const std::int64_t batch_size : {1, 16}) {
+      BankBuilder builder(backbone, options, {}, batch_size);
+      for (std::uint64_t i = 0; i < 3; ++i) builder.add_normal(image(i));
+      builder.add_normal(image(9), {kept});
+      builder.add_abnormal(image(20, true), defect_mask());
+      const Bank bank = reloaded(builder.finish());
+      EXPECT_EQ(bank.features.normal_rows, (std::vector<std::int64_t>{16, 16, 16, 1}));
+      EXPECT_EQ(bank.features.abnormal_count(), 1);
+      EXPECT_TRUE(bank.probe_scores.defined());
+    }
+  }
+}
+
+TEST_F(BankSizeTest, ManyThinnedPicturesAreMergedToo) {
+  options.coreset = 0.1;  // two rows a picture, which never fill it
+  options.max_size = 700'000;
+  const Bank bank = grown(std::vector<bool>(40, false));
+  EXPECT_GT(bank.features.merged, 20);
+  EXPECT_EQ(bank.normal_count(), 40);
+}
+
+TEST_F(BankSizeTest, SeveralPicturesAddedToAFullBankGiveThatOfAllAtOnce) {
+  options.max_size = 700'000;
+  BankBuilder first(backbone, options);
+  for (std::size_t i = 0; i < 30; ++i) add(first, i, false);
+  BankBuilder second(backbone, reloaded(first.finish()));
+  for (std::size_t i = 30; i < 60; ++i) add(second, i, false);
+  expect_equal(reloaded(second.finish()), at_once(std::vector<bool>(60, false)));
+}
+
 }  // namespace
 }  // namespace nagl

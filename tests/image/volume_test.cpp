@@ -119,6 +119,17 @@ TEST_F(VolumeTest, GreyIsScaledByPercentilesOfTheWhole) {
   EXPECT_EQ(grey.at<std::uint8_t>(0, 9), std::lround((300 - 3) * 255.0 / (497 - 3)));
 }
 
+TEST_F(VolumeTest, ZeroIsNoGroundWhereValuesGoBelow) {
+  // Air of -1000, 0 in the middle, 1000 on top, as in a CT.
+  std::vector<float> voxels(1000, -1000);
+  std::fill(voxels.begin() + 400, voxels.begin() + 700, 0.0F);
+  std::fill(voxels.begin() + 700, voxels.end(), 1000.0F);
+  const Volume volume({10, 10, 10}, voxels);
+  EXPECT_EQ(volume.grey_slice(SliceAxis::kAxial, 0).at<std::uint8_t>(0, 0), 0);
+  EXPECT_NEAR(volume.grey_slice(SliceAxis::kAxial, 5).at<std::uint8_t>(0, 0), 127.5, 1);
+  EXPECT_EQ(volume.grey_slice(SliceAxis::kAxial, 9).at<std::uint8_t>(0, 0), 255);
+}
+
 TEST_F(VolumeTest, SlicesAreReadAsPicturesAndMasks) {
   std::string bytes = nifti({2, 3, 4}, kRas);
   put<std::int16_t>(bytes, 352 + 2 * 6, 0);  // (0, 0, 1)

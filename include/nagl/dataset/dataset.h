@@ -149,6 +149,8 @@ class MvtecLocator {
 
  private:
   std::map<std::filesystem::path, MvtecMasks> masks_;  ///< by folder of pictures
+  /// The category that each folder of pictures is in; empty: in none.
+  std::map<std::filesystem::path, std::filesystem::path> categories_;
 };
 
 }  // namespace nagl

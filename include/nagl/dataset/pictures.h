@@ -75,6 +75,7 @@ class StemIndex {
   struct Mask {
     std::filesystem::path path, place;  ///< place: the folder below the index's
     std::string stem;
+    std::string part;  ///< a slice of a volume; empty: a whole file
   };
   struct Claims;
 

@@ -37,13 +37,16 @@ class Volume {
     return voxels_[static_cast<std::size_t>((z * size_[1] + y) * size_[0] + x)];
   }
 
+  /// Whether all voxels are 0.
+  bool empty() const { return empty_; }
   std::int64_t slices(SliceAxis axis) const;
   cv::Size slice_size(SliceAxis axis) const;
   /// float32 [H, W]: axial, front up; coronal and sagittal, top up. The patient's left (of a
   /// sagittal one, the back) lies on the left.
   cv::Mat slice(SliceAxis axis, std::int64_t index) const;
-  /// The same as 8-bit grey. Voxels of 0 are black; the others are scaled so that the 0.5 and 99.5
-  /// percentile of all of the volume that are not 0 become 0 and 255.
+  /// The same as 8-bit grey, scaled so that the 0.5 and 99.5 percentile of the volume become 0 and
+  /// 255. Where no voxel is below 0, those of 0 are the ground: black, and no part of the
+  /// percentiles.
   cv::Mat grey_slice(SliceAxis axis, std::int64_t index) const;
   /// Puts values in the place of a slice. @param values as `slice` gives them
   /// @throws std::invalid_argument on another size
@@ -58,7 +61,9 @@ class Volume {
 
   std::array<std::int64_t, 3> size_;
   std::vector<float> voxels_;
+  bool empty_ = true;
   float low_ = 0, high_ = 1;
+  bool grounded_ = true;  ///< 0 is what lies outside
 };
 
 /// Whether a file is called like a volume (`.nii`, `.nii.gz`).
