@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
-#include <list>
-#include <mutex>
 
+#include "nagl/core/recent_files.h"
 #include "nagl/core/sha256.h"
 #include "nagl/core/text.h"
 
@@ -17,29 +16,8 @@ constexpr const char* kCompressed = ".gz";
 
 /// Files of parts are large, and asked for part by part, a picture's and a mask's in turn.
 std::string remembered_sha256(const fs::path& file) {
-  struct Known {
-    fs::path file;
-    fs::file_time_type written;
-    std::uintmax_t size = 0;
-    std::string sum;
-  };
-  constexpr std::size_t kMost = 8;
-  static std::mutex mutex;
-  static std::list<Known> known;  // the latest first
-  std::error_code error;
-  const auto written = fs::last_write_time(file, error);
-  const auto size = fs::file_size(file, error);
-  const std::lock_guard lock(mutex);
-  const auto found = std::find_if(known.begin(), known.end(), [&](const Known& one) {
-    return one.file == file && one.written == written && one.size == size;
-  });
-  if (!error && found != known.end()) {
-    known.splice(known.begin(), known, found);
-  } else {
-    known.push_front({file, written, size, sha256_of_file(file)});
-    if (known.size() > kMost) known.pop_back();
-  }
-  return known.front().sum;
+  static RecentFiles<std::string> known(8);
+  return known.get(file, [&] { return sha256_of_file(file); });
 }
 
 }  // namespace

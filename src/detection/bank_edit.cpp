@@ -106,9 +106,8 @@ Bank joined(const std::shared_ptr<const Backbone>& backbone, const Bank& first,
   if (second.features.merged > 0) {
     throw ConfigError(
         first.features.merged > 0
-            ? "both are full (--max-size), and their oldest pictures are one entry each, which "
-              "does "
-              "not tell whether they are the same: enroll one's pictures into the other"
+            ? "both are full (--max-size), and their oldest pictures are one entry each, so it "
+              "cannot be told whether they are the same: enroll one's pictures into the other"
             : "the second bank's oldest pictures are one entry (--max-size), which must stay the "
               "first: name that bank first");
   }

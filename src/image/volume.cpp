@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <list>
-#include <mutex>
 #include <new>
 #include <opencv2/core.hpp>
 #include <stdexcept>
@@ -14,6 +12,7 @@
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/file_part.h"
+#include "nagl/core/recent_files.h"
 #include "nagl/core/text.h"
 #include "nifti.h"
 #include "picture_header.h"
@@ -169,31 +168,9 @@ bool is_volume(const fs::path& file) {
 }
 
 std::shared_ptr<const Volume> read_volume(const fs::path& file) {
-  struct Known {
-    fs::path file;
-    fs::file_time_type written;
-    std::uintmax_t size = 0;
-    std::shared_ptr<const Volume> volume;
-  };
-  constexpr std::size_t kMost = 4;
-  static std::mutex mutex;
-  static std::list<Known> known;  // the latest first
-  std::error_code error;
-  const auto written = fs::last_write_time(file, error);
-  const auto size = fs::file_size(file, error);
-  const std::lock_guard lock(mutex);  // threads that ask for the same one wait for it
-  const auto found = std::find_if(known.begin(), known.end(), [&](const Known& one) {
-    return one.file == file && one.written == written && one.size == size;
-  });
-  if (!error && found != known.end()) {
-    known.splice(known.begin(), known, found);
-    return known.front().volume;
-  }
+  static RecentFiles<std::shared_ptr<const Volume>> known(4);
   try {
-    auto volume = std::make_shared<const Volume>(decode_nifti(file));
-    known.push_front({file, written, size, volume});
-    if (known.size() > kMost) known.pop_back();
-    return volume;
+    return known.get(file, [&] { return std::make_shared<const Volume>(decode_nifti(file)); });
   } catch (const NiftiFault& fault) {
     fail(file, fault.what());
   } catch (const std::bad_alloc&) {

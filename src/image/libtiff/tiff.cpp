@@ -20,15 +20,6 @@ struct Target {
   std::uint64_t at = 0;
 };
 
-tmsize_t read_target(thandle_t handle, void* data, tmsize_t size) {
-  auto& target = *static_cast<Target*>(handle);
-  const std::uint64_t left =
-      target.bytes.size() - std::min<std::uint64_t>(target.at, target.bytes.size());
-  const auto count = std::min<std::uint64_t>(static_cast<std::uint64_t>(size), left);
-  std::memcpy(data, target.bytes.data() + target.at, count);
-  target.at += count;
-  return static_cast<tmsize_t>(count);
-}
 tmsize_t write_target(thandle_t handle, void* data, tmsize_t size) {
   auto& target = *static_cast<Target*>(handle);
   const std::uint64_t end = target.at + static_cast<std::uint64_t>(size);
@@ -37,16 +28,6 @@ tmsize_t write_target(thandle_t handle, void* data, tmsize_t size) {
   target.at = end;
   return size;
 }
-toff_t seek_target(thandle_t handle, toff_t offset, int from) {
-  auto& target = *static_cast<Target*>(handle);
-  const std::uint64_t base = from == SEEK_SET   ? 0
-                             : from == SEEK_CUR ? target.at
-                                                : target.bytes.size();
-  return target.at = base + offset;
-}
-int close_target(thandle_t) { return 0; }
-toff_t size_target(thandle_t handle) { return static_cast<Target*>(handle)->bytes.size(); }
-
 /// The file, in memory, and what libtiff had to say of it.
 struct Source {
   std::string_view bytes;
@@ -54,25 +35,31 @@ struct Source {
   std::string error;
 };
 
-tmsize_t read_source(thandle_t handle, void* data, tmsize_t size) {
-  auto& source = *static_cast<Source*>(handle);
+/// @tparam Memory Source or Target
+template <typename Memory>
+tmsize_t read_memory(thandle_t handle, void* data, tmsize_t size) {
+  auto& memory = *static_cast<Memory*>(handle);
   const std::uint64_t left =
-      source.bytes.size() - std::min<std::uint64_t>(source.at, source.bytes.size());
+      memory.bytes.size() - std::min<std::uint64_t>(memory.at, memory.bytes.size());
   const auto count = std::min<std::uint64_t>(static_cast<std::uint64_t>(size), left);
-  std::memcpy(data, source.bytes.data() + source.at, count);
-  source.at += count;
+  std::memcpy(data, memory.bytes.data() + memory.at, count);
+  memory.at += count;
   return static_cast<tmsize_t>(count);
 }
 tmsize_t write_source(thandle_t, void*, tmsize_t) { return 0; }
-toff_t seek_source(thandle_t handle, toff_t offset, int from) {
-  auto& source = *static_cast<Source*>(handle);
+template <typename Memory>
+toff_t seek_memory(thandle_t handle, toff_t offset, int from) {
+  auto& memory = *static_cast<Memory*>(handle);
   const std::uint64_t base = from == SEEK_SET   ? 0
-                             : from == SEEK_CUR ? source.at
-                                                : source.bytes.size();
-  return source.at = base + offset;
+                             : from == SEEK_CUR ? memory.at
+                                                : memory.bytes.size();
+  return memory.at = base + offset;
 }
-int close_source(thandle_t) { return 0; }
-toff_t size_source(thandle_t handle) { return static_cast<Source*>(handle)->bytes.size(); }
+int close_memory(thandle_t) { return 0; }
+template <typename Memory>
+toff_t size_of_memory(thandle_t handle) {
+  return static_cast<Memory*>(handle)->bytes.size();
+}
 
 int keep_error(TIFF*, void* source, const char*, const char* format, va_list arguments) {
   char line[200];
@@ -88,8 +75,9 @@ File open_source(Source& source) {
   TIFFOpenOptions* options = TIFFOpenOptionsAlloc();
   TIFFOpenOptionsSetErrorHandlerExtR(options, keep_error, &source);
   TIFFOpenOptionsSetWarningHandlerExtR(options, ignore, nullptr);
-  File file(TIFFClientOpenExt("memory", "rm", &source, read_source, write_source, seek_source,
-                              close_source, size_source, nullptr, nullptr, options),
+  File file(TIFFClientOpenExt("memory", "rm", &source, read_memory<Source>, write_source,
+                              seek_memory<Source>, close_memory, size_of_memory<Source>, nullptr,
+                              nullptr, options),
             &TIFFClose);
   TIFFOpenOptionsFree(options);
   return file;
@@ -289,9 +277,10 @@ std::optional<std::string> encode_float16_tiff(const cv::Mat& map) {
   cv::Mat half;
   map.convertTo(half, CV_16F);
   Target target;
-  File file(TIFFClientOpen("memory", "w", &target, read_target, write_target, seek_target,
-                           close_target, size_target, nullptr, nullptr),
-            &TIFFClose);
+  File file(
+      TIFFClientOpen("memory", "w", &target, read_memory<Target>, write_target, seek_memory<Target>,
+                     close_memory, size_of_memory<Target>, nullptr, nullptr),
+      &TIFFClose);
   TIFF* tiff = file.get();
   bool written = tiff != nullptr &&
                  TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, static_cast<std::uint32_t>(half.cols)) &&

@@ -5,7 +5,7 @@ namespace {
 
 [[noreturn]] void fail() {
   throw NiftiFault(
-      "is a volume, and nagl was built without libnifti; install it (libnifti-dev) and build "
+      "is a volume, and nagl was built without libnifti; install it (libniftiio-dev) and build "
       "again");
 }
 
