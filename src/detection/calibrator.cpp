@@ -294,22 +294,6 @@ bool holds_references(const Bank& bank, const std::vector<std::int64_t>& referen
          });
 }
 
-/// A reference's picture, which must still be what and where it was.
-Image read_reference(const EnrolledPicture& picture, const DecodeOptions& decode) {
-  std::error_code error;
-  if (picture.path.empty() || !std::filesystem::exists(file_of(picture.path), error)) {
-    throw DataError(fmt::format(
-        "the bank's reference '{}' is not there any more; give good pictures with --normal",
-        picture.path));
-  }
-  Image image = read_image(picture.path, decode);
-  if (checksum_of(image) == picture.checksum) return image;
-  throw DataError(fmt::format(
-      "the bank's reference '{}' has changed since; enroll again, or give good pictures with "
-      "--normal",
-      picture.path));
-}
-
 /// The pictures without those that are the same shot as an earlier one.
 std::vector<std::filesystem::path> distinct(const std::vector<std::filesystem::path>& paths,
                                             const DecodeOptions& decode,
@@ -332,6 +316,21 @@ std::vector<std::filesystem::path> distinct(const std::vector<std::filesystem::p
 }
 
 }  // namespace
+
+Image read_reference(const EnrolledPicture& picture, const DecodeOptions& decode) {
+  std::error_code error;
+  if (picture.path.empty() || !std::filesystem::exists(file_of(picture.path), error)) {
+    throw DataError(fmt::format(
+        "the bank's reference '{}' is not there any more; give good pictures with --normal",
+        picture.path));
+  }
+  Image image = read_image(picture.path, decode);
+  if (checksum_of(image) == picture.checksum) return image;
+  throw DataError(fmt::format(
+      "the bank's reference '{}' has changed since; enroll again, or give good pictures with "
+      "--normal",
+      picture.path));
+}
 
 PictureScores score_features(const Detector& detector, const EnrolledPicture& picture,
                              const std::vector<at::Tensor>& features) {

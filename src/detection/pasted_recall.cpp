@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <opencv2/imgproc.hpp>
 #include <optional>
 #include <vector>
 
 #include "nagl/core/error.h"
-#include "nagl/core/file_part.h"
 #include "nagl/detection/calibrator.h"
 #include "nagl/detection/detector.h"
 #include "nagl/image/paste.h"
+#include "probe_scores.h"
 
 namespace nagl {
 namespace {
@@ -19,25 +18,13 @@ namespace {
 constexpr std::size_t kMostDefects = 3, kLeastGood = 4;
 constexpr std::array kDegrees = {0.0, 15.0, -15.0, 30.0, -30.0, 45.0, -45.0, 180.0};
 
-/// Up to `most` of them, spread evenly.
-std::vector<std::int64_t> spread(const std::vector<std::int64_t>& all, std::size_t most) {
-  std::vector<std::int64_t> chosen;
-  const std::size_t used = std::min(all.size(), most);
-  for (std::size_t i = 0; i < used; ++i) chosen.push_back(all[i * all.size() / used]);
-  return chosen;
-}
-
 /// The picture, if it still is what and where it was.
 std::optional<Image> read_again(const EnrolledPicture& picture, const DecodeOptions& decode) {
-  std::error_code error;
-  if (picture.path.empty() || !std::filesystem::exists(file_of(picture.path), error))
-    return std::nullopt;
   try {
-    Image image = read_image(picture.path, decode);
-    if (checksum_of(image) == picture.checksum) return image;
+    return read_reference(picture, decode);
   } catch (const DataError&) {
+    return std::nullopt;
   }
-  return std::nullopt;
 }
 
 /// The abnormal pictures whose masks were drawn, with their first views.
@@ -95,13 +82,11 @@ PastedRecall pasted_recall(const std::shared_ptr<const Backbone>& backbone, cons
     }
   }
   if (good.size() < kLeastGood) return recall;
-  good = spread(good, kDegrees.size());
-  std::vector<std::int64_t> places(defects.size());
-  for (std::size_t i = 0; i < places.size(); ++i) places[i] = static_cast<std::int64_t>(i);
-  places = spread(places, kMostDefects);
-  const auto total = static_cast<std::int64_t>(places.size() * good.size());
+  const auto targets = spread(good.size(), kDegrees.size());
+  const auto places = spread(defects.size(), kMostDefects);
+  const auto total = static_cast<std::int64_t>(places.size() * targets.size());
   for (const auto place : places) {
-    const DrawnDefect& defect = defects[static_cast<std::size_t>(place)];
+    const DrawnDefect& defect = defects[place];
     const auto source = read_again(bank.abnormal[static_cast<std::size_t>(defect.index)],
                                    bank.options.encoding.decode);
     if (!source) continue;
@@ -118,9 +103,9 @@ PastedRecall pasted_recall(const std::shared_ptr<const Backbone>& backbone, cons
         return {};
       }
     }
-    for (std::size_t i = 0; i < good.size(); ++i) {
+    for (std::size_t i = 0; i < targets.size(); ++i) {
       if (progress) progress(recall.pasted, total);
-      const EnrolledPicture& picture = bank.normal[static_cast<std::size_t>(good[i])];
+      const EnrolledPicture& picture = bank.normal[static_cast<std::size_t>(good[targets[i]])];
       auto target = read_again(picture, bank.options.encoding.decode);
       if (!target) continue;
       target->rgb = pasted(target->rgb, source->rgb, marks, kDegrees[i]);

@@ -4,19 +4,13 @@
 #include <opencv2/core.hpp>
 
 namespace nagl {
-namespace {
 
-constexpr std::size_t kMostProbes = 16;
-
-/// `count` of 0..total-1, or all of them, spread evenly.
-std::vector<std::size_t> spread(std::size_t total, std::size_t count = kMostProbes) {
+std::vector<std::size_t> spread(std::size_t total, std::size_t count) {
   std::vector<std::size_t> chosen;
   const std::size_t used = std::min(total, count);
   for (std::size_t i = 0; i < used; ++i) chosen.push_back(i * total / used);
   return chosen;
 }
-
-}  // namespace
 
 bool holds_views(const Bank& bank) {
   const bool some = !bank.roi.empty() && uses_head(bank.options.method);

@@ -11,6 +11,11 @@
 
 namespace nagl {
 
+inline constexpr std::size_t kMostProbes = 16;
+
+/// `count` of 0..total-1, or all of them, spread evenly.
+std::vector<std::size_t> spread(std::size_t total, std::size_t count = kMostProbes);
+
 /// Whether a bank holds of its pictures all that scoring them takes: all patches, or those that
 /// count where the others change nothing, as they do for a head, which attends to all of them.
 bool holds_views(const Bank& bank);

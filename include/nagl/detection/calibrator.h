@@ -29,6 +29,9 @@ struct CalibrationFindings {
   std::vector<std::pair<std::filesystem::path, std::filesystem::path>> copies;
 };
 
+/// A reference's picture, read again. @throws DataError if it is not what and where it was
+Image read_reference(const EnrolledPicture& picture, const DecodeOptions& decode);
+
 /// Scores a picture by features of it that were encoded before.
 /// @param features [N, C] by tile @throws as `Detector::score`
 PictureScores score_features(const Detector& detector, const EnrolledPicture& picture,
