@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr std::array kExtensions = {".png", ".jpg",  ".jpeg", ".jpe", ".jfif", ".bmp", ".dib",
                                     ".tif", ".tiff", ".webp", ".jp2", ".ppm",  ".pgm", ".pbm",
-                                    ".pnm", ".pam",  ".pxm",  ".sr",  ".ras"};
+                                    ".pnm", ".pam",  ".pxm",  ".sr",  ".ras", ".dcm", ".dicom"};
 constexpr std::array<std::string_view, 7> kMaskEndings = {
     "_mask", "_masks", "_gt", "_label", "_labels", "-mask", "_ground_truth"};
 constexpr std::array kMaskFolders = {"masks", "mask", "ground_truth", "groundtruth", "gt"};
@@ -28,7 +28,7 @@ constexpr std::array<std::string_view, 5> kMaskFolderEndings = {"_mask", "_masks
 /// Pictures of formats that are not read.
 constexpr std::array kOtherFormats = {".gif", ".heic", ".heif", ".avif", ".jxl", ".tga",
                                       ".psd", ".exr",  ".dng",  ".cr2",  ".nef", ".arw",
-                                      ".raw", ".ico",  ".svg",  ".pdf",  ".dcm", ".npy"};
+                                      ".raw", ".ico",  ".svg",  ".pdf",  ".npy"};
 
 bool is_picture_file(const fs::path& path) {
   return has_picture_extension(path) || is_volume(path);

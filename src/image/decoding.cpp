@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <optional>
 
+#include "dicom.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/file_part.h"
@@ -117,20 +119,45 @@ void check_size(const fs::path& path, std::int64_t width, std::int64_t height,
                   static_cast<double>(max_pixels) / 1e6));
 }
 
-/// The page of a TIFF that a path names, from 0.
-int page_of(const fs::path& path, const FilePart& named, const PictureHeader& header) {
+/// The page of a TIFF or frame of a DICOM file that a path names, from 0.
+std::int64_t page_of(const fs::path& path, const FilePart& named, const PictureHeader& header) {
   if (named.part.empty()) return 0;
   const auto page = whole_number(named.part);
-  if (header.format != PictureFormat::kTiff || !page || *page < 0) {
+  const bool paged =
+      header.format == PictureFormat::kTiff || header.format == PictureFormat::kDicom;
+  if (!paged || !page || *page < 0) {
     fail_picture(path,
-                 "is no part of a picture: pages of a TIFF are named by their number from 0, "
-                 "as in x.tif#1, slices of a volume as in x.nii.gz#axial:77");
+                 "is no part of a picture: pages of a TIFF and frames of a DICOM file are named by "
+                 "their number from 0, as in x.tif#1, slices of a volume as in x.nii.gz#axial:77");
   }
-  if (*page >= header.pages) {
-    fail_picture(path, fmt::format("is not there: '{}' has the pages 0 to {}", named.file.string(),
-                                   header.pages - 1));
+  return *page;
+}
+
+void check_page(const fs::path& path, const FilePart& named, std::int64_t page, int pages) {
+  if (page < pages) return;
+  fail_picture(path, fmt::format("is not there: '{}' has {}", named.file.string(),
+                                 pages == 1 ? std::string("one alone, 0")
+                                            : fmt::format("the pages 0 to {}", pages - 1)));
+}
+
+/// A frame of a DICOM file: as a mask what of a grey one is not 0.
+void decode_frame(const fs::path& path, const FilePart& named, const std::string& bytes,
+                  const Decoding& wanted, Decoded& decoded) {
+  const std::int64_t frame = page_of(path, named, decoded.header);
+  try {
+    constexpr std::int64_t kMost = std::numeric_limits<int>::max();
+    const DicomPicture picture = decode_dicom(
+        named.file, bytes, static_cast<int>(std::min(frame, kMost)), wanted.max_pixels);
+    decoded.header.pages = picture.frames;
+    check_page(path, named, frame, picture.frames);
+    if (!wanted.with_alpha) {
+      decoded.samples = as_bgr(picture.samples);
+    } else {
+      decoded.samples = picture.values.empty() ? picture.samples : cv::Mat(picture.values != 0);
+    }
+  } catch (const DicomFault& fault) {
+    fail_picture(path, fault.what());
   }
-  return static_cast<int>(*page);
 }
 
 /// A slice of a volume: grey, or as a mask what is not 0.
@@ -179,7 +206,13 @@ Decoded decode_file(const fs::path& path, const Decoding& wanted) {
     fail_picture(path, "is a truncated JPEG; replace or remove it");
   }
   check_size(path, header.width, header.height, wanted.max_pixels);
-  decoded.samples = samples_of(path, bytes, wanted, page_of(path, named, header), decoded);
+  if (header.format == PictureFormat::kDicom) {
+    decode_frame(path, named, bytes, wanted, decoded);
+  } else {
+    const std::int64_t page = page_of(path, named, header);
+    check_page(path, named, page, header.pages);
+    decoded.samples = samples_of(path, bytes, wanted, static_cast<int>(page), decoded);
+  }
   if (decoded.samples.empty() && header.pages > 1) {
     fail_picture(path, fmt::format("holds {} frames or pages that cannot be decoded; save the one "
                                    "that counts as PNG",
@@ -196,7 +229,7 @@ Decoded decode_file(const fs::path& path, const Decoding& wanted) {
         {"pages",
          fmt::format("'{}' holds {} pictures, of which the first is read; {}", path.string(),
                      header.pages,
-                     header.format == PictureFormat::kTiff
+                     header.format == PictureFormat::kTiff || header.format == PictureFormat::kDicom
                          ? fmt::format("name another by its number from 0, as in '{}#1', or all of "
                                        "them as '{}#all'",
                                        path.filename().string(), path.filename().string())

@@ -242,6 +242,12 @@ PictureHeader jpeg2000(std::string_view text) {
   return header;
 }
 
+/// A preamble of 128 bytes that mean nothing, then the mark of PS3.10, 7.1.
+bool is_dicom(std::string_view bytes) {
+  constexpr std::size_t kPreamble = 128;
+  return bytes.size() > kPreamble && bytes.substr(kPreamble).starts_with("DICM");
+}
+
 }  // namespace
 
 PictureHeader read_header(std::string_view bytes) {
@@ -254,6 +260,7 @@ PictureHeader read_header(std::string_view bytes) {
   if (bytes.starts_with("\0\0\0\x0CjP"sv) || bytes.starts_with("\xFF\x4F\xFF\x51"sv)) {
     return jpeg2000(bytes);
   }
+  if (is_dicom(bytes)) return {.format = PictureFormat::kDicom};
   if (const auto directory = read_tiff(bytes)) return tiff(*directory);
   return {};
 }

@@ -5,7 +5,7 @@
 
 namespace nagl {
 
-enum class PictureFormat { kOther, kPng, kJpeg, kWebp, kTiff, kBmp, kPnm, kJpeg2000 };
+enum class PictureFormat { kOther, kPng, kJpeg, kWebp, kTiff, kBmp, kPnm, kJpeg2000, kDicom };
 
 /// What the first bytes of a picture's file say, as far as decoding needs it. Fields that a format
 /// does not have, or that cannot be found, keep their defaults.

@@ -9,9 +9,11 @@
 #include <opencv2/core.hpp>
 #include <stdexcept>
 
+#include "dicom.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/file_part.h"
+#include "nagl/core/quantile.h"
 #include "nagl/core/recent_files.h"
 #include "nagl/core/text.h"
 #include "nifti.h"
@@ -22,13 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The value that a share of them does not exceed. @param values not empty; their order is lost
-float percentile(std::vector<float>& values, double share) {
-  const auto place =
-      values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), place, values.end());
-  return *place;
-}
+/// This share of the values is black, and one as large white.
+constexpr double kBlackShare = 0.005;
 
 std::optional<std::int64_t> whole(std::string_view text) {
   std::int64_t number = 0;
@@ -50,6 +47,14 @@ std::optional<SliceAxis> axis_named(const std::string& name) {
 
 fs::path part(const fs::path& file, const std::string& name) {
   return fmt::format("{}#{}", file.string(), name);
+}
+
+int frames_of(const fs::path& file, std::string_view bytes) {
+  try {
+    return dicom_frames(file, bytes);
+  } catch (const DicomFault& fault) {
+    fail(file, fault.what());
+  }
 }
 
 std::vector<fs::path> slices_in(const fs::path& path, const FilePart& named) {
@@ -99,11 +104,10 @@ Volume::Volume(std::array<std::int64_t, 3> size, std::vector<float> voxels)
   }
   empty_ = filled.empty();
   if (empty_) return;
-  constexpr double kCut = 0.005;
   grounded_ = *std::min_element(filled.begin(), filled.end()) > 0;
   if (!grounded_) filled = voxels_;
-  low_ = percentile(filled, kCut);
-  high_ = percentile(filled, 1 - kCut);
+  low_ = static_cast<float>(quantile(filled, kBlackShare));
+  high_ = static_cast<float>(quantile(filled, 1 - kBlackShare));
 }
 
 std::int64_t Volume::slices(SliceAxis axis) const {
@@ -204,9 +208,12 @@ std::vector<fs::path> pictures_in(const fs::path& path) {
   if (is_volume(named.file)) return slices_in(path, named);
   if (lower_case(named.part) != "all") return {path};
   constexpr std::size_t kLargestFile = std::size_t{1} << 31;
-  const PictureHeader header = read_header(read_file(named.file, kLargestFile - 1));
+  const std::string bytes = read_file(named.file, kLargestFile - 1);
+  const PictureHeader header = read_header(bytes);
+  const int count =
+      header.format == PictureFormat::kDicom ? frames_of(named.file, bytes) : header.pages;
   std::vector<fs::path> pages;
-  for (int i = 0; i < header.pages; ++i) pages.push_back(part(named.file, std::to_string(i)));
+  for (int i = 0; i < count; ++i) pages.push_back(part(named.file, std::to_string(i)));
   return pages;
 }
 
