@@ -56,9 +56,11 @@ void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,
                   "Block whose features are used, from 0 (default: what the backbone file "
                   "recommends)")
       ->group(kGroup);
-  add_parsed_option(command, "--image-size", image_size,
-                    "Size at which pictures enter the network, N or HxW, multiples of 14; pictures "
-                    "are resized to it whatever their proportions")
+  add_parsed_option(
+      command, "--image-size", image_size,
+      "Size at which pictures enter the network, N or HxW, multiples of the backbone's "
+      "patch (14 of DINOv2, 16 of DINOv3); pictures are resized to it whatever their "
+      "proportions")
       ->default_str("448")
       ->group(kGroup);
   add_device_flag(command, runtime);

@@ -112,6 +112,7 @@ def to_safetensors(options: argparse.Namespace) -> str:
         **backbone_identity(options.backbone),
         "layer": str(options.layer),
         "width": str(width),
+        "patch": "14",
         "heads": str(options.heads),
         "residual_metric": "dot",  # as the published code has it
         "checkpoint": options.source.name.encode("utf-8", "replace").decode("utf-8"),

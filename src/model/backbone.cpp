@@ -45,16 +45,31 @@ VisionTransformerOptions shapes_of(const WeightsFile& file) {
     fail(file, fmt::format("tensor 'patch_embed.proj.weight': width {} is not a multiple of {}",
                            options.width, options.head_width));
   }
-  const std::int64_t positions = shape_of(file, "pos_embed", 3)[1] - 1;
-  options.grid = std::llround(std::sqrt(static_cast<double>(positions)));
-  if (options.grid < 1 || options.grid * options.grid != positions) {
-    fail(file, fmt::format("tensor 'pos_embed' covers {} patches, which is no square", positions));
+  options.rotary = !file.entries().contains("pos_embed");
+  if (options.rotary) {
+    if (!file.entries().contains("rope_embed.periods")) {
+      fail(file,
+           "it has no positions: neither 'pos_embed' (DINOv2) nor 'rope_embed.periods' "
+           "(DINOv3); scripts/fetch_backbone.py makes files with all they need");
+    }
+  } else {
+    const std::int64_t positions = shape_of(file, "pos_embed", 3)[1] - 1;
+    options.grid = std::llround(std::sqrt(static_cast<double>(positions)));
+    if (options.grid < 1 || options.grid * options.grid != positions) {
+      fail(file,
+           fmt::format("tensor 'pos_embed' covers {} patches, which is no square", positions));
+    }
+  }
+  if (file.entries().contains("register_tokens")) {
+    options.registers = shape_of(file, "register_tokens", 3)[1];
   }
   options.depth = 0;
   while (file.entries().contains(fmt::format("blocks.{}.norm1.weight", options.depth))) {
     ++options.depth;
   }
-  options.hidden = shape_of(file, "blocks.0.mlp.fc1.weight", 2)[0];
+  options.gated = file.entries().contains("blocks.0.mlp.w1.weight");
+  const std::string expansion = options.gated ? "mlp.w2.weight" : "mlp.fc1.weight";
+  options.hidden = shape_of(file, "blocks.0." + expansion, 2)[0];
   // What the shapes promise must be in the file before a network of that size is made.
   const auto expected = [&](const std::string& name, std::vector<std::int64_t> shape) {
     if (file.entry(name).shape != shape) {
@@ -66,7 +81,7 @@ VisionTransformerOptions shapes_of(const WeightsFile& file) {
   for (std::int64_t i = 0; i < options.depth; ++i) {
     const std::string block = fmt::format("blocks.{}.", i);
     expected(block + "attn.qkv.weight", {3 * options.width, options.width});
-    expected(block + "mlp.fc1.weight", {options.hidden, options.width});
+    expected(block + expansion, {options.hidden, options.width});
   }
   return options;
 }
@@ -235,9 +250,11 @@ double Backbone::operations(std::int64_t height, std::int64_t width) const {
   const VisionTransformerOptions& shape = network_->options();
   const auto channels = static_cast<double>(shape.width);
   const auto patches = static_cast<double>(height / shape.patch * (width / shape.patch));
-  const double tokens = patches + 1;
+  const double tokens = patches + static_cast<double>(shape.prefix());
   const double embedding = patches * static_cast<double>(3 * shape.patch * shape.patch) * channels;
-  const double linear = tokens * channels * (4 * channels + 2 * static_cast<double>(shape.hidden));
+  const double products = shape.gated ? 3 : 2;
+  const double linear =
+      tokens * channels * (4 * channels + products * static_cast<double>(shape.hidden));
   const double attention = 2 * tokens * tokens * channels;
   return 2 * (embedding + static_cast<double>(layer_ + 1) * (linear + attention));
 }
@@ -260,11 +277,14 @@ std::string Backbone::describe() const {
 
 void Backbone::check_image_size(std::int64_t height, std::int64_t width) const {
   const std::int64_t side = patch();
-  if (height < side || width < side || height % side != 0 || width % side != 0) {
-    throw ConfigError(fmt::format(
-        "image size {}x{}: both sides must be multiples of the patch size {}, e.g. {}x{}", height,
-        width, side, std::max(side, height / side * side), std::max(side, width / side * side)));
-  }
+  if (height >= side && width >= side && height % side == 0 && width % side == 0) return;
+  const auto nearest = [side](std::int64_t length) {
+    return std::max<std::int64_t>(1, (length + side / 2) / side) * side;
+  };
+  throw ConfigError(fmt::format(
+      "image size {}x{}: both sides must be multiples of the patch size {} of this backbone; the "
+      "nearest is {}x{}",
+      height, width, side, nearest(height), nearest(width)));
 }
 
 fs::path find_backbone(const fs::path& given) {

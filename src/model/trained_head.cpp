@@ -34,15 +34,15 @@ std::string describe(const HeadOrigin& origin) {
   const std::string checksum = origin.backbone_checksum.empty()
                                    ? "checksum not known"
                                    : "checksum " + origin.backbone_checksum.substr(0, 12);
-  return fmt::format("{} ({}), layer {}, width {}", origin.backbone, checksum, origin.layer,
-                     origin.width);
+  return fmt::format("{} ({}), layer {}, width {}, patch {}", origin.backbone, checksum,
+                     origin.layer, origin.width, origin.patch);
 }
 
 }  // namespace
 
 void HeadOrigin::check_equals(const HeadOrigin& other, const std::filesystem::path& file) const {
   const bool known = !backbone_checksum.empty() && !other.backbone_checksum.empty();
-  const bool same = layer == other.layer && width == other.width &&
+  const bool same = layer == other.layer && width == other.width && patch == other.patch &&
                     (!known || backbone_checksum == other.backbone_checksum);
   if (same) return;
   fail(file, fmt::format("it belongs to {}, but the features are those of {}; give --backbone and "
@@ -64,7 +64,13 @@ TrainedHead TrainedHead::on(at::Device device) const {
 }
 
 HeadOrigin origin_of(const Backbone& backbone) {
-  return {backbone.name(), backbone.checksum(), backbone.layer(), backbone.width()};
+  HeadOrigin origin = origin_without_checksum(backbone);
+  origin.backbone_checksum = backbone.checksum();
+  return origin;
+}
+
+HeadOrigin origin_without_checksum(const Backbone& backbone) {
+  return {backbone.name(), "", backbone.layer(), backbone.width(), backbone.patch()};
 }
 
 std::map<std::string, std::string> head_metadata(const NaglHeadOptions& options,
@@ -74,6 +80,7 @@ std::map<std::string, std::string> head_metadata(const NaglHeadOptions& options,
           {"backbone_checksum", origin.backbone_checksum},
           {"layer", std::to_string(origin.layer)},
           {"width", std::to_string(origin.width)},
+          {"patch", std::to_string(origin.patch)},
           {"heads", std::to_string(options.heads)},
           {"residual_metric", to_string(options.residual_metric)}};
 }
@@ -85,6 +92,7 @@ HeadOrigin read_origin(const WeightsFile& file) {
   origin.backbone_checksum = file.text("backbone_checksum");
   origin.layer = number_of(file, "layer");
   origin.width = number_of(file, "width");
+  if (!file.text("patch").empty()) origin.patch = number_of(file, "patch");
   return origin;
 }
 

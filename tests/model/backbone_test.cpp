@@ -67,6 +67,40 @@ TEST(Backbone, TakesItsShapeAndLayerFromTheFile) {
   EXPECT_THROW(Backbone(path, options), ConfigError);
 }
 
+TEST(Backbone, TakesItsKindFromTheTensorsThatAreThere) {
+  const TemporaryFolder folder;
+  const auto path = folder / "b.safetensors";
+  VisionTransformerOptions options;
+  options.width = 64;
+  options.depth = 2;
+  options.hidden = 96;
+  options.patch = 16;
+  options.registers = 4;
+  options.rotary = options.gated = true;
+  VisionTransformer network(options);
+  const at::NoGradGuard no_grad;
+  at::manual_seed(5);
+  for (auto& parameter : network->parameters()) parameter.normal_(0, 0.1);
+  network->named_parameters()["rope_embed.periods"].copy_(torch::linspace(1, 4, 16));
+  auto tensors = state_of(*network);
+  write_weights(path, tensors, kLast);
+  const Backbone backbone(path, {});
+  EXPECT_EQ(backbone.patch(), 16);
+  const auto images = torch::randn({1, 3, 32, 48});
+  EXPECT_LT(max_difference(backbone.encode(images), network->forward(images, 1)), 2e-5);
+  const auto message = message_of<ConfigError>([&] { backbone.check_image_size(448, 504); });
+  EXPECT_NE(message.find("the nearest is 448x512"), std::string::npos) << message;
+  EXPECT_NO_THROW(backbone.check_image_size(448, 336));
+  // Per token: 4 C^2 of attention and 3 C hidden of the gated MLP; 6 patches and 5 others.
+  const double embedding = 6.0 * 3 * 16 * 16 * 64, linear = 11.0 * 64 * (4 * 64 + 3 * 96);
+  EXPECT_EQ(backbone.operations(32, 48), 2 * (embedding + 2 * (linear + 2.0 * 11 * 11 * 64)));
+
+  tensors.erase("rope_embed.periods");
+  write_weights(path, tensors, kLast);
+  EXPECT_NE(message_of<ModelError>([&] { Backbone(path, {}); }).find("no positions"),
+            std::string::npos);
+}
+
 TEST(Backbone, EncodesSeveralLayersInOnePass) {
   const TemporaryFolder folder;
   const auto path = folder / "b.safetensors";
@@ -131,11 +165,7 @@ TEST(Backbone, RefusesFilesThatAreNone) {
   refused([](Tensors& t) { t.clear(); }, "'patch_embed.proj.weight' is missing");
   refused([](Tensors& t) { t.erase("blocks.1.ls2.gamma"); }, "'blocks.1.ls2.gamma' is missing");
   refused([](Tensors& t) { t.erase("blocks.1.attn.qkv.weight"); }, "'blocks.1.attn.qkv.weight'");
-  refused(
-      [](Tensors& t) {
-        t["register_tokens"] = torch::zeros({1, 4, 64});
-      },
-      "'register_tokens' is surplus");
+  refused([](Tensors& t) { t["mask_token"] = torch::zeros({1, 64}); }, "'mask_token' is surplus");
   refused([](Tensors& t) { t["pos_embed"] = torch::zeros({1, 12, 64}); }, "'pos_embed'");
   refused([](Tensors& t) { t["pos_embed"] = torch::zeros({1, 10, 32}); }, "'pos_embed'");
   refused([](Tensors& t) { t["norm.weight"] = torch::zeros({64}, at::kLong); }, "'norm.weight'");

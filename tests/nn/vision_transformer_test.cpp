@@ -1,6 +1,7 @@
 #include "nagl/nn/vision_transformer.h"
 
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
@@ -81,6 +82,50 @@ TEST(VisionTransformer, OnePassGivesSeveralLayersBitForBit) {
     EXPECT_FALSE(features[0].class_token.equal(features[1].class_token));
   }
   EXPECT_TRUE(plain->forward_layers(images, {}).empty());
+}
+
+// bfloat16 and frozen layers of the other kinds; float32 is held against timm below.
+TEST(VisionTransformer, OtherKindsAreFrozenToo) {
+  const at::NoGradGuard no_grad;
+  auto registers = small(), rotary = small();
+  registers.registers = 3;
+  rotary.registers = 2;
+  rotary.rotary = rotary.gated = true;
+  for (const auto& options : {registers, rotary}) {
+    auto network = random_network(options), frozen = random_network(options);
+    auto half = random_network(options);
+    if (options.rotary) {
+      for (auto& other : {network, frozen, half}) {
+        other->named_parameters()["rope_embed.periods"].copy_(torch::linspace(1, 9, 8));
+      }
+    }
+    frozen->prepare_for_inference(at::kCPU, at::kFloat);
+    half->prepare_for_inference(at::kCPU, at::kBFloat16);
+    const auto images = torch::randn({2, 3, 14 * 5, 14 * 3});
+    const auto before = network->forward(images, 1);
+    EXPECT_EQ(before.sizes(), at::IntArrayRef({2, 15, 64}));
+    EXPECT_LT(max_difference(frozen->forward(images, 1), before), 2e-5);
+    EXPECT_LT(relative_difference(half->forward(images.to(at::kBFloat16), 1), before), 3e-2);
+    EXPECT_TRUE(
+        frozen->forward_layers(images, {0, 1})[1].patches.equal(frozen->forward(images, 1)));
+  }
+}
+
+TEST(VisionTransformer, RotationsTurnByThePlaceOfAPatch) {
+  const at::NoGradGuard no_grad;
+  auto options = small();
+  options.rotary = true;
+  auto network = random_network(options);
+  network->named_parameters()["rope_embed.periods"].copy_(
+      torch::tensor({1.0F, 2.0F, 4.0F, 8.0F, 16.0F, 32.0F, 64.0F, 128.0F}));
+  const auto turns = network->rotations(1, 4);
+  EXPECT_EQ(turns.sizes(), at::IntArrayRef({2, 4, 1, 1, 32}));
+  // One row: its middle, 0. Columns at -3/4, -1/4, 1/4, 3/4; channels 0..7 are of rows, 8..15 of
+  // columns, and then the same again.
+  EXPECT_NEAR(turns[0][2][0][0][3].item<float>(), 1, 1e-6);
+  EXPECT_NEAR(turns[1][2][0][0][3].item<float>(), 0, 1e-6);
+  EXPECT_NEAR(turns[0][3][0][0][9].item<float>(), std::cos(2 * M_PI * 0.75 / 2), 1e-6);
+  EXPECT_NEAR(turns[1][0][0][0][8 + 16].item<float>(), std::sin(-2 * M_PI * 0.75), 1e-6);
 }
 
 // A network without blocks' influence: LayerScales of 0 leave the embedded tokens as they are.
@@ -206,6 +251,14 @@ TEST(Backbone, goldenFeaturesOfSeveralLayersInOnePass) {
   expect_golden(features[1].class_token[0], first[0]);
 }
 
+std::uint32_t mixed(std::uint32_t n) {
+  n ^= n >> 16;
+  n *= 0x7feb352dU;
+  n ^= n >> 15;
+  n *= 0x846ca68bU;
+  return n ^ n >> 16;
+}
+
 /// The input of scripts/timm_reference.py, as its JSON describes it.
 at::Tensor timm_input(std::int64_t height, std::int64_t width) {
   auto input = torch::empty({3, height, width});
@@ -215,17 +268,31 @@ at::Tensor timm_input(std::int64_t height, std::int64_t width) {
       for (std::int64_t x = 0; x < width; ++x) {
         std::uint32_t n =
             static_cast<std::uint32_t>(c) * 1000003U + static_cast<std::uint32_t>(y / 4);
-        n = n * 1000003U + static_cast<std::uint32_t>(x / 4);
-        n ^= n >> 16;
-        n *= 0x7feb352dU;
-        n ^= n >> 15;
-        n *= 0x846ca68bU;
-        n ^= n >> 16;
+        n = mixed(n * 1000003U + static_cast<std::uint32_t>(x / 4));
         values[c][y][x] = static_cast<float>(static_cast<std::int32_t>(n >> 16) - 32768) / 16384.0F;
       }
     }
   }
   return input;
+}
+
+void expect_timm(VisionTransformer& network, const nlohmann::json& expected) {
+  const auto height = expected["size"][0].get<std::int64_t>();
+  const auto width = expected["size"][1].get<std::int64_t>();
+  const auto layer = expected["layer"].get<std::int64_t>();
+  SCOPED_TRACE(::testing::Message() << height << "x" << width << " layer " << layer);
+  const auto features = network->forward(timm_input(height, width).unsqueeze(0), layer)[0];
+  EXPECT_EQ(features.size(0), expected["shape"][0].get<std::int64_t>());
+  const double norm = expected["norm"].get<double>();
+  EXPECT_NEAR(features.to(at::kDouble).norm().item<double>(), norm, 1e-5 * norm);
+  EXPECT_NEAR(features.to(at::kDouble).mean().item<double>(), expected["mean"].get<double>(), 1e-5);
+  const double largest = expected["largest"].get<double>();
+  double worst = 0;
+  for (const auto& sample : expected["samples"]) {
+    const double value = features[sample[0].get<int>()][sample[1].get<int>()].item<double>();
+    worst = std::max(worst, std::abs(value - sample[2].get<double>()));
+  }
+  EXPECT_LT(worst, 1e-4 * largest);
 }
 
 TEST(VisionTransformer, EqualsTimm) {
@@ -242,21 +309,73 @@ TEST(VisionTransformer, EqualsTimm) {
   }
   ASSERT_EQ(reference["cases"].size(), 6U);
   for (const auto& expected : reference["cases"]) {
-    const auto height = expected["size"][0].get<std::int64_t>();
-    const auto width = expected["size"][1].get<std::int64_t>();
-    const auto layer = expected["layer"].get<std::int64_t>();
-    SCOPED_TRACE(::testing::Message() << height << "x" << width << " layer " << layer);
-    const auto features = network->forward(timm_input(height, width).unsqueeze(0), layer)[0];
-    const double norm = expected["norm"].get<double>();
-    EXPECT_NEAR(features.to(at::kDouble).norm().item<double>(), norm, 1e-5 * norm);
-    EXPECT_NEAR(features.to(at::kDouble).mean().item<double>(), expected["mean"].get<double>(),
-                1e-5);
-    double worst = 0;
-    for (const auto& sample : expected["samples"]) {
-      const double value = features[sample[0].get<int>()][sample[1].get<int>()].item<double>();
-      worst = std::max(worst, std::abs(value - sample[2].get<double>()));
+    expect_timm(network, expected);
+  }
+}
+
+/// The weights of scripts/timm_reference.py --random, as its JSON describes them.
+void fill_randomly(VisionTransformer& network) {
+  for (auto& item : network->named_parameters()) {
+    const std::string& name = item.key();
+    std::uint32_t seed = 0x811c9dc5U;
+    for (const char letter : name) {
+      seed = (seed ^ static_cast<unsigned char>(letter)) * 0x01000193U;
     }
-    EXPECT_LT(worst, 1e-3);
+    const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
+    const bool norm = name.ends_with("norm1.weight") || name.ends_with("norm2.weight") ||
+                      name.ends_with("norm.weight");
+    const float divisor = norm                                               ? 4
+                          : has("gamma") || has("token") || has("pos_embed") ? 2
+                          : name.ends_with(".bias")                          ? 4
+                                                                             : 20;
+    const auto count = item.value().numel();
+    auto* values = item.value().mutable_data_ptr<float>();
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::uint32_t n = mixed(seed + static_cast<std::uint32_t>(i) * 0x9e3779b1U);
+      const float u = static_cast<float>(static_cast<std::int32_t>(n >> 16) - 32768) / 32768.0F;
+      values[i] = (norm ? 1.0F : 0.0F) + u / divisor;
+    }
+    if (network->options().rotary && name.ends_with("qkv.bias")) {
+      item.value().slice(0, count / 3, 2 * count / 3).zero_();
+    }
+    if (name == "rope_embed.periods") {
+      item.value().copy_(at::pow(100, torch::arange(count, at::kFloat) / count));
+    }
+  }
+}
+
+TEST(VisionTransformer, EqualsTimmOnRandomWeights) {
+  const at::NoGradGuard no_grad;
+  const auto reference = nlohmann::json::parse(testing::slurp(
+      std::filesystem::path(NAGL_SOURCE_DIR) / "tests/nn/timm_random_features.json"));
+  const std::map<std::string, VisionTransformerOptions> kinds = {
+      {"dinov2_vitb14", {.width = 768, .hidden = 3072}},
+      {"dinov2_vitl14", {.width = 1024, .hidden = 4096}},
+      {"dinov2_vits14_reg4", {.registers = 4}},
+      {"dinov3_vits16", {.patch = 16, .registers = 4, .rotary = true}},
+      {"dinov3_vits16plus", {.patch = 16, .registers = 4, .rotary = true, .gated = true}},
+      {"dinov3_vitb16",
+       {.width = 768, .hidden = 3072, .patch = 16, .registers = 4, .rotary = true}}};
+  for (const auto& [kind, shapes] : kinds) {
+    std::vector<nlohmann::json> cases;
+    std::int64_t last = 0;
+    for (const auto& expected : reference["cases"]) {
+      if (expected["architecture"] != kind) continue;
+      cases.push_back(expected);
+      last = std::max(last, expected["layer"].get<std::int64_t>());
+    }
+    ASSERT_GE(cases.size(), 2U) << kind;
+    VisionTransformerOptions options = shapes;
+    options.depth = last + 1;  // later blocks are not computed
+    VisionTransformer network(options);
+    fill_randomly(network);
+    for (const bool frozen : {false, true}) {
+      if (frozen) network->prepare_for_inference(at::kCPU, at::kFloat);
+      for (const auto& expected : cases) {
+        SCOPED_TRACE(::testing::Message() << kind << (frozen ? ", frozen" : ""));
+        expect_timm(network, expected);
+      }
+    }
   }
 }
 

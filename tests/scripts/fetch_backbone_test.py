@@ -443,9 +443,8 @@ class ShapeTest(FetchBackboneTest):
 
     def test_unexpected_tensors_are_named(self) -> None:
         self.refuse(
-            {**self.tensors, "register_tokens": np.zeros((1, 4, WIDTH), np.float32)},
-            "unexpected register_tokens",
-            "without registers",
+            {**self.tensors, "blocks.0.attn.rope": np.zeros((1, 4, WIDTH), np.float32)},
+            "unexpected blocks.0.attn.rope",
         )
 
     def test_wrong_shapes_are_named(self) -> None:
@@ -467,10 +466,10 @@ class ShapeTest(FetchBackboneTest):
             "8 more",
         )
 
-    def test_patch_size_is_fixed(self) -> None:
+    def test_patches_are_square(self) -> None:
         self.refuse(
-            {**self.tensors, "patch_embed.proj.weight": np.zeros((WIDTH, 3, 16, 16), np.float32)},
-            "patch_embed.proj.weight has shape [64, 3, 16, 16] instead of [64, 3, 14, 14]",
+            {**self.tensors, "patch_embed.proj.weight": np.zeros((WIDTH, 3, 16, 14), np.float32)},
+            "patch_embed.proj.weight has shape [64, 3, 16, 14] instead of [64, 3, 14, 14]",
         )
 
     def test_values_that_are_not_numbers(self) -> None:
@@ -501,6 +500,116 @@ class ShapeTest(FetchBackboneTest):
                 fetch_backbone.check_shapes(fetch_backbone.expected_shapes(size), "x"), size
             )
             self.assertEqual(size.architecture, name)
+        size = fetch_backbone.Dimensions(384, 12, 1536, 37, registers=4)
+        self.assertEqual(size.architecture, "dinov2_vits14_reg4")
+        for width, gated, name in (
+            (384, False, "dinov3_vits16"),
+            (384, True, "dinov3_vits16plus"),
+            (768, False, "dinov3_vitb16"),
+        ):
+            size = fetch_backbone.Dimensions(width, 12, 1536, 0, 16, 4, gated)
+            self.assertEqual(
+                fetch_backbone.check_shapes(fetch_backbone.expected_shapes(size), "x"), size
+            )
+            self.assertEqual(size.architecture, name)
+            self.assertIn(name, fetch_backbone.MODELS)
+
+
+class Dinov3Test(FetchBackboneTest):
+    """Names of its authors and of Hugging Face, with a gated MLP and a plain one."""
+
+    def own(self, gated: bool) -> dict[str, np.ndarray]:
+        size = fetch_backbone.Dimensions(WIDTH, DEPTH, HIDDEN, 0, 16, 4, gated)
+        random = np.random.default_rng(6)
+        tensors = {
+            name: random.standard_normal(shape).astype(np.float32)
+            for name, shape in fetch_backbone.expected_shapes(size).items()
+        }
+        for block in range(DEPTH):
+            tensors[f"blocks.{block}.attn.qkv.bias"][WIDTH : 2 * WIDTH] = 0  # of keys
+        return tensors
+
+    def test_names_of_its_authors(self) -> None:
+        for gated in (False, True):
+            own = self.own(gated)
+            stored = dict(own)
+            stored["storage_tokens"] = stored.pop("register_tokens")
+            stored["mask_token"] = np.zeros((1, WIDTH), np.float32)
+            for block in range(DEPTH):
+                mask = np.ones(3 * WIDTH, np.float32)
+                mask[WIDTH : 2 * WIDTH] = 0
+                key = f"blocks.{block}.attn.qkv.bias"
+                stored[f"{key}_mask"] = mask
+                stored[key] = np.where(mask == 1, stored[key], np.float32(7))
+            write_checkpoint(self.pth, stored)
+            tensors, metadata = self.assert_written(self.pth)
+            self.assert_same(tensors, own)
+            self.assertEqual(metadata["license"], "DINOv3 License")
+            self.assertIn("dinov3_vit_width64", metadata["architecture"])
+
+    def test_names_of_hugging_face(self) -> None:
+        for gated, prefix in ((False, "layer."), (True, "layer."), (False, "model.layer.")):
+            own = self.own(gated)
+            own["rope_embed.periods"] = np.power(
+                np.float32(100), np.arange(16, dtype=np.float32) / 16
+            )
+            mlp = {"w1": "gate_proj", "w2": "up_proj", "w3": "down_proj"}
+            mlp |= {"fc1": "up_proj", "fc2": "down_proj"}
+            stored = {"embeddings.mask_token": np.zeros((1, 1, WIDTH), np.float32)}
+            for key, array in own.items():
+                parts = key.split(".")
+                if key == "rope_embed.periods":
+                    continue
+                if parts[0] != "blocks":
+                    other = key.replace("cls_token", "embeddings.cls_token")
+                    other = other.replace("register_tokens", "embeddings.register_tokens")
+                    other = other.replace("patch_embed.proj", "embeddings.patch_embeddings")
+                    stored[other] = array
+                    continue
+                start, inner = f"{prefix}{parts[1]}.", ".".join(parts[2:])
+                if inner.startswith("attn.qkv"):
+                    for part, piece in zip("qkv", np.split(array, 3)):
+                        if (part, parts[-1]) != ("k", "bias"):
+                            stored[f"{start}attention.{part}_proj.{parts[-1]}"] = piece
+                    continue
+                inner = inner.replace("attn.proj", "attention.o_proj")
+                inner = inner.replace("ls1.gamma", "layer_scale1.lambda1")
+                inner = inner.replace("ls2.gamma", "layer_scale2.lambda1")
+                if parts[2] == "mlp":
+                    inner = f"mlp.{mlp[parts[3]]}.{parts[4]}"
+                stored[start + inner] = array
+            source = self.folder / "model.safetensors"
+            weights_io.write_safetensors(source, stored, {})
+            with self.subTest(gated=gated, prefix=prefix):
+                self.assert_same(self.assert_written(source)[0], own)
+
+    def test_the_name_of_a_file_holds_it_to_its_checksum(self) -> None:
+        write_checkpoint(self.pth, self.own(False))
+        named = self.folder / "dinov3_vits16_pretrain_lvd1689m-08c60483.pth"
+        self.pth.rename(named)
+        self.assert_refused(3, "does not begin with 08c60483", result=self.convert(named))
+        digits = weights_io.sha256_of(named)[:8]
+        right = named.rename(self.folder / f"dinov3_vits16_pretrain_lvd1689m-{digits}.pth")
+        code, _, errors = self.convert(right)
+        self.assertEqual(code, 0, errors)
+        self.assertIn("licence is not a free one", errors)
+
+    def test_its_files_must_be_asked_for(self) -> None:
+        result = self.fetch("--model", "dinov3_vits16", "--out", self.out)
+        self.assert_refused(2, "accept its licence", "-08c60483.pth", result=result)
+        with self.assertRaises(SystemExit) as exit_:
+            self.fetch("--model", "dinov3_vits16", "--source", self.pth)
+        self.assertEqual(exit_.exception.code, 2)
+
+    def test_files_without_a_published_checksum_say_so(self) -> None:
+        write_checkpoint(self.pth, self.tensors)
+        published = fetch_backbone.Published(self.pth.as_uri(), "", 0, fetch_backbone.APACHE)
+        with mock.patch.dict(fetch_backbone.MODELS, {"dinov2_vitb14": published}):
+            code, _, errors = self.fetch("--model", "dinov2_vitb14", "--out", self.out)
+        self.assertEqual(code, 0, errors)
+        self.assertIn(f"what came has SHA-256 {weights_io.sha256_of(self.pth)}", errors)
+        metadata = weights_io.read_safetensors(self.out)[1]
+        self.assertEqual(metadata["license"], "Apache-2.0")
 
 
 class OnnxTest(FetchBackboneTest):

@@ -36,11 +36,13 @@ struct RandomWeights {
   std::uint64_t seed = 0;
 };
 
-/// A frozen DINOv2 backbone: pictures in, patch features out. Safe to use from several threads.
+/// A frozen backbone of DINOv2 or DINOv3: pictures in, patch features out. Safe to use from several
+/// threads.
 class Backbone {
  public:
-  /// Loads a safetensors file with torch.hub names; width, depth and patch size come from the
-  /// shapes in it. @throws ModelError naming the file; ConfigError if it has no such layer.
+  /// Loads a safetensors file as scripts/fetch_backbone.py writes it, with torch.hub names; its
+  /// kind and size come from the tensors in it. @throws ModelError naming the file; ConfigError if
+  /// it has no such layer.
   Backbone(const std::filesystem::path& path, const BackboneOptions& options);
   /// A ViT-S/14 with random weights, which are a pure function of the seed: of the right size and
   /// speed, for measurements without a file.

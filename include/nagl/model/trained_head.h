@@ -16,12 +16,15 @@ struct HeadOrigin {
   std::string backbone_checksum;  ///< empty: not known (a converted checkpoint)
   std::int64_t layer = 0;
   std::int64_t width = 0;
+  std::int64_t patch = 14;  ///< pixels; what older files, which do not say it, were made with
 
   /// @throws ModelError naming `file` and both sides unless they are the same
   void check_equals(const HeadOrigin& other, const std::filesystem::path& file) const;
 };
 
 HeadOrigin origin_of(const Backbone& backbone);
+/// The same without the checksum, for which the whole file is read.
+HeadOrigin origin_without_checksum(const Backbone& backbone);
 
 /// Weights of RM and AFL with all that is needed to use them.
 struct TrainedHead {
