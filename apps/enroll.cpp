@@ -69,6 +69,7 @@ void add_enroll(CLI::App& app, int&) {
           "Without --masks: folder for the derived ones, and in check/ pictures to approve "
           "them by (default: the bank's name with -masks)")
       ->group("References");
+  add_shard_flags(*command, options->sharding, options->runtime, true);
   add_backbone_flags(*command, options->runtime, options->request.encoding);
   command->callback([options] { run_enroll(*options); });
 }

@@ -152,6 +152,7 @@ void add_evaluate(CLI::App& app, int&) {
   add_tiling_flags(*command, request->encoding);
   add_experiment_flags(*command, request->config, request->settings, "configs/visa_to_mvtec.json",
                        "evaluation.pro_limit=0.05");
+  add_shard_flags(*command, request->sharding, request->runtime, true);
   add_backbone_flags(*command, request->runtime, request->encoding);
   command->callback([request, json] { run_evaluate(*request, *json); });
 }

@@ -39,6 +39,33 @@ void add_runtime_flags(CLI::App& command, jobs::RuntimeOptions& runtime) {
   add_thread_flags(command, runtime);
 }
 
+void add_shard_flags(CLI::App& command, jobs::ShardRequest& sharding, jobs::RuntimeOptions& runtime,
+                     bool merges) {
+  constexpr const char* kShards = "Several processes";
+  add_text_option(
+      command, "--shard",
+      [&](const std::string& text) {
+        sharding.shard = parse_shard(text);
+        runtime.local_rank = sharding.shard->local_rank;
+      },
+      "Work together with other nagl processes that were started alike, on this machine or others "
+      "that see the same folders: I/N, from 0/N to (N-1)/N, or auto, by the variables of torchrun, "
+      "MPI, Slurm or Kubernetes (docs/deployment.md)")
+      ->group(kShards);
+  command
+      .add_option("--lease", sharding.lease,
+                  "Seconds without a sign of life after which another shard counts as dead and its "
+                  "work is done again")
+      ->check(real_range(1, 86400))
+      ->capture_default_str()
+      ->group(kShards);
+  if (!merges) return;
+  command
+      .add_flag("--merge", sharding.merge,
+                "Only put together what shards did, which the last of them does too")
+      ->group(kShards);
+}
+
 void add_history_flag(CLI::App& command, std::size_t& keep) {
   command
       .add_option("--keep", keep,

@@ -7,6 +7,7 @@
 
 #include "nagl/core/image_size.h"
 #include "nagl/jobs/runtime.h"
+#include "nagl/jobs/sharding.h"
 
 namespace nagl::apps {
 
@@ -42,6 +43,11 @@ CLI::Option* add_parsed_option(CLI::App& command, const std::string& name, std::
 /// Adds `--backbone`, `--device`, `--threads` and `--batch-size`: options of commands whose other
 /// choices a bank has made.
 void add_runtime_flags(CLI::App& command, jobs::RuntimeOptions& runtime);
+
+/// Adds `--shard` and `--lease`, and where there is something to put together `--merge`.
+/// @param runtime gets the rank among the processes of a machine
+void add_shard_flags(CLI::App& command, jobs::ShardRequest& sharding, jobs::RuntimeOptions& runtime,
+                     bool merges);
 
 /// Adds `--keep`: generations of a bank.
 void add_history_flag(CLI::App& command, std::size_t& keep);

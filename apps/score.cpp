@@ -243,6 +243,7 @@ void add_score(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({"references", "auto"}))
       ->default_str("references")
       ->group(kOutput);
+  add_shard_flags(*command, options.sharding, options.runtime, true);
   add_backbone_flags(*command, options.runtime, options.request.encoding);
   command->callback([flags, &exit_code] { exit_code = run_score(*flags); });
 }

@@ -33,6 +33,10 @@ void log_epoch(const EpochRecord& record, std::int64_t epochs) {
 }
 
 void print_result(const jobs::TrainResult& result) {
+  if (result.encoded_only) {
+    fmt::print(std::cout, "all pictures are encoded; shard 0 trains\n");
+    return;
+  }
   const EpochRecord &first = result.history.front(), &last = result.history.back();
   double seconds = 0;
   for (const auto& record : result.history) seconds += record.seconds;
@@ -102,6 +106,7 @@ void add_train(CLI::App& app, int&) {
       ->group(kSource);
   add_experiment_flags(*command, request->config, request->settings, "configs/published.json",
                        "trainer.epochs=1");
+  add_shard_flags(*command, request->sharding, request->runtime, false);
   add_backbone_flags(*command, request->runtime, request->encoding);
   command->callback([request] { run_train(*request); });
 }

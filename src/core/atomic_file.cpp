@@ -47,8 +47,9 @@ fs::path target_of(fs::path path) {
   return path;
 }
 
-/// Removes temporary files of processes that were killed: nobody holds them, and they are not of
-/// this minute. Looks into each folder once.
+/// Removes temporary files of processes that were killed: nobody holds them, and they were not
+/// written to for an hour, since other machines' locks may not be seen. Looks into each folder
+/// once.
 void remove_left_behind(const fs::path& folder) {
   static std::mutex mutex;
   static std::set<fs::path> seen;
@@ -62,7 +63,7 @@ void remove_left_behind(const fs::path& folder) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(kBegin) || !name.ends_with(kEnd)) continue;
     const auto written = entry.last_write_time(error);
-    if (error || now - written < std::chrono::minutes(1)) continue;
+    if (error || now - written < std::chrono::hours(1)) continue;
     const Descriptor file{::open(entry.path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
     if (file.value < 0 || ::flock(file.value, LOCK_EX | LOCK_NB) != 0) continue;
     ::unlink(entry.path().c_str());

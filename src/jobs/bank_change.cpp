@@ -153,7 +153,7 @@ std::vector<Generation> undo_changes(const fs::path& bank, std::size_t steps) {
 
 ChangeResult remove_pictures(const RemoveOptions& options, const JobObserver& observer) {
   const FileLock lock = FileLock::on_file(options.bank, kChanging);
-  Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
+  Bank bank = load_bank(options.bank, device_of(options.runtime));
   const PictureIndices removed = find(options.bank, bank, options.pictures);
   const PictureEncoder encoder = encoder_as_made(options.bank, bank, {}, options.runtime, observer);
   const bool calibrated = bank.calibration.has_value();
@@ -194,7 +194,7 @@ ChangeResult merge_banks(const MergeOptions& options, const JobObserver& observe
   }
   const FileLock lock = FileLock::on_file(options.out, kChanging);
   AtomicFile probe(options.out);  // never committed: what cannot be written is said at once
-  const at::Device device = parse_device(options.runtime.device);
+  const at::Device device = device_of(options.runtime);
   Bank all = load_bank(options.banks.front(), device);
   const PictureEncoder encoder =
       encoder_as_made(options.banks.front(), all, {}, options.runtime, observer);

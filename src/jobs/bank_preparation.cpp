@@ -152,7 +152,7 @@ BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
       !choice.empty()) {
     observer.info("method auto: " + choice);
   }
-  auto head = load_model(request.model, options.method, parse_device(runtime.device));
+  auto head = load_model(request.model, options.method, device_of(runtime));
   if (head && !options.encoding.layer) options.encoding.layer = head->origin.layer;
   const PictureEncoder encoder = make_encoder(runtime, options.encoding, observer);
   return BankBuilder(encoder.shared_backbone(), options, std::move(head), encoder.batch_size(),
@@ -166,7 +166,7 @@ PictureEncoder encoder_for(const fs::path& bank_path, Bank& bank, const BankRequ
   options.layer = bank.origin.layer;
   options.precision = request.encoding.precision.value_or(EncodingOptions().precision);
   options.decode.max_pixels = request.encoding.max_pixels.value_or(DecodeOptions().max_pixels);
-  parse_device(runtime.device);  // what is wrong with it is no fault of the bank
+  device_of(runtime);  // what is wrong with it is no fault of the bank
   PictureEncoder encoder = [&] {
     try {
       return make_encoder(runtime, options, observer);

@@ -34,7 +34,7 @@ Calibration calibrate(const CalibrateOptions& options, const JobObserver& observ
                                      pictures_of(options.abnormal, observer)};
   const FileLock lock = FileLock::on_file(options.bank, "changing the bank");
   AtomicFile probe(options.bank);  // never committed: what cannot be written is said at once
-  Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
+  Bank bank = load_bank(options.bank, device_of(options.runtime));
   BankRequest request;
   request.encoding = options.encoding;
   const PictureEncoder encoder =

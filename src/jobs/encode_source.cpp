@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
 #include "nagl/core/options.h"
+#include "nagl/core/text.h"
 #include "nagl/image/mask.h"
 #include "nagl/jobs/remark_log.h"
 #include "nagl/model/trained_head.h"
@@ -50,6 +53,106 @@ void check_room(const FeatureStore& store, std::size_t entries) {
       static_cast<double>(space.available) / 1e6));
 }
 
+/// One way of a source's pictures into the store.
+class SourceEncoding {
+ public:
+  SourceEncoding(FeatureStore& store, const std::vector<SourcePicture>& pictures,
+                 const PictureEncoder& encoder, const JobObserver& observer)
+      : store_(store), pictures_(pictures), encoder_(encoder), observer_(observer) {}
+
+  std::vector<std::string> run(const ShardRequest& sharding) {
+    constexpr const char* kChecking = "looking through the feature store";
+    const auto total = static_cast<std::int64_t>(pictures_.size());
+    observer_.advance(kChecking, 0, total);
+    for (const auto& picture : pictures_) {
+      if (observer_.stopped()) return {};
+      keys_.push_back(store_.key_of(picture));
+      observer_.advance(kChecking, static_cast<std::int64_t>(keys_.size()), total);
+    }
+    if (sharding.shared() && !share(sharding)) return {};
+    std::vector<std::size_t> missing;
+    for (std::size_t i = 0; i < keys_.size(); ++i) {
+      if (observer_.stopped()) return {};
+      if (!store_.check(keys_[i])) missing.push_back(i);
+    }
+    const double megabytes = static_cast<double>(missing.size() * store_.entry_bytes()) / 1e6;
+    observer_.info(fmt::format("feature store {}: {} of {} pictures to encode, {:.1f} MB",
+                               store_.folder().string(), missing.size(), pictures_.size(),
+                               megabytes));
+    if (missing.empty()) return keys_;
+    return encode(missing) ? keys_ : std::vector<std::string>();
+  }
+
+ private:
+  bool is_there(std::size_t i) const {
+    std::error_code error;
+    return std::filesystem::exists(store_.path_of(keys_[i]), error);
+  }
+
+  /// Encodes what is missing, together with other processes. What is damaged is found later.
+  bool share(const ShardRequest& sharding) {
+    constexpr std::size_t kPictures = 16;
+    std::vector<std::string> units;
+    for (std::size_t begin = 0; begin < keys_.size(); begin += kPictures) {
+      units.push_back(fmt::format("{:08}", begin));
+    }
+    const auto missing_in = [&](const std::string& unit) {
+      const auto begin = static_cast<std::size_t>(*whole_number(unit));
+      std::vector<std::size_t> missing;
+      for (std::size_t i = begin; i < std::min(begin + kPictures, keys_.size()); ++i) {
+        if (!is_there(i)) missing.push_back(i);
+      }
+      return missing;
+    };
+    return SharedJob(store_.folder() / ".shards", sharding, observer_)
+        .work(
+            units, [&](const std::string& unit) { return missing_in(unit).empty(); },
+            [&](const std::string& unit) { return encode(missing_in(unit)); });
+  }
+
+  /// @param wanted places of pictures @return false: it was stopped
+  bool encode(const std::vector<std::size_t>& wanted) {
+    constexpr const char* kEncoding = "encoding";
+    check_room(store_, wanted.size());
+    struct Waiting {
+      std::size_t picture;
+      PictureMasks masks;
+    };
+    const auto total = static_cast<std::int64_t>(wanted.size());
+    std::int64_t done = 0;
+    observer_.advance(kEncoding, done, total);
+    const c10::InferenceMode guard;
+    ViewBatches<Waiting> batches(encoder_, [&](const at::Tensor& features,
+                                               std::vector<Waiting>& waiting) {
+      const at::Tensor rows = features.to(at::kCPU);
+      for (std::size_t i = 0; i < waiting.size(); ++i) {
+        const auto& [picture, masks] = waiting[i];
+        store_.put(keys_[picture], pictures_[picture], rows[static_cast<std::int64_t>(i)], masks);
+      }
+      done += static_cast<std::int64_t>(waiting.size());
+      observer_.advance(kEncoding, done, total);
+    });
+    RemarkLog remarks(observer_);
+    auto reader = encoder_.read_ahead<Loaded>(
+        wanted.size(), [&](std::size_t i) { return load(pictures_[wanted[i]], encoder_); });
+    for (const auto picture : wanted) {
+      if (observer_.stopped()) return false;
+      Loaded loaded = reader.next();
+      remarks.see(loaded.remarks);
+      batches.add(encoder_.pixels(loaded.image.rgb), {picture, std::move(loaded.masks)});
+    }
+    batches.flush();
+    remarks.finish();
+    return true;
+  }
+
+  FeatureStore& store_;
+  const std::vector<SourcePicture>& pictures_;
+  const PictureEncoder& encoder_;
+  const JobObserver& observer_;
+  std::vector<std::string> keys_;
+};
+
 }  // namespace
 
 FeatureFormat store_format(const PictureEncoder& encoder, const FeatureStoreOptions& store) {
@@ -76,54 +179,9 @@ FeatureFormat store_format(const PictureEncoder& encoder, const FeatureStoreOpti
 
 std::vector<std::string> encode_source(FeatureStore& store,
                                        const std::vector<SourcePicture>& pictures,
-                                       const PictureEncoder& encoder, const JobObserver& observer) {
-  constexpr const char *kChecking = "looking through the feature store", *kEncoding = "encoding";
-  const auto total = static_cast<std::int64_t>(pictures.size());
-  std::vector<std::string> keys;
-  std::vector<std::size_t> missing;
-  observer.advance(kChecking, 0, total);
-  for (std::size_t i = 0; i < pictures.size(); ++i) {
-    if (observer.stopped()) return {};
-    keys.push_back(store.key_of(pictures[i]));
-    if (!store.check(keys.back())) missing.push_back(i);
-    observer.advance(kChecking, static_cast<std::int64_t>(i) + 1, total);
-  }
-  const double megabytes = static_cast<double>(missing.size() * store.entry_bytes()) / 1e6;
-  observer.info(fmt::format("feature store {}: {} of {} pictures to encode, {:.1f} MB",
-                            store.folder().string(), missing.size(), pictures.size(), megabytes));
-  if (missing.empty()) return keys;
-  check_room(store, missing.size());
-
-  struct Waiting {
-    std::size_t picture;
-    PictureMasks masks;
-  };
-  const auto wanted = static_cast<std::int64_t>(missing.size());
-  std::int64_t done = 0;
-  observer.advance(kEncoding, done, wanted);
-  const c10::InferenceMode guard;
-  ViewBatches<Waiting> batches(
-      encoder, [&](const at::Tensor& features, std::vector<Waiting>& waiting) {
-        const at::Tensor rows = features.to(at::kCPU);
-        for (std::size_t i = 0; i < waiting.size(); ++i) {
-          const auto& [picture, masks] = waiting[i];
-          store.put(keys[picture], pictures[picture], rows[static_cast<std::int64_t>(i)], masks);
-        }
-        done += static_cast<std::int64_t>(waiting.size());
-        observer.advance(kEncoding, done, wanted);
-      });
-  RemarkLog remarks(observer);
-  auto reader = encoder.read_ahead<Loaded>(
-      missing.size(), [&](std::size_t i) { return load(pictures[missing[i]], encoder); });
-  for (const auto picture : missing) {
-    if (observer.stopped()) return {};
-    Loaded loaded = reader.next();
-    remarks.see(loaded.remarks);
-    batches.add(encoder.pixels(loaded.image.rgb), {picture, std::move(loaded.masks)});
-  }
-  batches.flush();
-  remarks.finish();
-  return keys;
+                                       const PictureEncoder& encoder, const JobObserver& observer,
+                                       const ShardRequest& sharding) {
+  return SourceEncoding(store, pictures, encoder, observer).run(sharding);
 }
 
 }  // namespace nagl::jobs

@@ -10,6 +10,8 @@
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 #include "nagl/core/file_lock.h"
+#include "nagl/core/text.h"
+#include "nagl/detection/reference_assembler.h"
 #include "nagl/jobs/bank_preparation.h"
 
 namespace nagl::jobs {
@@ -136,54 +138,143 @@ void check_out(const EnrollOptions& options) {
   }
 }
 
+/// One enrolment, from the pictures to the bank's file.
+class Enrolling {
+ public:
+  Enrolling(const EnrollOptions& options, const JobObserver& observer)
+      : options_(options), observer_(observer) {
+    if (options.add) earlier_ = load_bank(options.out, device_of(options.runtime));
+    method_ = earlier_ ? earlier_->options.method : options.request.over().method;
+    pictures_ = find_pictures(options.pictures, method_, observer);
+    if (!earlier_) {
+      if (pictures_.normal.empty()) throw ConfigError("give good pictures with --normal");
+      check_pictures(pictures_, method_, observer);
+      pictures_.roi = read_roi(options.roi, pictures_, options.request.over().encoding.decode);
+    }
+    calibrated_ = earlier_ && earlier_->calibration;
+    scored_by_ = earlier_ ? earlier_->scored_by() : method_;
+    builder_.emplace(earlier_ ? go_on(options, std::move(*earlier_), observer)
+                              : start_bank(options.request, pictures_, options.runtime, observer));
+    if (options.add) drop_known(*builder_, pictures_, observer);
+    derived_ = plan_derived_masks(options.pictures, pictures_, derived_folder(options));
+    tell_size(pictures_, *builder_, observer);
+  }
+
+  const BankPictures& pictures() const { return pictures_; }
+  const BankBuilder& builder() const { return *builder_; }
+
+  EnrollResult finish() {
+    RemarkLog remarks(observer_);
+    add_to_bank(*builder_, pictures_, derived_, remarks, observer_);
+    remarks.finish();
+    const auto backbone = builder_->encoder().shared_backbone();
+    const Bank made = builder_->finish();
+    if (options_.add && made.scored_by() != scored_by_) {
+      observer_.info(fmt::format("method {}: {} from now on, since there is a picture of a defect",
+                                 to_string(method_), to_string(made.scored_by())));
+    }
+    if (calibrated_ && !made.calibration) {
+      observer_.warn("the bank's calibration is void; calibrate it again");
+    }
+    save_change(options_.out, made, *backbone,
+                fmt::format("enroll {}{} good, {} of defects", options_.add ? "--add: " : "",
+                            pictures_.normal.size(), pictures_.abnormal.size()),
+                options_.keep);
+    return result_of(made);
+  }
+
+  /// What is said of a bank.
+  EnrollResult result_of(const Bank& bank) const {
+    std::error_code error;
+    return {static_cast<std::size_t>(bank.normal_count()),
+            bank.abnormal.size(),
+            bank.features.normal.size(0),
+            bank.scored_by(),
+            static_cast<double>(fs::file_size(options_.out, error)) / kMegabyte,
+            watch_.seconds()};
+  }
+
+ private:
+  const EnrollOptions& options_;
+  const JobObserver& observer_;
+  const Stopwatch watch_;
+  std::optional<Bank> earlier_;
+  Method method_ = Method::kAuto, scored_by_ = Method::kAuto;
+  BankPictures pictures_;
+  bool calibrated_ = false;
+  std::optional<BankBuilder> builder_;
+  DerivedMaskPlan derived_;
+};
+
+/// Several processes encode the good pictures, whose features lie beside the bank until one of them
+/// has made it.
+EnrollResult enroll_with_others(const EnrollOptions& options, const JobObserver& observer) {
+  if (options.add || options.overwrite) {
+    throw ConfigError(
+        "--shard makes a new bank: it goes neither with --add nor with --overwrite; name another "
+        "file with --out");
+  }
+  const fs::path folder =
+      options.out.parent_path() / fmt::format(".{}.shards", options.out.filename().string());
+  const SharedJob job(folder, options.sharding, observer);
+  std::error_code error;
+  if (job.finished() && !fs::exists(options.out, error)) fs::remove_all(folder, error);
+  Enrolling enrolling(options, observer);
+  const PictureEncoder& encoder = enrolling.builder().encoder();
+  encoder.keep_features_in(folder / "features");
+
+  constexpr std::size_t kPictures = 4;
+  const auto& normal = enrolling.pictures().normal;
+  std::vector<std::string> units;
+  for (std::size_t begin = 0; begin < normal.size(); begin += kPictures) {
+    units.push_back(fmt::format("{:08}", begin));
+  }
+  const auto marker = [&](const std::string& unit) { return folder / "encoded" / unit; };
+  std::size_t encoded = 0;
+  const bool all = job.work(
+      units,
+      [&](const std::string& unit) {
+        std::error_code unknown;
+        return fs::exists(marker(unit), unknown) || job.finished();
+      },
+      [&](const std::string& unit) {
+        const auto begin = static_cast<std::size_t>(*whole_number(unit));
+        const c10::InferenceMode guard;
+        for (std::size_t i = begin; i < std::min(begin + kPictures, normal.size()); ++i) {
+          if (observer.stopped()) return false;
+          const Image image = encoder.read(normal[i]);
+          ViewBatches<int> views(encoder, [](const at::Tensor&, std::vector<int>&) {});
+          for_each_view(
+              encoder, image.rgb, enrolling.builder().options().turns,
+              [&](const ReferenceView&, const cv::Mat& rgb) { views.add(encoder.pixels(rgb), 0); });
+          views.flush();
+          observer.advance("encoding", static_cast<std::int64_t>(++encoded),
+                           static_cast<std::int64_t>(normal.size()));
+        }
+        write_file(marker(unit), "");
+        return true;
+      });
+  if (!all) throw Error("interrupted; what was encoded so far is kept");
+  std::optional<EnrollResult> result;
+  const auto own = job.finish([&] { result = enrolling.finish(); });
+  if (!own) throw Error("interrupted; what was encoded so far is kept");
+  if (*own) {
+    for (const char* part : {"features", "encoded"}) fs::remove_all(folder / part, error);
+    return *result;
+  }
+  return enrolling.result_of(load_bank(options.out, at::kCPU));
+}
+
 }  // namespace
 
 EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
   const Stopwatch watch;
   check_out(options);
+  if (options.sharding.shared()) return enroll_with_others(options, observer);
   const FileLock lock = FileLock::on_file(options.out, "changing the bank");
   AtomicFile probe(options.out);  // never committed: what cannot be written is said at once
-  std::optional<Bank> earlier;
-  if (options.add) earlier = load_bank(options.out, parse_device(options.runtime.device));
-  const Method method = earlier ? earlier->options.method : options.request.over().method;
-  BankPictures pictures = find_pictures(options.pictures, method, observer);
-  if (!earlier) {
-    if (pictures.normal.empty()) throw ConfigError("give good pictures with --normal");
-    check_pictures(pictures, method, observer);
-    pictures.roi = read_roi(options.roi, pictures, options.request.over().encoding.decode);
-  }
-
-  const bool calibrated = earlier && earlier->calibration;
-  const Method scored_by = earlier ? earlier->scored_by() : method;
-  BankBuilder builder = earlier ? go_on(options, std::move(*earlier), observer)
-                                : start_bank(options.request, pictures, options.runtime, observer);
-  if (options.add) drop_known(builder, pictures, observer);
-  const DerivedMaskPlan derived =
-      plan_derived_masks(options.pictures, pictures, derived_folder(options));
-  tell_size(pictures, builder, observer);
-  RemarkLog remarks(observer);
-  add_to_bank(builder, pictures, derived, remarks, observer);
-  remarks.finish();
-  const auto backbone = builder.encoder().shared_backbone();
-  const Bank made = builder.finish();
-  if (options.add && made.scored_by() != scored_by) {
-    observer.info(fmt::format("method {}: {} from now on, since there is a picture of a defect",
-                              to_string(method), to_string(made.scored_by())));
-  }
-  if (calibrated && !made.calibration) {
-    observer.warn("the bank's calibration is void; calibrate it again");
-  }
-  save_change(options.out, made, *backbone,
-              fmt::format("enroll {}{} good, {} of defects", options.add ? "--add: " : "",
-                          pictures.normal.size(), pictures.abnormal.size()),
-              options.keep);
-  std::error_code error;
-  return {static_cast<std::size_t>(made.normal_count()),
-          made.abnormal.size(),
-          made.features.normal.size(0),
-          made.scored_by(),
-          static_cast<double>(fs::file_size(options.out, error)) / kMegabyte,
-          watch.seconds()};
+  Enrolling enrolling(options, observer);
+  return enrolling.finish();
 }
 
 }  // namespace nagl::jobs

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <set>
 
 #include "evaluation_request.h"
@@ -67,18 +68,35 @@ class EvaluateRun {
     for (const auto& category : dataset.categories) {
       evaluator.check_references(category, replay ? &*replay : nullptr);
     }
-    const FileLock lock = FileLock::on_folder(request_.out, "evaluating");
+    const ShardRequest& sharding = request_.sharding;
+    std::optional<FileLock> lock;  // shards come one after the other, and see what others did
+    if (!sharding.shared()) lock.emplace(FileLock::on_folder(request_.out, "evaluating"));
     const Json described = describe(encoder, head, dataset);
     begin(described);
     evaluation_ = sha256_of_file(file("evaluation.json"));
 
+    const RecordedDraws* draws = replay ? &*replay : nullptr;
+    std::optional<SharedJob> shared;
+    if (sharding.shared()) {
+      shared.emplace(request_.out / ".shards", sharding, observer_);
+      do_shares(*shared, evaluator, dataset, draws);
+    }
     std::vector<CategoryResult> results;
     for (const auto& category : dataset.categories) {
-      results.push_back(evaluate(evaluator, category, replay ? &*replay : nullptr));
+      results.push_back(is_done(category) ? read_done(category)
+                                          : evaluate(evaluator, category, draws));
     }
-    EvaluateResult result =
-        report(std::move(results), described, context_of(described, encoder, head), encoder);
-    if (submission_) result.submission = submission_->pack(dataset, evaluation_);
+    EvaluateResult result = result_of(std::move(results), described, encoder);
+    const auto finish = [&] {
+      write(result, context_of(described, encoder, head));
+      if (submission_) submission_->pack(dataset, evaluation_);
+    };
+    if (!shared) {
+      finish();
+    } else if (!shared->finish(finish)) {
+      fail_interrupted();
+    }
+    if (submission_) result.submission = submission_->archive();
     return result;
   }
 
@@ -118,7 +136,7 @@ class EvaluateRun {
       throw ConfigError(
           "methods nagl and nagl_standardised need --model, the model.safetensors of nagl train");
     }
-    return load_head(target.model, parse_device(request_.runtime.device));
+    return load_head(target.model, device_of(request_.runtime));
   }
 
   /// A head that was trained on what it is now tested on says nothing about other domains.
@@ -193,7 +211,7 @@ class EvaluateRun {
       write_file(record, dump_json(identity, 2) + "\n");
       return;
     }
-    if (!request_.resume) {
+    if (!request_.resume && !request_.sharding.shared()) {
       throw ConfigError("'" + request_.out.string() +
                         "' holds an evaluation; give --resume to go on with it, or another --out");
     }
@@ -217,16 +235,48 @@ class EvaluateRun {
     }
   }
 
+  [[noreturn]] static void fail_interrupted() {
+    throw Error(
+        "interrupted; categories that are done are kept: the same command with --resume goes on");
+  }
+
+  fs::path file_of(const Category& category) const {
+    return request_.out / "categories" / (file_name_for(category.name) + ".json");
+  }
+
+  bool is_done(const Category& category) const {
+    std::error_code error;
+    return fs::exists(file_of(category), error) &&
+           (!submission_ || submission_->holds(category, evaluation_));
+  }
+
+  CategoryResult read_done(const Category& category) const {
+    const fs::path done = file_of(category);
+    const Json json = try_parse_json(read_file(done, kLargestResult)).value_or(Json());
+    if (!request_.sharding.shared()) observer_.info(category.name + ": done before");
+    return category_result_from_json(json, done);
+  }
+
+  /// Does this process's share of the categories, until all are done.
+  void do_shares(const SharedJob& shared, const Evaluator& evaluator, const Dataset& dataset,
+                 const RecordedDraws* replay) const {
+    std::map<std::string, const Category*> categories;
+    std::vector<std::string> units;
+    for (const auto& category : dataset.categories) {
+      units.push_back(file_name_for(category.name));
+      categories[units.back()] = &category;
+    }
+    const bool all = shared.work(
+        units, [&](const std::string& unit) { return is_done(*categories.at(unit)); },
+        [&](const std::string& unit) {
+          evaluate(evaluator, *categories.at(unit), replay);
+          return true;
+        });
+    if (!all) fail_interrupted();
+  }
+
   CategoryResult evaluate(const Evaluator& evaluator, const Category& category,
                           const RecordedDraws* replay) const {
-    const fs::path done = request_.out / "categories" / (file_name_for(category.name) + ".json");
-    std::error_code error;
-    const bool submitted = !submission_ || submission_->holds(category, evaluation_);
-    if (fs::exists(done, error) && submitted) {
-      const Json json = try_parse_json(read_file(done, kLargestResult)).value_or(Json());
-      observer_.info(category.name + ": done before");
-      return category_result_from_json(json, done);
-    }
     EvaluationObserver told;
     told.picture = [&](std::int64_t pictures, std::int64_t total) {
       observer_.advance(category.name, pictures, total);
@@ -242,10 +292,7 @@ class EvaluateRun {
     }
     observer_.advance(category.name, 0, static_cast<std::int64_t>(category.test.size()));
     auto result = evaluator.evaluate(category, replay, request_.out, told);
-    if (!result) {
-      throw Error(
-          "interrupted; categories that are done are kept: the same command with --resume goes on");
-    }
+    if (!result) fail_interrupted();
     if (submission_ && !category.unlabelled.empty()) {
       if (sent == 0) {
         throw DataError(
@@ -255,7 +302,7 @@ class EvaluateRun {
       }
       submission_->finish(category, evaluation_);
     }
-    write_file(done, dump_json(to_json(*result)) + "\n");
+    write_file(file_of(category), dump_json(to_json(*result)) + "\n");
     for (const auto& warning : result->warnings) {
       observer_.warn(fmt::format("{}: {}", category.name, warning));
     }
@@ -315,8 +362,8 @@ class EvaluateRun {
     return context;
   }
 
-  EvaluateResult report(std::vector<CategoryResult> results, const Json& described,
-                        const ReportContext& context, const PictureEncoder& encoder) const {
+  EvaluateResult result_of(std::vector<CategoryResult> results, const Json& described,
+                           const PictureEncoder& encoder) const {
     EvaluateResult result;
     result.categories = std::move(results);
     result.all = described;
@@ -330,13 +377,16 @@ class EvaluateRun {
     if (!leak_.empty()) result.all["warnings"] = {leak_};
     const Json numbers = results_json(result.categories);
     for (const auto& [key, value] : numbers.items()) result.all[key] = value;
+    return result;
+  }
+
+  void write(const EvaluateResult& result, const ReportContext& context) const {
     write_file(result.numbers, dump_json(result.all, 1) + "\n");
     write_file(file("results.csv"), results_csv(result.categories));
     write_file(file("scores.csv"), scores_csv(result.categories));
     write_file(result.tables, markdown_tables(result.categories, context));
     write_file(file("table.tex"), latex_table(result.categories, context));
     write_file(result.report, html_report(result.categories, context, request_.out));
-    return result;
   }
 
   const EvaluateRequest& request_;

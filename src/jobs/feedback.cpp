@@ -245,7 +245,7 @@ FeedbackResult give_feedback(const FeedbackOptions& options, const JobObserver& 
   auto asked = asked_decisions(options, observer);
   const FileLock lock = FileLock::on_file(options.bank, "changing the bank");
   AtomicFile probe(options.bank);  // never committed: what cannot be written is said at once
-  Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
+  Bank bank = load_bank(options.bank, device_of(options.runtime));
   BankRequest request;
   request.encoding = options.encoding;
   const PictureEncoder encoder =

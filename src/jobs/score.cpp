@@ -15,11 +15,14 @@
 #include "nagl/image/mask.h"
 #include "nagl/jobs/encoder_setup.h"
 #include "score_run.h"
+#include "score_shards.h"
 
 namespace nagl::jobs {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestRun = std::size_t{1} << 30;
 
 /// Where the pictures to score come from.
 struct Source {
@@ -114,7 +117,7 @@ OutputPlan plan_of(const ScoreOptions& options, const Source& source) {
 Detector prepare(const ScoreOptions& options, const BankPictures& references,
                  const DerivedMaskPlan& derived, RemarkLog& remarks, const JobObserver& observer) {
   if (!options.bank.empty()) {
-    Bank bank = load_bank(options.bank, parse_device(options.runtime.device));
+    Bank bank = load_bank(options.bank, device_of(options.runtime));
     const auto thresholds = thresholds_of(options, bank);
     const PictureEncoder encoder =
         encoder_for(options.bank, bank, options.request, options.runtime, observer);
@@ -173,8 +176,8 @@ std::string method_text(const Bank& bank) {
   return asked == used ? asked : fmt::format("{} ({})", asked, used);
 }
 
-void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& detector,
-                  const Json& summary) {
+void write_report(const OutputPlan& plan, std::vector<ReportPicture> pictures,
+                  const Detector& detector, const Json& summary) {
   ScoreReport report;
   report.facts = {
       {"method", method_text(detector.bank())},
@@ -194,7 +197,7 @@ void write_report(const OutputPlan& plan, const ScoreRun& run, const Detector& d
     const bool by_it = calibration && calibration->image_threshold == thresholds->image;
     if (by_it) report.trust = trust_in(*calibration);
   }
-  report.pictures = run.report();
+  report.pictures = std::move(pictures);
   write_file(plan.html(), score_report_html(report));
 }
 
@@ -216,6 +219,39 @@ void score_stream(const Source& source, const OutputPlan& plan, const RoiFinder&
   run.score(watch, &watch, plan_query);
 }
 
+/// What is told of one part of the pictures, as of all of them.
+ScoreObserver observer_of_part(const ScoreObserver& observer, std::int64_t before,
+                               std::int64_t total) {
+  ScoreObserver part = observer;
+  part.started = {};
+  part.progress = [&observer, before, total](const std::string& stage, std::int64_t done,
+                                             std::int64_t) {
+    observer.advance(stage, before + done, total);
+  };
+  return part;
+}
+
+/// Scores this process's share. @return whether all is done
+bool score_shares(const ScoreShards& shards, const ScoreOptions& options, const OutputPlan& plan,
+                  const Detector& detector, const std::optional<ColourScale>& scale,
+                  const std::vector<QueryFile>& queries, RemarkLog& remarks,
+                  const ScoreObserver& observer) {
+  OutputPlan own = plan;
+  own.tables = false;
+  std::int64_t scored = 0;
+  const auto total = static_cast<std::int64_t>(queries.size());
+  if (observer.started) observer.started(queries, detector);
+  return shards.score(queries,
+                      [&](const std::vector<QueryFile>& part) -> std::optional<ScoreShards::Part> {
+                        const ScoreObserver told = observer_of_part(observer, scored, total);
+                        ScoreRun run(options, own, detector, scale, remarks, told);
+                        run.score(part);
+                        if (!run.complete()) return std::nullopt;
+                        scored += static_cast<std::int64_t>(part.size());
+                        return ScoreShards::Part{run.records(), run.report()};
+                      });
+}
+
 ScoreResult score(const ScoreOptions& options, const Source& source,
                   const ScoreObserver& observer) {
   const Stopwatch since_start;
@@ -223,6 +259,13 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
   ScoreResult result;
   result.plan = plan_of(options, source);
   const OutputPlan& plan = result.plan;
+  std::optional<ScoreShards> shards;
+  if (options.sharding.shared()) {
+    if (source.streams()) {
+      throw ConfigError("--shard is for pictures that are there; those that come are of one nagl");
+    }
+    shards.emplace(options, plan, observer);
+  }
 
   const RoiFinder roi(options.roi);
   std::vector<QueryFile> queries;
@@ -240,9 +283,13 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
   }
   std::optional<FileLock> lock;
   if (plan.writes()) {
-    if (!plan.out.empty()) lock.emplace(FileLock::on_folder(plan.out, "scoring"));
+    if (!plan.out.empty() && !shards) {
+      lock.emplace(FileLock::on_folder(plan.out, "scoring"));
+    }
     std::error_code error;
-    if (!source.streams()) {
+    if (shards) {
+      shards->assign(queries);
+    } else if (!source.streams()) {
       plan.assign(queries, options.overwrite);
     } else if (!plan.out.empty() && !source.watch && !options.overwrite &&
                fs::exists(plan.json_lines(), error)) {
@@ -260,25 +307,46 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
   }
 
   if (!plan.out.empty() && options.overwrite) plan.remove_stale();
-  ScoreRun run(options, plan, detector, scale, remarks, observer);
   const Stopwatch since_loaded;
+  const auto write = [&](std::vector<ReportPicture> report) {
+    result.summary["seconds"] = since_loaded.seconds();
+    result.summary["seconds_with_loading"] = since_start.seconds();
+    if (plan.out.empty()) return;
+    if (plan.report) write_report(plan, std::move(report), detector, result.summary);
+    Json described = describe_run(options, references, detector, scale);
+    described["summary"] = result.summary;
+    write_file(plan.run(), dump_json(described, 2) + "\n");
+  };
+  if (shards) {
+    shards->begin(describe_run(options, references, detector, scale), queries);
+    result.complete =
+        score_shares(*shards, options, plan, detector, scale, queries, remarks, observer) &&
+        shards->finish([&] {
+          ScoreShards::Part all = shards->gather(queries);
+          write_records(plan, all.records);
+          result.summary = summarize(all.records, detector.thresholds());
+          write(std::move(all.report));
+        });
+    remarks.finish();
+    if (result.summary.empty() && result.complete) {  // another process has put it together
+      result.summary = parse_json(read_file(plan.run(), kLargestRun)).at("summary");
+    }
+    if (!result.complete) {
+      result.summary = summarize({}, {});
+      result.summary["seconds"] = since_loaded.seconds();
+    }
+    return result;
+  }
+  ScoreRun run(options, plan, detector, scale, remarks, observer);
   if (source.streams()) {
     score_stream(source, plan, roi, run, observer);
   } else {
     run.score(queries);
   }
   remarks.finish();
-
   result.complete = run.complete();
   result.summary = run.summary();
-  result.summary["seconds"] = since_loaded.seconds();
-  result.summary["seconds_with_loading"] = since_start.seconds();
-  if (!plan.out.empty()) {
-    if (plan.report) write_report(plan, run, detector, result.summary);
-    Json described = describe_run(options, references, detector, scale);
-    described["summary"] = result.summary;
-    write_file(plan.run(), dump_json(described, 2) + "\n");
-  }
+  write(run.report());
   return result;
 }
 

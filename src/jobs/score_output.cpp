@@ -201,6 +201,33 @@ Json ScoreRecord::json() const {
   return with_state();
 }
 
+ScoreRecord record_from_json(const Json& line, const QueryFile& query) {
+  ScoreRecord record;
+  record.query = query;
+  if (line.contains("error")) {
+    record.error = line.at("error").get<std::string>();
+    return record;
+  }
+  const auto point = [](const Json& json) {
+    return cv::Point(json.at("x").get<int>(), json.at("y").get<int>());
+  };
+  record.image_score = line.at("image_score").get<double>();
+  record.size = {line.at("width").get<int>(), line.at("height").get<int>()};
+  record.peak = point(line.at("peak"));
+  record.peak_score = line.at("peak").at("score").get<double>();
+  if (!line.contains("verdict")) return record;
+  parse(line.at("verdict").get<std::string>(), record.verdict);
+  for (const auto& one : line.at("regions")) {
+    const Json& box = one.at("box");
+    record.regions.push_back({cv::Rect(box.at("x").get<int>(), box.at("y").get<int>(),
+                                       box.at("width").get<int>(), box.at("height").get<int>()),
+                              one.at("area").get<std::int64_t>(), point(one.at("peak")),
+                              one.at("peak_score").get<double>(),
+                              one.at("mean_score").get<double>()});
+  }
+  return record;
+}
+
 void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& records) {
   std::string lines, rows = "path,image_score,label,verdict,regions,map,overlay,error\n";
   std::string regions = "path,x,y,width,height,area,peak_x,peak_y,peak_score,mean_score\n";

@@ -378,7 +378,7 @@ void ScoreRun::keep(Finished finished) {
 }
 
 void ScoreRun::save() const {
-  if (!plan_.out.empty()) write_records(plan_, records_);
+  if (!plan_.out.empty() && plan_.tables) write_records(plan_, records_);
 }
 
 }  // namespace nagl::jobs

@@ -36,6 +36,8 @@ class ScoreRun {
   Json summary() const;
   bool complete() const { return complete_; }
   const std::vector<ReportPicture>& report() const { return report_; }
+  /// Of pictures that were no stream.
+  const std::vector<ScoreRecord>& records() const { return records_; }
 
  private:
   struct Loaded {

@@ -66,11 +66,16 @@ void Submission::write(const std::string& category, const std::string& split,
   write_png(marked, map > pixel_cut);
 }
 
-fs::path Submission::pack(const Dataset& dataset, const std::string& evaluation) const {
+fs::path Submission::archive() const {
   const fs::path folder = fs::absolute(folder_).lexically_normal();
   fs::path archive = folder.has_filename() ? folder : folder.parent_path();
   archive += ".tar.gz";
-  std::vector<std::string> names = {"tar", "-czf", archive.string(), "-C", folder.string()};
+  return archive;
+}
+
+void Submission::pack(const Dataset& dataset, const std::string& evaluation) const {
+  const fs::path folder = fs::absolute(folder_).lexically_normal();
+  std::vector<std::string> names = {"tar", "-czf", archive().string(), "-C", folder.string()};
   for (const auto& category : dataset.categories) {
     if (category.unlabelled.empty()) continue;
     if (!holds(category, evaluation)) {
@@ -93,7 +98,6 @@ fs::path Submission::pack(const Dataset& dataset, const std::string& evaluation)
     throw Error(fmt::format("tar could not pack '{}'; the files are there, pack them by hand",
                             folder.string()));
   }
-  return archive;
 }
 
 }  // namespace nagl::jobs

@@ -23,9 +23,11 @@ class Submission {
              const std::filesystem::path& picture, const cv::Mat& map, double pixel_cut) const;
   /// Notes that all files of a category are there.
   void finish(const Category& category, const std::string& evaluation) const;
-  /// Packs the files of a data set's categories. @return the archive, beside the folder
+  /// The archive, beside the folder.
+  std::filesystem::path archive() const;
+  /// Packs the files of a data set's categories into it.
   /// @throws Error if one of them is not there, or `tar` fails
-  std::filesystem::path pack(const Dataset& dataset, const std::string& evaluation) const;
+  void pack(const Dataset& dataset, const std::string& evaluation) const;
 
  private:
   /// Of which evaluation the files of a category are.

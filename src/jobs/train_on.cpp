@@ -133,6 +133,23 @@ std::vector<std::int64_t> usable_pictures(const EpisodeLoader& loader, std::int6
   return usable;
 }
 
+constexpr const char* kEncodingStopped = "interrupted; what was encoded so far is kept";
+
+/// The share of a process that leaves the training to the first one.
+TrainResult encode_share(const TrainRequest& request, TrainOptions options,
+                         const TrainObserver& observer) {
+  const auto pictures = list_source(options, observer);
+  const PictureEncoder encoder = make_encoder(request.runtime, options.encoding, observer);
+  FeatureStore store(request.store.empty() ? RunFolder::features_in(request.out) : request.store,
+                     store_format(encoder, options.store));
+  if (encode_source(store, pictures, encoder, observer, request.sharding).empty()) {
+    throw Error(kEncodingStopped);
+  }
+  TrainResult result;
+  result.encoded_only = true;
+  return result;
+}
+
 /// One training.
 class TrainRun {
  public:
@@ -159,8 +176,8 @@ class TrainRun {
 
     FeatureStore store(request_.store.empty() ? folder.features() : request_.store,
                        store_format(encoder, options_.store));
-    const auto keys = encode_source(store, pictures_, encoder, observer_);
-    if (keys.empty()) throw Error("interrupted; what was encoded so far is kept");
+    const auto keys = encode_source(store, pictures_, encoder, observer_, request_.sharding);
+    if (keys.empty()) throw Error(kEncodingStopped);
 
     EpisodeLoader loader(store, pictures_, keys, options_.head.residual_metric,
                          static_cast<std::uint64_t>(options_.trainer.neighbor_cache_mb) << 20,
@@ -298,6 +315,13 @@ class TrainRun {
 }  // namespace
 
 TrainResult train_on(const TrainRequest& request, const TrainObserver& observer) {
+  if (request.sharding.shard && request.sharding.shard->index > 0) {
+    std::error_code unknown;
+    const fs::path run = request.out / "run.json";
+    std::optional<Json> known;
+    if (request.resume && fs::exists(run, unknown)) known = read_run(run);
+    return encode_share(request, resolve_options(request, known), observer);
+  }
   const RunFolder folder(request.out);  // held before anything in it is believed
   std::error_code error;
   const bool begun = fs::exists(folder.run(), error);

@@ -204,6 +204,27 @@ TEST_F(WorkShareTest, AClaimOfLongAgoIsWaitedOutOnce) {
   EXPECT_TRUE(done("unit0"));
 }
 
+TEST_F(WorkShareTest, WhereFilesAreNotExclusiveWorkIsDoneTwiceAndNothingIsLost) {
+  // As a file system does it that lets a second process make a file that is there.
+  WorkShare share(claims(), {0, 2, {}}, 60), other(claims(), {1, 2, {}}, 60);
+  int works = 0;
+  const auto is_done = [&](const std::string& unit) { return done(unit); };
+  EXPECT_TRUE(share.run(units(2), is_done, [&](const std::string& unit) {
+    fs::remove(claims() / unit);
+    EXPECT_TRUE(other.run({unit}, is_done, [&](const std::string& same) {
+      ++works;
+      write_result(same);
+      return true;
+    }));
+    ++works;
+    write_result(unit);
+    return true;
+  }));
+  EXPECT_EQ(works, 4);
+  EXPECT_EQ(slurp(folder / "results/unit1"), "result of unit1");
+  EXPECT_TRUE(fs::is_empty(claims()));
+}
+
 TEST_F(WorkShareTest, AFailureGivesTheClaimBack) {
   WorkShare share(claims(), {0, 1, {}}, 60);
   EXPECT_THROW(share.run(

@@ -1,15 +1,18 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <opencv2/core/mat.hpp>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "nagl/core/read_ahead.h"
 #include "nagl/core/torch.h"
 #include "nagl/encoding/encoding_options.h"
+#include "nagl/encoding/feature_cache.h"
 #include "nagl/image/image.h"
 #include "nagl/model/backbone.h"
 #include "nagl/nn/position_encoding.h"
@@ -18,7 +21,7 @@ namespace nagl {
 
 /// The way from pictures to patch features, for references, queries and training alike: read, cut
 /// into tiles, resized and normalised on the device that encodes, encoded by batches. A value:
-/// copies share the backbone. Safe to use from several threads.
+/// copies share the backbone, and where features are kept. Safe to use from several threads.
 class PictureEncoder {
  public:
   /// @param batch_size views (pictures, or tiles of them) a backbone pass, at most
@@ -65,7 +68,10 @@ class PictureEncoder {
   at::Tensor patch_mask(const cv::Mat& mask) const;
 
   /// @param pixels [B, 3, h, w] of `pixels` @return [B, N, C] float32 on the backbone's device
-  at::Tensor encode(const at::Tensor& pixels) const { return backbone_->encode(pixels); }
+  at::Tensor encode(const at::Tensor& pixels) const;
+  /// From now on this encoder and its copies keep the features of views in a folder, and take what
+  /// is there from it. Not while others encode. @param folder empty: no more
+  void keep_features_in(const std::filesystem::path& folder) const;
   /// The same of several layers, with class tokens, in one pass.
   std::vector<LayerFeatures> encode(const at::Tensor& pixels,
                                     const std::vector<std::int64_t>& layers) const {
@@ -74,6 +80,8 @@ class PictureEncoder {
 
  private:
   std::shared_ptr<const Backbone> backbone_;
+  std::shared_ptr<std::optional<FeatureCache>> kept_ =
+      std::make_shared<std::optional<FeatureCache>>();
   EncodingOptions options_;
   std::int64_t batch_size_;
 };

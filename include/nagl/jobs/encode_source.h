@@ -5,6 +5,7 @@
 
 #include "nagl/encoding/picture_encoder.h"
 #include "nagl/jobs/observer.h"
+#include "nagl/jobs/sharding.h"
 #include "nagl/training/feature_store.h"
 #include "nagl/training/source.h"
 
@@ -15,11 +16,13 @@ namespace nagl::jobs {
 FeatureFormat store_format(const PictureEncoder& encoder, const FeatureStoreOptions& store);
 
 /// Brings all pictures into the store: what is there and undamaged is kept, the rest is encoded.
+/// @param sharding with other processes that bring the same pictures into the same store
 /// @return their keys, in the order of `pictures`; empty if it was stopped
 /// @throws DataError if the disk has less room than that takes, or a picture cannot be read
 std::vector<std::string> encode_source(FeatureStore& store,
                                        const std::vector<SourcePicture>& pictures,
                                        const PictureEncoder& encoder,
-                                       const JobObserver& observer = {});
+                                       const JobObserver& observer = {},
+                                       const ShardRequest& sharding = {});
 
 }  // namespace nagl::jobs

@@ -7,6 +7,7 @@
 #include "nagl/jobs/observer.h"
 #include "nagl/jobs/requests.h"
 #include "nagl/jobs/runtime.h"
+#include "nagl/jobs/sharding.h"
 
 namespace nagl::jobs {
 
@@ -21,6 +22,7 @@ struct EnrollOptions {
   bool overwrite = false;               ///< replace it
   std::size_t keep = kKeptGenerations;  ///< generations of the file
   RuntimeOptions runtime;
+  ShardRequest sharding;
 };
 
 /// What was made.

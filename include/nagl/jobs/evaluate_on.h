@@ -12,6 +12,7 @@
 #include "nagl/jobs/observer.h"
 #include "nagl/jobs/requests.h"
 #include "nagl/jobs/runtime.h"
+#include "nagl/jobs/sharding.h"
 
 namespace nagl::jobs {
 
@@ -35,6 +36,7 @@ struct EvaluateRequest {
   EncodingRequest encoding;
   std::vector<std::string> settings;  ///< `section.key=value`
   RuntimeOptions runtime;
+  ShardRequest sharding;
 };
 
 /// What came of it.

@@ -19,7 +19,12 @@ struct RuntimeOptions {
   std::string device = "auto";     ///< as `parse_device` takes it
   int threads = 0;                 ///< CPU threads; 0: one a physical core, unless $OMP_NUM_THREADS
   std::int64_t batch_size = 0;     ///< views a backbone pass; 0: 1 on the CPU, 16 on CUDA
+  /// Of several processes on a machine: each takes another GPU where `device` names none.
+  std::optional<std::int64_t> local_rank = {};
 };
+
+/// Where it computes. @throws ConfigError, DeviceError as `parse_device` does
+at::Device device_of(const RuntimeOptions& options);
 
 /// Views a backbone pass on CUDA, where not said otherwise.
 inline constexpr std::int64_t kCudaBatch = 16;

@@ -12,6 +12,7 @@
 #include "nagl/jobs/requests.h"
 #include "nagl/jobs/runtime.h"
 #include "nagl/jobs/score_output.h"
+#include "nagl/jobs/sharding.h"
 
 namespace nagl::jobs {
 
@@ -68,6 +69,7 @@ struct ScoreOptions {
   bool overwrite = false;      ///< replace files that exist
   bool needs_verdict = false;  ///< a run without verdicts is refused
   RuntimeOptions runtime;
+  ShardRequest sharding;
 };
 
 /// What scoring tells while it goes on, beside what every job does; any may be empty.

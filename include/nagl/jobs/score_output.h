@@ -42,6 +42,7 @@ struct OutputPlan {
   std::filesystem::path masks;  ///< folder of binary masks; empty: none
   std::string map_extension = ".png";
   bool overlays = true, report = true, sort = false;
+  bool tables = true;  ///< false: the records are kept by whoever asked for them
 
   /// Whether anything is written.
   bool writes() const { return !out.empty() || !masks.empty(); }
@@ -85,6 +86,10 @@ struct ScoreRecord {
 
   Json json() const;
 };
+
+/// The record of a line that `ScoreRecord::json` made. @param query as it was planned
+/// @throws Json::exception on another
+ScoreRecord record_from_json(const Json& line, const QueryFile& query);
 
 /// `results.jsonl`, `results.csv` and, with verdicts, `regions.csv`.
 void write_records(const OutputPlan& plan, const std::vector<ScoreRecord>& records);

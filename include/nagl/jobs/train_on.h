@@ -9,6 +9,7 @@
 #include "nagl/jobs/observer.h"
 #include "nagl/jobs/requests.h"
 #include "nagl/jobs/runtime.h"
+#include "nagl/jobs/sharding.h"
 
 namespace nagl::jobs {
 
@@ -25,6 +26,7 @@ struct TrainRequest {
   EncodingRequest encoding;
   std::vector<std::string> settings;  ///< `section.key=value`
   RuntimeOptions runtime;
+  ShardRequest sharding;
 };
 
 /// What a training tells while it goes on, beside what every job does.
@@ -37,6 +39,7 @@ struct TrainResult {
   std::vector<EpochRecord> history;
   std::optional<EpochRecord> best;  ///< nothing without a validation
   std::filesystem::path model, curve;
+  bool encoded_only = false;  ///< of several shards, all but the first leave the training to it
 };
 
 /// Trains on a source domain: encodes its pictures once, into a feature store, and learns from

@@ -23,7 +23,11 @@ class RunFolder {
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
   std::filesystem::path metrics() const { return path_ / "metrics.csv"; }
   std::filesystem::path curve() const { return path_ / "curve.svg"; }
-  std::filesystem::path features() const { return path_ / "features"; }
+  std::filesystem::path features() const { return features_in(path_); }
+  /// Where the pictures of a training are encoded into, which needs no hold on its folder.
+  static std::filesystem::path features_in(const std::filesystem::path& path) {
+    return path / "features";
+  }
 
  private:
   std::filesystem::path path_;

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <torch/cuda.h>
 
 #include <cstdlib>
 
@@ -9,6 +10,13 @@
 #include "nagl/core/threads.h"
 
 namespace nagl::jobs {
+
+at::Device device_of(const RuntimeOptions& options) {
+  const at::Device device = parse_device(options.device);
+  if (!device.is_cuda() || device.has_index() || !options.local_rank) return device;
+  return parse_device(fmt::format(
+      "cuda:{}", *options.local_rank % static_cast<std::int64_t>(torch::cuda::device_count())));
+}
 
 int set_threads(const RuntimeOptions& options) {
   if (options.threads > 0) {
@@ -24,7 +32,7 @@ std::shared_ptr<const Backbone> load_backbone(const RuntimeOptions& options,
                                               const JobObserver& observer) {
   BackboneOptions backbone;
   backbone.layer = request.layer;
-  backbone.device = parse_device(options.device);
+  backbone.device = device_of(options);
   backbone.precision = request.precision;
   backbone.graphs = request.graphs;
   backbone.batch_shrunk = [observer](std::int64_t most) {
