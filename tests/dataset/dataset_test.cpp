@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
 
 #include "image/nifti.h"
 #include "nagl/core/error.h"
 #include "nagl/dataset/dataset_check.h"
 #include "nagl/dataset/synthetic.h"
+#include "nagl/image/image.h"
 #include "nagl/image/mask.h"
 #include "nagl/image/volume.h"
 #include "support.h"
@@ -384,6 +386,56 @@ TEST_F(DatasetTest, RealIad) {
   fs::remove(folder / "iad/realiad_1024/cap/NG/HS/S3/a.jpg");
   EXPECT_NE(message_of<DataError>([&] { read_dataset(folder / "iad"); }).find("HS/S3/a.jpg"),
             std::string::npos);
+}
+
+TEST_F(DatasetTest, ManifestsNamePartsOfFiles) {
+  const cv::Mat first(8, 8, CV_8UC3, cv::Scalar::all(10)),
+      second(8, 8, CV_8UC3, cv::Scalar(0, 0, 90));
+  fs::create_directories(folder / "own");
+  ASSERT_TRUE(cv::imwritemulti((folder / "own/pages.tif").string(), std::vector{first, second}));
+  std::string text =
+      "path,label,mask,split\n"
+      "pages.tif#0,good,,train\n"
+      "pages.tif#1,good,,test\n";
+  const bool volumes = [] {
+    try {
+      compressed("x");
+      return true;
+    } catch (const NiftiFault&) {
+      return false;
+    }
+  }();
+  if (volumes) {
+    spill(folder / "own/brain.nii", testing::nifti({8, 8, 4}, testing::kRas));
+    spill(folder / "own/seg.nii", testing::nifti({8, 8, 4}, testing::kRas));
+    text += "brain.nii#axial:2,defect,seg.nii#axial:2,test\n";
+  }
+  spill(folder / "own/manifest.csv", text);
+  const Category category = read("own", DatasetFormat::kManifest).categories.at(0);
+  ASSERT_EQ(category.train.size(), 1U);
+  EXPECT_EQ(read_image(category.train[0].path).rgb.at<cv::Vec3b>(0, 0), cv::Vec3b(10, 10, 10));
+  ASSERT_EQ(category.test.size(), volumes ? 2U : 1U);
+  for (const auto& sample : category.test) {
+    const Image image = read_image(sample.path);
+    if (!sample.anomalous()) {
+      EXPECT_EQ(image.rgb.at<cv::Vec3b>(0, 0), cv::Vec3b(90, 0, 0));
+    } else {
+      EXPECT_EQ(image.rgb.size(), cv::Size(8, 8));
+      EXPECT_EQ(cv::countNonZero(read_masks_for(image, sample.masks).marks), 64);
+    }
+  }
+  for (const char* wrong : {"pages.tif#7", "brain.nii#axial:9", "brain.nii"}) {
+    spill(folder / "own/manifest.csv",
+          std::string("path,label,split\npages.tif#0,good,train\n") + wrong + ",good,test\n");
+    bool said = false;
+    try {
+      const Category read_one = read("own", DatasetFormat::kManifest).categories.at(0);
+      read_image(read_one.test.at(0).path);
+    } catch (const DataError& error) {
+      said = std::string(error.what()).find(wrong) != std::string::npos;
+    }
+    EXPECT_TRUE(said) << wrong;
+  }
 }
 
 TEST_F(DatasetTest, Manifests) {
