@@ -15,6 +15,7 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "nagl/core/atomic_file.h"
@@ -238,11 +239,12 @@ bool WorkShare::run(const std::vector<std::string>& units,
               left.end());
   const auto stopped = [&] { return stop && stop(); };
   bool told = false;
+  std::set<std::string> own;  // done by this process, whatever a network file system says yet
   for (;;) {
     bool worked = false;
     for (const auto& unit : left) {
       if (stopped()) return false;
-      if (done(unit) || !state_->claim(unit)) continue;
+      if (own.contains(unit) || done(unit) || !state_->claim(unit)) continue;
       bool finished = true;
       try {
         if (!done(unit)) finished = work(unit);
@@ -252,9 +254,10 @@ bool WorkShare::run(const std::vector<std::string>& units,
       }
       state_->release();
       if (!finished) return false;
+      own.insert(unit);
       worked = true;
     }
-    std::erase_if(left, [&](const std::string& unit) { return done(unit); });
+    std::erase_if(left, [&](const std::string& unit) { return own.contains(unit) || done(unit); });
     if (left.empty()) return true;
     if (worked) continue;
     if (!told && waiting) waiting(left.size());

@@ -179,10 +179,11 @@ ScoreShards::Part ScoreShards::gather(const std::vector<QueryFile>& queries) con
 }
 
 bool ScoreShards::finish(const std::function<void()>& step) const {
+  std::error_code error;
+  if (job_.finished() && !fs::exists(job_.folder() / "parts", error)) return true;
   const auto own = job_.finish(step);
   if (!own) return false;
-  std::error_code ignored;
-  if (*own) fs::remove_all(job_.folder() / "parts", ignored);
+  if (*own) fs::remove_all(job_.folder() / "parts", error);
   return true;
 }
 

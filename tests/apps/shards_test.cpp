@@ -113,6 +113,9 @@ TEST_F(ShardsTest, ScoreAsOneProcessDoesThoughOneIsKilled) {
   // Whoever comes late finds all done; another scoring is refused.
   const auto late = run_nagl(command + path("many") + " --shard 0/2");
   EXPECT_EQ(late.exit_code, 0) << late.err;
+  const auto merged = run_nagl(command + path("many") + " --merge");
+  EXPECT_EQ(merged.exit_code, 0) << merged.err;
+  EXPECT_TRUE(contains(merged.out, "12 pictures scored")) << merged.out;
   const auto other = run_nagl(command + path("many") + " --tile 60 --shard 0/2");
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_TRUE(contains(other.err, "score with another encoding.tiling.tile")) << other.err;
