@@ -13,7 +13,8 @@ namespace nagl::jobs {
 
 at::Device device_of(const RuntimeOptions& options) {
   const at::Device device = parse_device(options.device);
-  if (!device.is_cuda() || device.has_index() || !options.local_rank) return device;
+  const bool named = options.device.find(':') != std::string::npos;  // a certain GPU
+  if (!device.is_cuda() || named || !options.local_rank) return device;
   return parse_device(fmt::format(
       "cuda:{}", *options.local_rank % static_cast<std::int64_t>(torch::cuda::device_count())));
 }
