@@ -173,6 +173,9 @@ TEST_F(DicomTest, FramesAreNamedByTheirNumber) {
   const auto message = message_of<DataError>([&] { read_image(folder / "a.dcm#2"); });
   EXPECT_NE(message.find("pages 0 to 1"), std::string::npos) << message;
   EXPECT_THROW(read_image(folder / "a.dcm#x"), DataError);
+  said.frames = "2000000000";  // of which there are two
+  spill(folder / "a.dcm", file_of(said));
+  EXPECT_EQ(pictures_in(folder / "a.dcm#all").size(), 2);
 }
 
 TEST_F(DicomTest, RunLengthsAreReadAndHeldToTheirFragment) {

@@ -82,11 +82,6 @@ struct Opened {
     data->findAndGetOFString(tag, value, 0);
     return {value.c_str(), value.size()};
   }
-  int frames() const {
-    Sint32 count = 1;
-    if (data->findAndGetSint32(DCM_NumberOfFrames, count).bad()) return 1;
-    return std::max(1, static_cast<int>(count));
-  }
 };
 
 /// How deep items lie in items. DCMTK goes as deep on its stack, however small that is.
@@ -220,6 +215,27 @@ void open(const fs::path& path, std::string_view bytes, Opened& opened) {
         "is compressed in a way that is not read ({}); save it uncompressed (gdcmconv --raw)",
         way.getXferName()));
   }
+}
+
+/// As many as it says, but no more than it has data for.
+int frames_of(const Opened& opened) {
+  Sint32 said = 1;
+  if (opened.data->findAndGetSint32(DCM_NumberOfFrames, said).bad() || said <= 1) return 1;
+  std::size_t most = 0;
+  DcmPixelSequence* fragments = nullptr;
+  if (DcmXfer(opened.syntax).isEncapsulated() &&
+      opened.pixels->getEncapsulatedRepresentation(opened.syntax, nullptr, fragments).good() &&
+      fragments != nullptr) {
+    most = fragments->card();  // the first is a table
+    most -= most > 0 ? 1 : 0;
+  } else {
+    const bool halved = opened.text(DCM_PhotometricInterpretation) == "YBR_FULL_422";
+    const std::size_t samples = halved ? 2 : opened.number(DCM_SamplesPerPixel).value_or(1);
+    const std::size_t bits = pixels_of(opened) * samples * opened.needed(DCM_BitsAllocated, "bits");
+    most = std::size_t{8} * opened.pixels->getLengthField() / std::max<std::size_t>(1, bits);
+  }
+  return static_cast<int>(
+      std::clamp<std::size_t>(static_cast<std::size_t>(said), 1, std::max<std::size_t>(1, most)));
 }
 
 /// Where the grey of a value comes from.
@@ -377,7 +393,7 @@ int dicom_frames(const fs::path& file, std::string_view bytes) {
   return guarded([&] {
     Opened opened;
     open(file, bytes, opened);
-    return opened.frames();
+    return frames_of(opened);
   });
 }
 
@@ -387,7 +403,7 @@ DicomPicture decode_dicom(const fs::path& file, std::string_view bytes, int fram
     Opened opened;
     open(file, bytes, opened);
     DicomPicture picture;
-    picture.frames = opened.frames();
+    picture.frames = frames_of(opened);
     if (frame >= picture.frames) return picture;
     const std::int64_t rows = opened.needed(DCM_Rows, "rows");
     const std::int64_t columns = opened.needed(DCM_Columns, "columns");
