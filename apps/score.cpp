@@ -123,7 +123,8 @@ int run_score(ScoreFlags& flags) {
       : flags.streams() ? jobs::watch_folder(options, flags.watch, observer)
                         : jobs::score_folder(options, flags.queries, observer);
   console.clear();
-  if (!flags.json && !flags.streams()) print_summary(result.summary, result.plan);
+  const bool part = options.sharding.shared() && !result.complete;
+  if (!flags.json && !flags.streams() && !part) print_summary(result.summary, result.plan);
   std::cout.flush();
   if (!std::cout) throw Error("standard output cannot be written");
   if (!result.complete) throw Error("interrupted; what was scored so far is saved");

@@ -74,6 +74,7 @@ class SourceEncoding {
     for (std::size_t i = 0; i < keys_.size(); ++i) {
       if (observer_.stopped()) return {};
       if (!store_.check(keys_[i])) missing.push_back(i);
+      observer_.advance("checking the feature store", static_cast<std::int64_t>(i) + 1, total);
     }
     const double megabytes = static_cast<double>(missing.size() * store_.entry_bytes()) / 1e6;
     observer_.info(fmt::format("feature store {}: {} of {} pictures to encode, {:.1f} MB",

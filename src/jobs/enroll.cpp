@@ -138,6 +138,17 @@ void check_out(const EnrollOptions& options) {
   }
 }
 
+/// What is said of a bank.
+EnrollResult result_of(const fs::path& file, const Bank& bank, double seconds) {
+  std::error_code error;
+  return {static_cast<std::size_t>(bank.normal_count()),
+          bank.abnormal.size(),
+          bank.features.normal.size(0),
+          bank.scored_by(),
+          static_cast<double>(fs::file_size(file, error)) / kMegabyte,
+          seconds};
+}
+
 /// One enrolment, from the pictures to the bank's file.
 class Enrolling {
  public:
@@ -180,18 +191,7 @@ class Enrolling {
                 fmt::format("enroll {}{} good, {} of defects", options_.add ? "--add: " : "",
                             pictures_.normal.size(), pictures_.abnormal.size()),
                 options_.keep);
-    return result_of(made);
-  }
-
-  /// What is said of a bank.
-  EnrollResult result_of(const Bank& bank) const {
-    std::error_code error;
-    return {static_cast<std::size_t>(bank.normal_count()),
-            bank.abnormal.size(),
-            bank.features.normal.size(0),
-            bank.scored_by(),
-            static_cast<double>(fs::file_size(options_.out, error)) / kMegabyte,
-            watch_.seconds()};
+    return result_of(options_.out, made, watch_.seconds());
   }
 
  private:
@@ -214,11 +214,16 @@ EnrollResult enroll_with_others(const EnrollOptions& options, const JobObserver&
         "--shard makes a new bank: it goes neither with --add nor with --overwrite; name another "
         "file with --out");
   }
+  const Stopwatch watch;
   const fs::path folder =
       options.out.parent_path() / fmt::format(".{}.shards", options.out.filename().string());
   const SharedJob job(folder, options.sharding, observer);
   std::error_code error;
-  if (job.finished() && !fs::exists(options.out, error)) fs::remove_all(folder, error);
+  if (job.finished() && fs::exists(options.out, error)) {  // others have made it
+    return result_of(options.out, load_bank(options.out, at::kCPU), watch.seconds());
+  }
+  check_out(options);
+  if (job.finished()) fs::remove_all(folder, error);
   Enrolling enrolling(options, observer);
   const PictureEncoder& encoder = enrolling.builder().encoder();
   encoder.keep_features_in(folder / "features");
@@ -262,15 +267,14 @@ EnrollResult enroll_with_others(const EnrollOptions& options, const JobObserver&
     for (const char* part : {"features", "encoded"}) fs::remove_all(folder / part, error);
     return *result;
   }
-  return enrolling.result_of(load_bank(options.out, at::kCPU));
+  return result_of(options.out, load_bank(options.out, at::kCPU), watch.seconds());
 }
 
 }  // namespace
 
 EnrollResult enroll(const EnrollOptions& options, const JobObserver& observer) {
-  const Stopwatch watch;
-  check_out(options);
   if (options.sharding.shared()) return enroll_with_others(options, observer);
+  check_out(options);
   const FileLock lock = FileLock::on_file(options.out, "changing the bank");
   AtomicFile probe(options.out);  // never committed: what cannot be written is said at once
   Enrolling enrolling(options, observer);

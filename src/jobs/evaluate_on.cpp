@@ -35,6 +35,16 @@ double parameters_of(const TrainedHead& head) {
   return count;
 }
 
+/// A processor's name and threads change no figure beyond its last digits, and which of several
+/// GPUs it is changes none.
+std::string kind_of_device(const Json& described) {
+  const std::string device = described.is_string() ? described.get<std::string>() : std::string();
+  if (device.starts_with("cpu")) return "cpu";
+  const auto name = device.find(' ');
+  return device.substr(0, device.find(':')) +
+         (name == std::string::npos ? std::string() : device.substr(name));
+}
+
 /// One evaluation.
 class EvaluateRun {
  public:
@@ -198,8 +208,7 @@ class EvaluateRun {
     identity["backbone"].erase("path");
     if (identity.contains("model")) identity["model"].erase("path");
     identity["options"].erase("model");
-    // A processor's name and threads change no figure beyond its last digits.
-    if (identity["device"].get<std::string>().starts_with("cpu")) identity["device"] = "cpu";
+    identity["device"] = kind_of_device(identity["device"]);
     const fs::path record = file("evaluation.json");
     std::error_code error;
     if (!fs::exists(record, error)) {
@@ -215,10 +224,11 @@ class EvaluateRun {
       throw ConfigError("'" + request_.out.string() +
                         "' holds an evaluation; give --resume to go on with it, or another --out");
     }
-    const Json earlier = try_parse_json(read_file(record, kLargestResult)).value_or(Json());
+    Json earlier = try_parse_json(read_file(record, kLargestResult)).value_or(Json());
     if (!earlier.is_object()) {
       throw DataError("'" + record.string() + "' is damaged; evaluate into another folder");
     }
+    if (earlier.contains("device")) earlier["device"] = kind_of_device(earlier["device"]);
     const auto differing = differing_options(earlier, identity);
     if (differing == std::vector<std::string>{"dataset.checksum"}) {
       throw ConfigError(
@@ -269,9 +279,12 @@ class EvaluateRun {
     const bool all = shared.work(
         units, [&](const std::string& unit) { return is_done(*categories.at(unit)); },
         [&](const std::string& unit) {
+          shared.restart();
           evaluate(evaluator, *categories.at(unit), replay);
           return true;
         });
+    std::error_code error;
+    if (!fs::exists(file("results.json"), error)) shared.restart();
     if (!all) fail_interrupted();
   }
 

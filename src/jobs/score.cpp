@@ -274,6 +274,13 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
   const Method method = options.request.over().method;
   BankPictures references = find_pictures(options.pictures, method, observer);
   if (options.bank.empty()) check_pictures(references, method, observer);
+  const bool derives = std::any_of(references.abnormal.begin(), references.abnormal.end(),
+                                   [](const MaskedPicture& one) { return one.masks.empty(); });
+  if (shards && derives) {
+    throw ConfigError(
+        "--shard: masks are derived once, not by each shard; give --masks, or make a bank first "
+        "(nagl enroll)");
+  }
   const DerivedMaskPlan derived = plan_derived_masks(
       options.pictures, references, plan.out.empty() ? fs::path() : plan.out / "derived_masks");
   const cv::Mat shared_roi = roi.shared() ? read_mask(*roi.shared()).marks : cv::Mat();

@@ -162,6 +162,7 @@ void OutputPlan::remove_stale() const {
   for (const auto& file : {json_lines(), csv(), regions(), html(), run()}) {
     fs::remove(file, ignored);
   }
+  fs::remove_all(out / ".shards", ignored);
 }
 
 Json ScoreRecord::json() const {

@@ -25,17 +25,22 @@ std::size_t pictures_of_part(std::size_t all) {
   return std::clamp<std::size_t>(all / kParts, 1, kMost);
 }
 
-/// Parts by name, in order. What is of one file, as a volume's slices are, is of one part.
-std::map<std::string, std::vector<QueryFile>> parts_of(const std::vector<QueryFile>& queries) {
+/// Places of the pictures of each part, by its name. What is of one file, as a volume's slices are,
+/// is of one part.
+std::map<std::string, std::vector<std::size_t>> parts_of(const std::vector<QueryFile>& queries) {
   const std::size_t size = pictures_of_part(queries.size());
-  std::map<std::string, std::vector<QueryFile>> parts;
-  std::vector<QueryFile>* last = nullptr;
-  for (const auto& query : queries) {
-    const bool goes_on =
-        last != nullptr &&
-        (last->size() < size || file_of(last->back().file.path) == file_of(query.file.path));
-    if (!goes_on) last = &parts[fmt::format("{:08}", parts.size())];
-    last->push_back(query);
+  std::map<std::string, std::vector<std::size_t>> parts;
+  std::map<fs::path, std::string> homes;  // of files of several pictures
+  std::string last;
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    const fs::path& path = queries[i].file.path;
+    const fs::path file = file_of(path);
+    std::string home = file != path && homes.contains(file) ? homes.at(file) : last;
+    if (home.empty() || (home == last && parts.at(home).size() >= size && !homes.contains(file))) {
+      home = last = fmt::format("{:08}", parts.size());
+    }
+    if (file != path) homes.emplace(file, home);
+    parts[home].push_back(i);
   }
   return parts;
 }
@@ -83,7 +88,10 @@ ReportPicture report_picture_of(const Json& json) {
 
 ScoreShards::ScoreShards(const ScoreOptions& options, const OutputPlan& plan,
                          const JobObserver& observer)
-    : plan_(plan), job_(plan.out / ".shards", options.sharding, observer) {
+    : plan_(plan),
+      scale_(options.scale),
+      merge_(options.sharding.merge),
+      job_(plan.out / ".shards", options.sharding, observer) {
   if (plan.out.empty()) throw ConfigError("--shard needs --out, a folder that all shards see");
   if (options.overwrite) {
     throw ConfigError(
@@ -94,6 +102,8 @@ ScoreShards::ScoreShards(const ScoreOptions& options, const OutputPlan& plan,
 
 void ScoreShards::assign(std::vector<QueryFile>& queries) const {
   std::error_code error;
+  // Somebody took the results away.
+  if (job_.finished() && !fs::exists(plan_.run(), error)) fs::remove_all(job_.folder(), error);
   const auto begun = [&] { return fs::exists(record(), error); };
   if (!begun()) {
     std::vector<QueryFile> fresh = queries;
@@ -119,11 +129,16 @@ void ScoreShards::begin(const Json& run, const std::vector<QueryFile>& queries) 
     paths.update(query.file.path.string());
     paths.update("\n");
   }
+  identity["outputs"] = {{"overlays", plan_.overlays},
+                         {"report", plan_.report},
+                         {"sorted", plan_.sort},
+                         {"masks", plan_.masks.string()},
+                         {"scale", to_string(scale_)}};
   identity["pictures"] = queries.size();
   identity["pictures_checksum"] = paths.hex();
   std::error_code error;
   if (!fs::exists(record(), error)) {
-    write_file(record(), dump_json(identity, 2) + "\n");
+    if (!merge_) write_file(record(), dump_json(identity, 2) + "\n");
     return;
   }
   constexpr std::size_t kLargestRecord = std::size_t{1} << 30;
@@ -143,10 +158,13 @@ bool ScoreShards::score(
   for (const auto& [unit, pictures] : parts) units.push_back(unit);
   const auto done = [&](const std::string& unit) {
     std::error_code error;
-    return fs::exists(part(unit), error) || job_.finished();
+    return fs::exists(part(unit), error);
   };
   return job_.work(units, done, [&](const std::string& unit) {
-    const auto scored = score(parts.at(unit));
+    job_.restart();
+    std::vector<QueryFile> pictures;
+    for (const auto place : parts.at(unit)) pictures.push_back(queries[place]);
+    const auto scored = score(pictures);
     if (!scored) return false;
     Json kept = {{"records", Json::array()}, {"report", Json::array()}};
     for (const auto& record : scored->records) kept["records"].push_back(record.json());
@@ -159,32 +177,32 @@ bool ScoreShards::score(
 
 ScoreShards::Part ScoreShards::gather(const std::vector<QueryFile>& queries) const {
   Part all;
-  for (const auto& [unit, pictures] : parts_of(queries)) {
+  all.records.resize(queries.size());
+  std::map<std::size_t, ReportPicture> report;
+  for (const auto& [unit, places] : parts_of(queries)) {
     const std::string bytes = read_file(part(unit), kLargestPart);
     try {
       const Json kept = Json::from_cbor(bytes);
-      for (std::size_t i = 0; i < pictures.size(); ++i) {
-        all.records.push_back(record_from_json(kept.at("records").at(i), pictures[i]));
+      const Json& pictures = kept.at("report");
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        const std::size_t place = places[i];
+        all.records[place] = record_from_json(kept.at("records").at(i), queries[place]);
+        if (!pictures.empty()) report.emplace(place, report_picture_of(pictures.at(i)));
       }
-      for (const auto& picture : kept.at("report")) {
-        all.report.push_back(report_picture_of(picture));
-      }
-      keep_hottest_overlays(all.report);
     } catch (const std::exception&) {
       throw DataError(
           fmt::format("'{}' is damaged; remove it, and start a shard again", part(unit).string()));
     }
   }
+  for (auto& [place, picture] : report) {
+    all.report.push_back(std::move(picture));
+    keep_hottest_overlays(all.report);
+  }
   return all;
 }
 
 bool ScoreShards::finish(const std::function<void()>& step) const {
-  std::error_code error;
-  if (job_.finished() && !fs::exists(job_.folder() / "parts", error)) return true;
-  const auto own = job_.finish(step);
-  if (!own) return false;
-  if (*own) fs::remove_all(job_.folder() / "parts", error);
-  return true;
+  return job_.finish(step).has_value();
 }
 
 }  // namespace nagl::jobs

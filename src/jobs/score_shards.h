@@ -37,7 +37,8 @@ class ScoreShards {
   /// All parts, in the order of the pictures. @throws DataError naming a file that is damaged
   Part gather(const std::vector<QueryFile>& queries) const;
 
-  /// The last step, in one of the processes; parts are gone then.
+  /// The last step, in one of the processes. Parts stay: on a network another may not see yet that
+  /// it is done, and do it again.
   /// @return false: it was stopped
   bool finish(const std::function<void()>& step) const;
 
@@ -48,6 +49,8 @@ class ScoreShards {
   }
 
   const OutputPlan& plan_;
+  OverlayScale scale_;
+  bool merge_;
   SharedJob job_;
 };
 

@@ -325,7 +325,7 @@ TrainResult train_on(const TrainRequest& request, const TrainObserver& observer)
   const RunFolder folder(request.out);  // held before anything in it is believed
   std::error_code error;
   const bool begun = fs::exists(folder.run(), error);
-  if (begun && !request.resume) {
+  if (begun && !request.resume && !request.sharding.shared()) {
     throw ConfigError("'" + request.out.string() +
                       "' holds a training; give --resume to go on with it, or another --out");
   }

@@ -43,6 +43,8 @@ class SharedJob {
 
   /// Whether the last step was done.
   bool finished() const;
+  /// There is something to do again, and then the last step too.
+  void restart() const;
   const std::filesystem::path& folder() const { return folder_; }
 
  private:

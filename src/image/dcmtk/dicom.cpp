@@ -14,11 +14,14 @@
 #include <dcmtk/dcmjpeg/djdecode.h>
 #include <dcmtk/dcmjpls/djdecode.h>
 #include <fmt/format.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <exception>
+#include <functional>
 #include <mutex>
 #include <opencv2/imgproc.hpp>
 #include <optional>
@@ -84,36 +87,53 @@ struct Opened {
   }
 };
 
-/// How deep items lie in items. DCMTK goes as deep on its stack, however small that is.
-void check_nesting(std::string_view bytes) {
+/// How many items a file may begin, whether they lie in each other or not.
+std::size_t items_in(std::string_view bytes) {
   using namespace std::string_view_literals;
-  constexpr std::size_t kDeepest = 64, kUndefined = std::string_view::npos;
-  std::vector<std::size_t> ends;  // of the items around a place
-  const auto little = [](std::string_view at) {
-    return static_cast<std::size_t>(static_cast<unsigned char>(at[0])) |
-           static_cast<std::size_t>(static_cast<unsigned char>(at[1])) << 8 |
-           static_cast<std::size_t>(static_cast<unsigned char>(at[2])) << 16 |
-           static_cast<std::size_t>(static_cast<unsigned char>(at[3])) << 24;
-  };
-  const auto big = [&](std::string_view at) {
-    const std::array<char, 4> turned = {at[3], at[2], at[1], at[0]};
-    return little({turned.data(), turned.size()});
-  };
-  for (std::size_t at = bytes.find('\xFE'); at != std::string_view::npos;
-       at = bytes.find('\xFE', at + 1)) {
-    const bool turned = at > 0 && bytes.substr(at - 1, 3) == "\xFF\xFE\xE0"sv;
-    const std::string_view tag = bytes.substr(turned ? at - 1 : at, 8);
-    if (tag.size() < 8) break;
-    const bool begins = turned ? tag[3] == '\x00' : tag.starts_with("\xFE\xFF\x00\xE0"sv);
-    const bool closes = turned ? tag[3] == '\x0D' : tag.starts_with("\xFE\xFF\x0D\xE0"sv);
-    if (!begins && !closes) continue;
-    while (!ends.empty() && ends.back() != kUndefined && ends.back() <= at) ends.pop_back();
-    if (closes && !ends.empty()) ends.pop_back();
-    if (!begins) continue;
-    const std::size_t length = turned ? big(tag.substr(4)) : little(tag.substr(4));
-    ends.push_back(length == 0xFFFFFFFF ? kUndefined : at + length + 8);
-    if (ends.size() > kDeepest) throw DicomFault("nests its items too deeply; it is damaged");
+  std::size_t count = 0;
+  for (const auto tag : {"\xFE\xFF\x00\xE0"sv, "\xFF\xFE\xE0\x00"sv}) {
+    for (auto at = bytes.find(tag); at != std::string_view::npos; at = bytes.find(tag, at + 4)) {
+      ++count;
+    }
   }
+  return count;
+}
+
+/// Calls `use` on a stack that is large enough for all items to lie in each other: DCMTK goes as
+/// deep as a file does.
+void on_a_stack_for(std::string_view bytes, const std::function<void()>& use) {
+  constexpr std::size_t kOrdinary = std::size_t{8} << 20, kPerItem = 4096, kMostItems = 200'000;
+  const std::size_t items = items_in(bytes);
+  if (items > kMostItems) throw DicomFault("has more items than are read; save its frames apart");
+  constexpr std::size_t kFew = 500;
+  if (items <= kFew) {
+    use();
+    return;
+  }
+  struct Call {
+    const std::function<void()>& use;
+    std::exception_ptr failure;
+  } call{use, nullptr};
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kOrdinary + items * kPerItem);
+  pthread_t thread{};
+  const int error = pthread_create(
+      &thread, &attributes,
+      [](void* given) -> void* {
+        auto& own = *static_cast<Call*>(given);
+        try {
+          own.use();
+        } catch (...) {
+          own.failure = std::current_exception();
+        }
+        return nullptr;
+      },
+      &call);
+  pthread_attr_destroy(&attributes);
+  if (error != 0) throw DicomFault("needs more memory than there is");
+  pthread_join(thread, nullptr);
+  if (call.failure) std::rethrow_exception(call.failure);
 }
 
 /// Refuses run lengths that lead out of their fragment: DCMTK follows them.
@@ -151,6 +171,36 @@ std::size_t pixels_of(const Opened& opened) {
          opened.needed(DCM_Columns, "columns");
 }
 
+/// Refuses a JPEG or JPEG-LS of another size than the file says: its decoder takes memory by its
+/// own word, and what it makes would be cut or torn. A fragment that begins none goes on with
+/// another.
+void check_jpeg(const unsigned char* data, std::size_t size, const Opened& opened) {
+  if (size < 2 || data[0] != 0xFF || data[1] != 0xD8) return;
+  const auto number = [&](std::size_t at) { return data[at] << 8 | data[at + 1]; };
+  for (std::size_t at = 2; at + 10 <= size;) {
+    const int marker = data[at + 1];
+    if (data[at] != 0xFF) break;
+    if (marker == 0xFF) {
+      ++at;
+      continue;
+    }
+    const bool frame =
+        (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) ||
+        marker == 0xF7;
+    if (!frame) {
+      at += 2 + static_cast<std::size_t>(number(at + 2));
+      continue;
+    }
+    if (number(at + 5) == opened.needed(DCM_Rows, "rows") &&
+        number(at + 7) == opened.needed(DCM_Columns, "columns") &&
+        data[at + 9] == opened.number(DCM_SamplesPerPixel).value_or(1)) {
+      return;
+    }
+    throw DicomFault("is damaged: the JPEG in it is of another size or kind than it says");
+  }
+  throw DicomFault("is damaged: the JPEG in it does not say its size");
+}
+
 /// Refuses what would have memory taken for more than the file holds, and runs that lead out of it.
 void check_lengths(const Opened& opened) {
   const auto check = [&](std::size_t length) {
@@ -170,10 +220,14 @@ void check_lengths(const Opened& opened) {
       DcmPixelItem* fragment = nullptr;
       if (fragments->getItem(fragment, i).bad()) continue;
       check(sum += fragment->getLengthField());
-      if (opened.syntax != EXS_RLELossless || i == 0) continue;  // the first is a table
+      if (i == 0 || fragment->getLengthField() == 0) continue;  // the first is a table
       Uint8* data = nullptr;
       if (fragment->getUint8Array(data).bad() || data == nullptr) throw DicomFault(kDamaged);
-      check_run_lengths(data, fragment->getLength(), pixels_of(opened));
+      if (opened.syntax == EXS_RLELossless) {
+        check_run_lengths(data, fragment->getLength(), pixels_of(opened));
+      } else {
+        check_jpeg(data, fragment->getLength(), opened);
+      }
     }
   } else {
     check(opened.pixels->getLengthField());
@@ -182,7 +236,6 @@ void check_lengths(const Opened& opened) {
 
 void open(const fs::path& path, std::string_view bytes, Opened& opened) {
   prepare_dcmtk();
-  check_nesting(bytes);
   opened.bytes = bytes.size();
   // Deflated data has no lengths that could be held against the size of the file.
   DcmFileFormat meta;
@@ -376,10 +429,9 @@ void decode_color(const Opened& opened, int frame, DicomPicture& picture) {
 }
 
 /// DCMTK reports by conditions, and now and then by what the standard library throws.
-template <typename Use>
-auto guarded(Use&& use) {
+void guarded(std::string_view bytes, const std::function<void()>& use) {
   try {
-    return use();
+    on_a_stack_for(bytes, use);
   } catch (const std::length_error&) {
     throw DicomFault(kDamaged);
   } catch (const std::out_of_range&) {
@@ -390,21 +442,23 @@ auto guarded(Use&& use) {
 }  // namespace
 
 int dicom_frames(const fs::path& file, std::string_view bytes) {
-  return guarded([&] {
+  int frames = 1;
+  guarded(bytes, [&] {
     Opened opened;
     open(file, bytes, opened);
-    return frames_of(opened);
+    frames = frames_of(opened);
   });
+  return frames;
 }
 
 DicomPicture decode_dicom(const fs::path& file, std::string_view bytes, int frame,
                           std::int64_t max_pixels) {
-  return guarded([&] {
+  DicomPicture picture;
+  guarded(bytes, [&] {
     Opened opened;
     open(file, bytes, opened);
-    DicomPicture picture;
     picture.frames = frames_of(opened);
-    if (frame >= picture.frames) return picture;
+    if (frame >= picture.frames) return;
     const std::int64_t rows = opened.needed(DCM_Rows, "rows");
     const std::int64_t columns = opened.needed(DCM_Columns, "columns");
     if (rows * columns > max_pixels) {
@@ -419,8 +473,8 @@ DicomPicture decode_dicom(const fs::path& file, std::string_view bytes, int fram
     } else {
       decode_color(opened, frame, picture);
     }
-    return picture;
   });
+  return picture;
 }
 
 }  // namespace nagl

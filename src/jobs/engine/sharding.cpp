@@ -28,7 +28,7 @@ bool SharedJob::work(const std::vector<std::string>& units,
     if (missing == 0) return true;
     throw DataError(fmt::format(
         "{} of {} parts of the work in '{}' are not done; start a shard (--shard) to do them",
-        missing, units.size(), folder_.parent_path().string()));
+        missing, units.size(), folder_.string()));
   }
   WorkShare share(folder_ / "claims", *request_.shard, request_.lease);
   return share.run(
@@ -43,6 +43,11 @@ bool SharedJob::work(const std::vector<std::string>& units,
 bool SharedJob::finished() const {
   std::error_code error;
   return fs::exists(folder_ / kLast, error);
+}
+
+void SharedJob::restart() const {
+  std::error_code error;
+  fs::remove(folder_ / kLast, error);
 }
 
 std::optional<bool> SharedJob::finish(const std::function<void()>& step) const {
