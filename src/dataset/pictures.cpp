@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr std::array kExtensions = {".png", ".jpg",  ".jpeg", ".jpe", ".jfif", ".bmp", ".dib",
                                     ".tif", ".tiff", ".webp", ".jp2", ".ppm",  ".pgm", ".pbm",
-                                    ".pnm", ".pam",  ".pxm",  ".sr",  ".ras", ".dcm", ".dicom"};
+                                    ".pnm", ".pam",  ".pxm",  ".sr",  ".ras",  ".dcm", ".dicom"};
 constexpr std::array<std::string_view, 7> kMaskEndings = {
     "_mask", "_masks", "_gt", "_label", "_labels", "-mask", "_ground_truth"};
 constexpr std::array kMaskFolders = {"masks", "mask", "ground_truth", "groundtruth", "gt"};

@@ -12,7 +12,7 @@ namespace nagl {
 /// `commit` flushes them to the disk and renames. A file that was there before is kept until then,
 /// and hands on its permissions; of a symbolic link, the file that it leads to is replaced. An
 /// AtomicFile that goes out of scope uncommitted leaves nothing behind, and what a killed process
-/// left is removed when the next one opens one in that folder.
+/// left is removed, an hour later, when the next one opens one there.
 class AtomicFile {
  public:
   /// Opens the temporary file; folders that are missing are made.
