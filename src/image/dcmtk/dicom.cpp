@@ -166,6 +166,15 @@ void check_run_lengths(const unsigned char* data, std::size_t size, std::size_t 
   }
 }
 
+/// The parts of compressed pixel data, a table first; null for data that is not compressed.
+DcmPixelSequence* fragments_of(const Opened& opened) {
+  DcmPixelSequence* fragments = nullptr;
+  const bool there =
+      DcmXfer(opened.syntax).isEncapsulated() &&
+      opened.pixels->getEncapsulatedRepresentation(opened.syntax, nullptr, fragments).good();
+  return there ? fragments : nullptr;
+}
+
 std::size_t pixels_of(const Opened& opened) {
   return static_cast<std::size_t>(opened.needed(DCM_Rows, "rows")) *
          opened.needed(DCM_Columns, "columns");
@@ -211,16 +220,13 @@ void check_lengths(const Opened& opened) {
     if (element == opened.pixels || !element->isLeaf()) continue;
     check(element->getLengthField());
   }
-  DcmPixelSequence* fragments = nullptr;
-  if (DcmXfer(opened.syntax).isEncapsulated() &&
-      opened.pixels->getEncapsulatedRepresentation(opened.syntax, nullptr, fragments).good() &&
-      fragments != nullptr) {
+  if (DcmPixelSequence* fragments = fragments_of(opened)) {
     std::size_t sum = 0;
     for (unsigned long i = 0; i < fragments->card(); ++i) {
       DcmPixelItem* fragment = nullptr;
       if (fragments->getItem(fragment, i).bad()) continue;
       check(sum += fragment->getLengthField());
-      if (i == 0 || fragment->getLengthField() == 0) continue;  // the first is a table
+      if (i == 0 || fragment->getLengthField() == 0) continue;
       Uint8* data = nullptr;
       if (fragment->getUint8Array(data).bad() || data == nullptr) throw DicomFault(kDamaged);
       if (opened.syntax == EXS_RLELossless) {
@@ -275,12 +281,8 @@ int frames_of(const Opened& opened) {
   Sint32 said = 1;
   if (opened.data->findAndGetSint32(DCM_NumberOfFrames, said).bad() || said <= 1) return 1;
   std::size_t most = 0;
-  DcmPixelSequence* fragments = nullptr;
-  if (DcmXfer(opened.syntax).isEncapsulated() &&
-      opened.pixels->getEncapsulatedRepresentation(opened.syntax, nullptr, fragments).good() &&
-      fragments != nullptr) {
-    most = fragments->card();  // the first is a table
-    most -= most > 0 ? 1 : 0;
+  if (DcmPixelSequence* fragments = fragments_of(opened)) {
+    most = std::max(1UL, fragments->card()) - 1;
   } else {
     const bool halved = opened.text(DCM_PhotometricInterpretation) == "YBR_FULL_422";
     const std::size_t samples = halved ? 2 : opened.number(DCM_SamplesPerPixel).value_or(1);
