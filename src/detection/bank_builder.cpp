@@ -43,6 +43,21 @@ struct WaitingView {
   MaskOrigin origin = MaskOrigin::kDrawn;
 };
 
+/// The mask of a picture, from memory or its files.
+Mask mask_of(const BankPictures& pictures, const Image& image,
+             const std::vector<std::filesystem::path>& files) {
+  const auto found = pictures.masks.find(files.front());
+  if (found == pictures.masks.end()) return read_masks_for(image, files);
+  const auto& [name, marks] = *found;
+  if (!same_proportions(marks.size(), image.rgb.size())) {
+    throw DataError(fmt::format(
+        "the mask '{}' is {}x{}, but its picture '{}' is {}x{}; give one of the picture's size",
+        name.string(), marks.cols, marks.rows, image.path.string(), image.rgb.cols,
+        image.rgb.rows));
+  }
+  return {marks, {}};
+}
+
 }  // namespace
 
 struct BankBuilder::State {
@@ -261,13 +276,21 @@ Bank BankBuilder::finish() {
   return bank;
 }
 
+Image read_picture(const BankPictures& pictures, const std::filesystem::path& name,
+                   const DecodeOptions& decode) {
+  const auto image = pictures.images.find(name);
+  return image != pictures.images.end() ? image->second : read_image(name, decode);
+}
+
 void add_pictures(BankBuilder& builder, const BankPictures& pictures,
                   const BankObserver& observer) {
   const auto total = pictures.normal.size() + pictures.abnormal.size();
   auto reader = builder.encoder().read_ahead<Image>(total, [&](std::size_t i) {
-    return builder.encoder().read(i < pictures.normal.size()
-                                      ? pictures.normal[i]
-                                      : pictures.abnormal[i - pictures.normal.size()].picture);
+    return read_picture(pictures,
+                        i < pictures.normal.size()
+                            ? pictures.normal[i]
+                            : pictures.abnormal[i - pictures.normal.size()].picture,
+                        builder.encoder().options().decode);
   });
   const auto next = [&] {
     Image image = reader.next();
@@ -288,7 +311,7 @@ void add_pictures(BankBuilder& builder, const BankPictures& pictures,
   for (const auto& [picture, masks] : pictures.abnormal) {
     const Image image = next();
     if (!masks.empty()) {
-      const Mask mask = read_masks_for(image, masks);
+      const Mask mask = mask_of(pictures, image, masks);
       if (observer.masked) observer.masked(mask);
       builder.add_abnormal(image, mask.marks, masks.front());
       continue;

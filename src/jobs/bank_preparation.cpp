@@ -54,6 +54,20 @@ std::optional<TrainedHead> load_model(const fs::path& model, Method method, at::
   return load_head(model, device);
 }
 
+/// What was asked of a bank of these pictures. Says what `auto` comes down to.
+BankOptions options_for(const BankRequest& request, const BankPictures& pictures,
+                        const JobObserver& observer) {
+  BankOptions options = request.over();
+  if (!request.references.turns) {
+    options.turns = automatic_turns(options.method, pictures.normal.size());
+  }
+  if (const auto choice = explain_choice(options, pictures.normal.size(), pictures.abnormal.size());
+      !choice.empty()) {
+    observer.info("method auto: " + choice);
+  }
+  return options;
+}
+
 }  // namespace
 
 void tell_masks_left_out(const std::vector<PictureFile>& masks, bool wanted,
@@ -117,7 +131,7 @@ cv::Mat read_roi(const fs::path& roi, const BankPictures& pictures, const Decode
         "--roi '{}' is a folder; a bank looks at the same place in all pictures: name one mask",
         roi.string()));
   }
-  Mask mask = read_mask_for(read_image(pictures.normal.front(), decode), roi);
+  Mask mask = read_mask_for(read_picture(pictures, pictures.normal.front(), decode), roi);
   if (cv::countNonZero(mask.marks) == 0) {
     throw DataError(
         fmt::format("the region of interest '{}' is empty; mark where to look with values above 0",
@@ -144,19 +158,20 @@ std::string explain_choice(const BankOptions& options, std::size_t good, std::si
 
 BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
                        const RuntimeOptions& runtime, const JobObserver& observer) {
-  BankOptions options = request.over();
-  if (!request.references.turns) {
-    options.turns = automatic_turns(options.method, pictures.normal.size());
-  }
-  if (const auto choice = explain_choice(options, pictures.normal.size(), pictures.abnormal.size());
-      !choice.empty()) {
-    observer.info("method auto: " + choice);
-  }
+  BankOptions options = options_for(request, pictures, observer);
   auto head = load_model(request.model, options.method, device_of(runtime));
   if (head && !options.encoding.layer) options.encoding.layer = head->origin.layer;
   const PictureEncoder encoder = make_encoder(runtime, options.encoding, observer);
   return BankBuilder(encoder.shared_backbone(), options, std::move(head), encoder.batch_size(),
                      pictures.roi);
+}
+
+BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
+                       const std::shared_ptr<const Backbone>& backbone, std::int64_t batch_size,
+                       const JobObserver& observer) {
+  const BankOptions options = options_for(request, pictures, observer);
+  auto head = load_model(request.model, options.method, backbone->device());
+  return BankBuilder(backbone, options, std::move(head), batch_size, pictures.roi);
 }
 
 PictureEncoder encoder_for(const fs::path& bank_path, Bank& bank, const BankRequest& request,

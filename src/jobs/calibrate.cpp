@@ -26,33 +26,24 @@ std::vector<fs::path> pictures_of(const std::vector<fs::path>& paths, const JobO
   return pictures;
 }
 
-}  // namespace
+CalibrationPictures pictures_of(const CalibrateOptions& options, const JobObserver& observer) {
+  return {pictures_of(options.normal, observer), pictures_of(options.abnormal, observer)};
+}
 
-Calibration calibrate(const CalibrateOptions& options, const JobObserver& observer) {
-  options.calibration.check();
-  const CalibrationPictures pictures{pictures_of(options.normal, observer),
-                                     pictures_of(options.abnormal, observer)};
-  const FileLock lock = FileLock::on_file(options.bank, "changing the bank");
-  AtomicFile probe(options.bank);  // never committed: what cannot be written is said at once
-  Bank bank = load_bank(options.bank, device_of(options.runtime));
-  BankRequest request;
-  request.encoding = options.encoding;
-  const PictureEncoder encoder =
-      encoder_for(options.bank, bank, request, options.runtime, observer);
+/// @param bank a copy, which the pasted defects are tried on with the thresholds found
+Calibration calibration_of(Bank bank, const std::shared_ptr<const Backbone>& backbone,
+                           std::int64_t batch_size, const CalibrationPictures& pictures,
+                           const CalibrationOptions& options, const JobObserver& observer) {
   CalibrationFindings findings;
-  bank.calibration = nagl::calibrate(
-      encoder.shared_backbone(), bank, pictures, options.calibration, encoder.batch_size(),
-      [&](std::int64_t done, std::int64_t total) {
-        if (observer.stopped()) throw Error("interrupted; the bank is as it was");
-        observer.advance("calibrating", done, total);
-      },
-      &findings);
-  const PastedRecall recall = pasted_recall(encoder.shared_backbone(), bank, encoder.batch_size(),
-                                            [&](std::int64_t done, std::int64_t total) {
-                                              if (observer.stopped())
-                                                throw Error("interrupted; the bank is as it was");
-                                              observer.advance("pasting defects", done, total);
-                                            });
+  const auto step = [&](const char* stage) {
+    return [&observer, stage](std::int64_t done, std::int64_t total) {
+      if (observer.stopped()) throw Error("interrupted; the bank is as it was");
+      observer.advance(stage, done, total);
+    };
+  };
+  bank.calibration = nagl::calibrate(backbone, bank, pictures, options, batch_size,
+                                     step("calibrating"), &findings);
+  const PastedRecall recall = pasted_recall(backbone, bank, batch_size, step("pasting defects"));
   bank.calibration->pasted = recall.pasted;
   bank.calibration->pasted_found = recall.found;
   for (const auto& path : findings.left_aside) {
@@ -69,7 +60,33 @@ Calibration calibrate(const CalibrateOptions& options, const JobObserver& observ
                                   ? ""
                                   : fmt::format("; so are {} others", findings.copies.size() - 1)));
   }
+  return *bank.calibration;
+}
+
+}  // namespace
+
+Calibration calibrate(const CalibrateOptions& options, const JobObserver& observer) {
+  options.calibration.check();
+  const CalibrationPictures pictures = pictures_of(options, observer);
+  const FileLock lock = FileLock::on_file(options.bank, "changing the bank");
+  AtomicFile probe(options.bank);  // never committed: what cannot be written is said at once
+  Bank bank = load_bank(options.bank, device_of(options.runtime));
+  BankRequest request;
+  request.encoding = options.encoding;
+  const PictureEncoder encoder =
+      encoder_for(options.bank, bank, request, options.runtime, observer);
+  bank.calibration = calibration_of(bank, encoder.shared_backbone(), encoder.batch_size(), pictures,
+                                    options.calibration, observer);
   save_change(options.bank, bank, encoder.backbone(), "calibrate", options.keep);
+  return *bank.shown_calibration();
+}
+
+Calibration calibrate(Bank& bank, const std::shared_ptr<const Backbone>& backbone,
+                      std::int64_t batch_size, const CalibrateOptions& options,
+                      const JobObserver& observer) {
+  options.calibration.check();
+  bank.calibration = calibration_of(bank, backbone, batch_size, pictures_of(options, observer),
+                                    options.calibration, observer);
   return *bank.shown_calibration();
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <opencv2/core/mat.hpp>
 #include <optional>
@@ -85,7 +86,15 @@ struct BankPictures {
   std::vector<std::filesystem::path> normal;
   std::vector<MaskedPicture> abnormal;
   cv::Mat roi = {};  ///< where to look in all of them; empty: everywhere
+  /// Of these, the pictures and masks (uint8 [H, W], above 0 on the defect) that are in memory, by
+  /// the name that stands for them above and in messages. The others are files.
+  std::map<std::filesystem::path, Image> images = {};
+  std::map<std::filesystem::path, cv::Mat> masks = {};
 };
+
+/// One of these pictures, from memory or its file. @throws DataError as `read_image`
+Image read_picture(const BankPictures& pictures, const std::filesystem::path& name,
+                   const DecodeOptions& decode);
 
 /// Who wants to know what happens while they are read; both may be empty.
 struct BankObserver {

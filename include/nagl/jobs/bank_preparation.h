@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "nagl/core/json.h"
@@ -39,6 +41,13 @@ std::string explain_choice(const BankOptions& options, std::size_t good, std::si
 /// down to. @throws ConfigError if it needs a model and none is named, or the other way round
 BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
                        const RuntimeOptions& runtime, const JobObserver& observer);
+
+/// The same with a backbone that is there.
+/// @param batch_size views a backbone pass
+/// @throws ConfigError too if another layer was asked for than the backbone was loaded for
+BankBuilder start_bank(const BankRequest& request, const BankPictures& pictures,
+                       const std::shared_ptr<const Backbone>& backbone, std::int64_t batch_size,
+                       const JobObserver& observer);
 
 /// The backbone for a bank, of its layer and image size. What was asked of reading alone
 /// (`--max-pixels`), which no file keeps, goes into the bank.

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <vector>
 
 #include "nagl/detection/calibration.h"
@@ -25,5 +27,13 @@ struct CalibrateOptions {
 /// Chooses thresholds and writes them into the bank's file.
 /// @throws Error naming what is wrong; the file is then as it was
 Calibration calibrate(const CalibrateOptions& options, const JobObserver& observer = {});
+
+/// The same for a bank in memory, which gets them. Of the options the pictures count, and how
+/// thresholds are chosen.
+/// @param batch_size views a backbone pass
+/// @throws Error naming what is wrong; the bank is then as it was
+Calibration calibrate(Bank& bank, const std::shared_ptr<const Backbone>& backbone,
+                      std::int64_t batch_size, const CalibrateOptions& options,
+                      const JobObserver& observer = {});
 
 }  // namespace nagl::jobs
