@@ -18,6 +18,7 @@ void add_commands(CLI::App& app, int& exit_code) {
   add_calibrate(app, exit_code);
   add_feedback(app, exit_code);
   add_bank(app, exit_code);
+  add_serve(app, exit_code);
   add_train(app, exit_code);
   add_evaluate(app, exit_code);
   add_inspect(app, exit_code);
@@ -36,6 +37,8 @@ const char* description() {
          "  nagl feedback part.safetensors --good ok.png    learns from a mistake\n"
          "  nagl bank show part.safetensors                 what is in a bank; remove, undo, "
          "merge\n"
+         "  nagl serve --bank part=part.safetensors         answers over HTTP, with a page to try "
+         "it\n"
          "  nagl train --data source/ --out runs/source     learns from defects of another domain\n"
          "  nagl evaluate --data target/ --out results/     measures it on a benchmark\n"
          "  nagl benchmark                                  measures its speed on this machine\n"

@@ -25,6 +25,7 @@ void add_train(CLI::App& app, int& exit_code);
 void add_evaluate(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_synth(CLI::App& app, int& exit_code);
+void add_serve(CLI::App& app, int& exit_code);
 /// @param more parts to measure beside those of the engine
 void add_benchmark(CLI::App& app, const jobs::BenchmarkParts& more);
 void add_completion(CLI::App& app, int& exit_code);

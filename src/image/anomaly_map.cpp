@@ -132,10 +132,14 @@ cv::Mat make_anomaly_map(const at::Tensor& patch_scores, cv::Size size) {
   return stitcher.take();
 }
 
+cv::Mat map_picture(const cv::Mat& map) {
+  cv::Mat picture;
+  map.convertTo(picture, CV_16U, 65535.0);  // rounds and saturates
+  return picture;
+}
+
 void write_map_png(const std::filesystem::path& path, const cv::Mat& map) {
-  cv::Mat stored;
-  map.convertTo(stored, CV_16U, 65535.0);  // rounds and saturates
-  write_png(path, stored);
+  write_png(path, map_picture(map));
 }
 
 void write_map_npy(const std::filesystem::path& path, const cv::Mat& map) {

@@ -183,21 +183,11 @@ Decoded decode_slice(const fs::path& path, const FilePart& named, const Decoding
   return decoded;
 }
 
-}  // namespace
-
-void fail_picture(const fs::path& path, const std::string& why) {
-  throw DataError("'" + path.string() + "' " + why);
-}
-
-std::string size_text(const cv::Size& size) {
-  return fmt::format("{}x{}", size.width, size.height);
-}
-
-Decoded decode_file(const fs::path& path, const Decoding& wanted) {
-  const FilePart named = file_part_of(path);
-  if (is_volume(named.file)) return decode_slice(path, named, wanted);
+/// A picture, or a part of its file. @param path for messages @param bytes what is in the file,
+/// which is the part's, if there is one
+Decoded decode_part(const fs::path& path, const FilePart& named, const std::string& bytes,
+                    const Decoding& wanted) {
   const StderrCapture printed;
-  const std::string bytes = read_bytes(named.file);
   Decoded decoded;
   decoded.header = read_header(bytes);
   const PictureHeader& header = decoded.header;
@@ -241,6 +231,26 @@ Decoded decode_file(const fs::path& path, const Decoding& wanted) {
         {"decoder", fmt::format("'{}' may be damaged: {}", path.string(), printed.text())});
   }
   return decoded;
+}
+
+}  // namespace
+
+void fail_picture(const fs::path& path, const std::string& why) {
+  throw DataError("'" + path.string() + "' " + why);
+}
+
+std::string size_text(const cv::Size& size) {
+  return fmt::format("{}x{}", size.width, size.height);
+}
+
+Decoded decode_file(const fs::path& path, const Decoding& wanted) {
+  const FilePart named = file_part_of(path);
+  if (is_volume(named.file)) return decode_slice(path, named, wanted);
+  return decode_part(path, named, read_bytes(named.file), wanted);
+}
+
+Decoded decode_bytes(const fs::path& name, const std::string& bytes, const Decoding& wanted) {
+  return decode_part(name, {}, bytes, wanted);
 }
 
 }  // namespace nagl

@@ -48,6 +48,14 @@ auto guarded(const std::filesystem::path& path, Make&& make) {
 /// do
 Decoded decode_file(const std::filesystem::path& path, const Decoding& wanted);
 
+/// Decodes what a picture's file would hold; no file is opened.
+/// @param name for messages @throws DataError as above
+Decoded decode_bytes(const std::filesystem::path& name, const std::string& bytes,
+                     const Decoding& wanted);
+
+/// The picture of what was decoded: RGB of 8 bit; within `guarded`.
+Image image_of(const std::filesystem::path& path, Decoded decoded, const DecodeOptions& options);
+
 /// `1280x720`
 std::string size_text(const cv::Size& size);
 

@@ -20,7 +20,8 @@ struct DicomPicture {
   int frames = 1;   ///< in the file
 };
 
-/// How many frames a file has. @param bytes what is in it
+/// How many frames a file has. @param file empty: there is none beside the bytes
+/// @param bytes what is in it
 /// @throws DicomFault, also where nagl was built without DCMTK
 int dicom_frames(const std::filesystem::path& file, std::string_view bytes);
 
@@ -28,7 +29,7 @@ int dicom_frames(const std::filesystem::path& file, std::string_view bytes);
 /// window (C.11.2.1.2); without one 8-bit values are as they are, and of others the 0.5 and 99.5
 /// percentile of the frame become 0 and 255. MONOCHROME1 is inverted. Lengths that the file states
 /// are held against its size before memory is taken for them.
-/// @param bytes what is in the file @param frame from 0 @param max_pixels larger ones are refused
+/// @param file, bytes as above @param frame from 0 @param max_pixels larger ones are refused
 /// @throws DicomFault as above
 DicomPicture decode_dicom(const std::filesystem::path& file, std::string_view bytes, int frame,
                           std::int64_t max_pixels);

@@ -11,6 +11,7 @@
 #include "decoding.h"
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/error.h"
+#include "nagl/image/image_bytes.h"
 #include "tiff.h"
 
 namespace nagl {
@@ -18,8 +19,9 @@ namespace {
 
 constexpr int kJpegQuality = 88;
 
-void write_encoded(const std::filesystem::path& path, const cv::Mat& picture,
-                   const std::string& extension, const std::vector<int>& parameters) {
+/// @return empty if it cannot be encoded
+std::vector<unsigned char> encoded(const cv::Mat& picture, const std::string& extension,
+                                   const std::vector<int>& parameters) {
   cv::Mat stored;  // not `picture` itself: converting that would change it for its owner
   if (picture.channels() == 3) {
     cv::cvtColor(picture, stored, cv::COLOR_RGB2BGR);
@@ -27,7 +29,14 @@ void write_encoded(const std::filesystem::path& path, const cv::Mat& picture,
     stored = picture;
   }
   std::vector<unsigned char> bytes;
-  if (!cv::imencode(extension, stored, bytes, parameters)) fail_picture(path, "cannot be encoded");
+  if (!cv::imencode(extension, stored, bytes, parameters)) bytes.clear();
+  return bytes;
+}
+
+void write_encoded(const std::filesystem::path& path, const cv::Mat& picture,
+                   const std::string& extension, const std::vector<int>& parameters) {
+  const auto bytes = encoded(picture, extension, parameters);
+  if (bytes.empty()) fail_picture(path, "cannot be encoded");
   AtomicFile file(path);
   file.write(bytes.data(), bytes.size());
   file.commit();
@@ -58,37 +67,47 @@ void DecodeOptions::check() const {
   if (max_pixels < 1) throw ConfigError("the most pixels of a picture must be above 0");
 }
 
+Image image_of(const std::filesystem::path& path, Decoded decoded, const DecodeOptions& options) {
+  Image image;
+  image.path = path;
+  image.remarks = std::move(decoded.remarks);
+  const cv::Mat& samples = decoded.samples;
+  double white = 255;
+  if (samples.depth() == CV_16U) {
+    white = (1 << options.bit_depth) - 1;
+    double largest = 0;
+    cv::minMaxLoc(samples.reshape(1), nullptr, &largest);
+    if (decoded.header.largest_value == 0 && options.bit_depth == 16 && largest < 4096) {
+      image.remarks.push_back(
+          {"low values",
+           fmt::format("'{}' is a 16-bit picture without values of 4096 or more and will look "
+                       "dark; if it holds 12 bits, give --bit-depth 12",
+                       path.string())});
+    }
+  } else if (samples.depth() != CV_8U) {
+    fail_picture(path, kWrongDepth);
+  }
+  if (decoded.header.largest_value > 0) white = decoded.header.largest_value;
+  cv::Mat bytes = samples;
+  if (samples.depth() != CV_8U || white != 255) samples.convertTo(bytes, CV_8U, 255.0 / white);
+  cv::cvtColor(bytes, image.rgb, cv::COLOR_BGR2RGB);
+  return image;
+}
+
 Image read_image(const std::filesystem::path& path, const DecodeOptions& options) {
   options.check();
   Decoding wanted;
   wanted.max_pixels = options.max_pixels;
-  return guarded(path, [&] {
-    Decoded decoded = decode_file(path, wanted);
-    Image image;
-    image.path = path;
-    image.remarks = std::move(decoded.remarks);
-    const cv::Mat& samples = decoded.samples;
-    double white = 255;
-    if (samples.depth() == CV_16U) {
-      white = (1 << options.bit_depth) - 1;
-      double largest = 0;
-      cv::minMaxLoc(samples.reshape(1), nullptr, &largest);
-      if (decoded.header.largest_value == 0 && options.bit_depth == 16 && largest < 4096) {
-        image.remarks.push_back(
-            {"low values",
-             fmt::format("'{}' is a 16-bit picture without values of 4096 or more and will look "
-                         "dark; if it holds 12 bits, give --bit-depth 12",
-                         path.string())});
-      }
-    } else if (samples.depth() != CV_8U) {
-      fail_picture(path, kWrongDepth);
-    }
-    if (decoded.header.largest_value > 0) white = decoded.header.largest_value;
-    cv::Mat bytes = samples;
-    if (samples.depth() != CV_8U || white != 255) samples.convertTo(bytes, CV_8U, 255.0 / white);
-    cv::cvtColor(bytes, image.rgb, cv::COLOR_BGR2RGB);
-    return image;
-  });
+  return guarded(path, [&] { return image_of(path, decode_file(path, wanted), options); });
+}
+
+Image decode_image(const std::string& bytes, const std::string& name,
+                   const DecodeOptions& options) {
+  options.check();
+  Decoding wanted;
+  wanted.max_pixels = options.max_pixels;
+  if (bytes.empty()) fail_picture(name, "is empty");
+  return guarded(name, [&] { return image_of(name, decode_bytes(name, bytes, wanted), options); });
 }
 
 bool jpeg_is_complete(const unsigned char* data, std::size_t size) {
@@ -115,6 +134,12 @@ bool jpeg_is_complete(const unsigned char* data, std::size_t size) {
 
 void write_png(const std::filesystem::path& path, const cv::Mat& picture) {
   write_encoded(path, picture, ".png", {});
+}
+
+std::string encode_png(const cv::Mat& picture) {
+  const auto bytes = encoded(picture, ".png", {});
+  if (bytes.empty()) throw Error("a picture cannot be encoded as PNG");
+  return {bytes.begin(), bytes.end()};
 }
 
 void write_float16_tiff(const std::filesystem::path& path, const cv::Mat& map) {

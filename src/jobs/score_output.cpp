@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <opencv2/core.hpp>
 #include <set>
 
 #include "nagl/core/atomic_file.h"
 #include "nagl/core/csv.h"
+#include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 #include "nagl/core/file_part.h"
 #include "nagl/core/json_lines.h"
@@ -168,6 +170,12 @@ void OutputPlan::remove_stale() const {
 Json ScoreRecord::json() const {
   Json line;
   line["path"] = query.file.path.string();
+  if (query.frame) {
+    line["frame"] = query.frame->number;
+    line["seconds"] = query.frame->seconds;
+    if (query.frame->taken != 0) line["time"] = utc_time(query.frame->taken);
+    if (query.frame->trigger) line["trigger"] = *query.frame->trigger;
+  }
   if (query.known) line["label"] = query.known->defect;
   const auto with_state = [&] {
     if (!state.empty()) line["state"] = state;
@@ -200,6 +208,17 @@ Json ScoreRecord::json() const {
   if (query.overlay) line["overlay"] = query.overlay->string();
   if (query.region_mask) line["region_mask"] = query.region_mask->string();
   return with_state();
+}
+
+ScoreRecord record_of(const QueryFile& query, const Detection& detection) {
+  ScoreRecord record;
+  record.query = query;
+  record.image_score = detection.image_score;
+  record.size = detection.map.size();
+  record.verdict = detection.verdict;
+  record.regions = detection.regions;
+  cv::minMaxLoc(detection.map, nullptr, &record.peak_score, nullptr, &record.peak);
+  return record;
 }
 
 ScoreRecord record_from_json(const Json& line, const QueryFile& query) {

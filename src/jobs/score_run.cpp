@@ -16,6 +16,7 @@
 #include "nagl/core/file_part.h"
 #include "nagl/core/json_lines.h"
 #include "nagl/core/quantile.h"
+#include "nagl/detection/detection_overlay.h"
 #include "nagl/detection/failure.h"
 #include "nagl/image/anomaly_map.h"
 #include "nagl/image/mask.h"
@@ -39,6 +40,18 @@ std::string state_of(const fs::path& path) {
   const auto size = fs::file_size(path, error);
   const auto time = fs::last_write_time(path, error).time_since_epoch().count();
   return fmt::format("{} {} {}", path.string(), size, time);
+}
+
+/// A frame as a picture. @throws DataError if it cannot be used
+Image image_of(const VideoFrame& frame, const fs::path& path) {
+  if (!frame.fault.empty()) throw DataError(fmt::format("'{}' {}", path.string(), frame.fault));
+  Image image{frame.rgb, path, {}};
+  if (!frame.complaint.empty()) {
+    image.remarks.push_back(
+        {"decoder", fmt::format("at '{}' or shortly before, the decoder said: {}", path.string(),
+                                frame.complaint)});
+  }
+  return image;
 }
 
 /// The states that the lines of an earlier watch name.
@@ -115,8 +128,10 @@ void ScoreRun::score(const std::vector<QueryFile>& queries) {
 }
 
 void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
-                     const std::function<QueryFile(const PictureFile&)>& plan_query) {
+                     const std::function<QueryFile(const StreamedPicture&)>& plan_query,
+                     VideoWriter* annotated) {
   streaming_ = true;
+  annotates_ = annotated != nullptr;
   drift_.emplace(detector_.bank());
   if (observer_.started) observer_.started({}, detector_);
   std::optional<JsonLinesFile> lines;
@@ -136,8 +151,13 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
     Loaded item;
     item.file.file = picture->file;
     try {
-      item.file = plan_query(picture->file);
-      if (item.file.first_output()) {
+      item.file = plan_query(*picture);
+      if (picture->frame && item.file.first_output()) {  // each has a number of its own
+        if (!options_.overwrite && is_there(*item.file.first_output())) {
+          throw DataError(fmt::format("'{}' exists; give --overwrite to replace it",
+                                      item.file.first_output()->string()));
+        }
+      } else if (item.file.first_output()) {
         auto [owner, fresh] = owners.emplace(*item.file.first_output(), picture->file.path);
         if (watch == nullptr &&
             owner->second != picture->file.path) {  // one of that name was there
@@ -159,7 +179,7 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
               fmt::format("'{}' exists; give --overwrite to replace it", owner->first.string()));
         }
       }
-      item = load(item.file);
+      item = load(item.file, picture->frame);
       remarks_.see(item.query.image.remarks);
     } catch (const DataError& error) {
       item.error = error.what();
@@ -173,9 +193,11 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
       }
     }
     item.state = state;
-    keep(item.error ? skipped(item) : finished_or_skipped(item, [&] {
+    Finished finished = item.error ? skipped(item) : finished_or_skipped(item, [&] {
       return detector_.detection_of(detector_.score(item.query));
-    }));
+    });
+    if (!finished.overlay.empty()) annotated->add(finished.overlay);
+    keep(std::move(finished));
     const ScoreRecord& record = records_.back();
     if (lines) lines->append(record.json());
     if (observer_.scored) observer_.scored(record);
@@ -185,7 +207,7 @@ void ScoreRun::score(QueryStream& stream, FolderWatch* watch,
     streamed_uncertain_ += record.verdict == Verdict::kUncertain;
     records_.clear();
   }
-  complete_ = watch != nullptr || !observer_.stopped();
+  complete_ = stream.endless() || !observer_.stopped();
   if (kept > 0) {
     observer_.info(fmt::format(
         "{} pictures have a line in '{}' already and were left alone (--overwrite scores "
@@ -212,13 +234,15 @@ Json ScoreRun::summary() const {
   return summary;
 }
 
-ScoreRun::Loaded ScoreRun::load(const QueryFile& file) const {
+ScoreRun::Loaded ScoreRun::load(const QueryFile& file,
+                                const std::optional<VideoFrame>& frame) const {
   Loaded loaded;
   loaded.file = file;
   try {
-    loaded.query.image = detector_.encoder().read(file.file.path);
+    loaded.query.image =
+        frame ? image_of(*frame, file.file.path) : detector_.encoder().read(file.file.path);
     // Now, since a watched picture may be gone by the time that its verdict is known.
-    if (!file.sorted.empty() && file_part_of(file.file.path).part.empty()) {
+    if (!frame && !file.sorted.empty() && file_part_of(file.file.path).part.empty()) {
       loaded.bytes = read_file(file.file.path, kLargestCopy);
     }
     if (file.roi) {
@@ -269,14 +293,11 @@ ScoreRun::Finished ScoreRun::finished_or_skipped(
 ScoreRun::Finished ScoreRun::finished(const Loaded& item, const Detection& detection) const {
   Finished finished;
   ScoreRecord& record = finished.record;
-  record.query = item.file;
+  record = record_of(item.file, detection);
   record.state = item.state;
-  record.image_score = detection.image_score;
-  record.size = detection.map.size();
-  record.verdict = detection.verdict;
-  record.regions = detection.regions;
-  cv::minMaxLoc(detection.map, nullptr, &record.peak_score, nullptr, &record.peak);
-  if (item.file.map) {
+  const bool kept = keeps(item.file, detection.verdict);
+  if (!kept) record.query.map = record.query.overlay = std::nullopt;
+  if (item.file.map && kept) {
     if (options_.map_format == MapFormat::kNpy) {
       write_map_npy(*item.file.map, detection.map);
     } else {
@@ -284,10 +305,10 @@ ScoreRun::Finished ScoreRun::finished(const Loaded& item, const Detection& detec
     }
   }
   cv::Mat overlay;
-  if (item.file.overlay) {
-    overlay = overlay_of(item, detection, finished);
-    write_png(*item.file.overlay, overlay);
-  }
+  const bool drawn = item.file.overlay && kept;
+  if (drawn || annotates_) overlay = overlay_of(item, detection, finished);
+  if (drawn) write_png(*item.file.overlay, overlay);
+  if (annotates_) finished.overlay = overlay;
   if (item.file.region_mask) write_png(*item.file.region_mask, detection.region_mask);
   if (!item.file.sorted.empty()) write_sorted(item, detection.verdict);
   if (reports()) finished.picture = reported(record, item.query.image.rgb, overlay);
@@ -299,22 +320,16 @@ ScoreRun::Finished ScoreRun::finished(const Loaded& item, const Detection& detec
   return finished;
 }
 
+bool ScoreRun::keeps(const QueryFile& file, Verdict verdict) const {
+  return !file.frame || options_.normal_frames || verdict != Verdict::kNormal;
+}
+
 cv::Mat ScoreRun::overlay_of(const Loaded& item, const Detection& detection,
                              Finished& finished) const {
-  OverlayContent content;
-  content.rgb = item.query.image.rgb;
-  const bool bounded = detection.scores.range() == ScoreRange::kUnit;
-  content.map = bounded ? detection.map : detection.scores.raw_map();
-  content.shown = [&](double score) { return shown_score(score, detection.scores.range()); };
-  content.roi = detection.scores.roi();
-  content.scale = scale_ ? *scale_ : scale_of(content.map, content.roi);
-  content.caption = fmt::format("score {:.4f}", detection.image_score);
-  if (detection.verdict != Verdict::kUnknown) {
-    content.caption += "   " + to_string(detection.verdict);
-  }
-  if (detector_.thresholds()) content.regions = detection.region_mask;
+  OverlayContent content = overlay_content(item.query.image, detection, scale_);
   const auto& known = item.file.known;
   if (known) content.caption += "   label " + known->defect;
+  if (item.file.frame) content.caption += fmt::format("   frame {}", item.file.frame->number);
   if (known && !known->masks.empty()) {
     try {
       content.truth = read_masks_for(item.query.image, known->masks).marks;
@@ -331,7 +346,7 @@ void ScoreRun::write_sorted(const Loaded& item, Verdict verdict) const {
     if (where != verdict) fs::remove(path, ignored);
   }
   const fs::path& where = item.file.sorted.at(verdict);
-  if (item.bytes.empty()) {  // a part of a file
+  if (item.bytes.empty()) {  // a part of a file, or a frame
     write_png(where, item.query.image.rgb);
   } else {
     write_file(where, item.bytes);

@@ -11,6 +11,7 @@
 #include "nagl/detection/drift.h"
 #include "nagl/evaluation/score_report.h"
 #include "nagl/image/overlay.h"
+#include "nagl/image/video.h"
 #include "nagl/jobs/bank_preparation.h"
 #include "nagl/jobs/query_stream.h"
 #include "nagl/jobs/score.h"
@@ -29,8 +30,10 @@ class ScoreRun {
 
   /// Scores pictures as they come, one at a time; each record is in `results.jsonl` at once.
   /// @param plan_query gives a picture its region of interest and its true label
+  /// @param annotated gets the overlays; null: nobody does
   void score(QueryStream& stream, FolderWatch* watch,
-             const std::function<QueryFile(const PictureFile&)>& plan_query);
+             const std::function<QueryFile(const StreamedPicture&)>& plan_query,
+             VideoWriter* annotated = nullptr);
 
   /// The pictures of `score`, and of a stream their counts.
   Json summary() const;
@@ -54,11 +57,15 @@ class ScoreRun {
     std::vector<std::string> warnings;
     Image image;           ///< of a stream, for its drift
     double raw_score = 0;  ///< likewise
+    cv::Mat overlay;       ///< of a stream whose overlays somebody gets
   };
   using Writer = WriteBehind<Finished>;
   std::unique_ptr<VolumeMaps> volumes_;  ///< null: queries are not known before
 
-  Loaded load(const QueryFile& file) const;
+  /// @param frame of a video: the picture
+  Loaded load(const QueryFile& file, const std::optional<VideoFrame>& frame = {}) const;
+  /// Of a video only what is not normal has maps and overlays, unless all were asked for.
+  bool keeps(const QueryFile& file, Verdict verdict) const;
   /// Hands those at the front over, so that records keep the order of the pictures.
   void skip_broken(std::deque<Loaded>& waiting, Writer& writer);
   /// These three are called in any thread.
@@ -83,7 +90,7 @@ class ScoreRun {
   const ScoreObserver& observer_;
   std::vector<ScoreRecord> records_;
   std::vector<ReportPicture> report_;
-  bool streaming_ = false, complete_ = true;
+  bool streaming_ = false, complete_ = true, annotates_ = false;
   std::optional<DriftWatch> drift_;    ///< of a stream
   std::vector<double> stream_scores_;  ///< as users see them
   std::size_t streamed_ = 0, streamed_skipped_ = 0;

@@ -41,7 +41,10 @@ class AnomalyMapStitcher {
   std::vector<Part> rows_, columns_;
 };
 
-/// A map as 16-bit grey PNG: round(65535 x score), scores clamped to [0, 1].
+/// A map as a picture, uint16 [H, W]: round(65535 x score), scores clamped to [0, 1].
+cv::Mat map_picture(const cv::Mat& map);
+
+/// `map_picture` as PNG.
 void write_map_png(const std::filesystem::path& path, const cv::Mat& map);
 
 /// A map as NumPy file: float32 [H, W], exact.

@@ -14,6 +14,14 @@
 
 namespace nagl::jobs {
 
+/// Which frame of a video a picture is.
+struct FrameFacts {
+  std::int64_t number = 0;
+  double seconds = 0;                  ///< of a file its place in it, else since the start
+  std::int64_t taken = 0;              ///< when it came, seconds since 1970, UTC; 0: of a file
+  std::optional<std::string> trigger;  ///< the line that asked for it
+};
+
 /// A file to score, with what is known of it and where its results go (no paths without an output
 /// folder).
 struct QueryFile {
@@ -24,6 +32,7 @@ struct QueryFile {
   std::optional<std::filesystem::path> map, overlay;
   std::optional<std::filesystem::path> region_mask;  ///< of its regions
   std::map<Verdict, std::filesystem::path> sorted;   ///< its copy below `sorted/`, by verdict
+  std::optional<FrameFacts> frame{};                 ///< of a video
 
   /// All files that are planned for it.
   std::vector<std::filesystem::path> outputs() const;
@@ -86,6 +95,9 @@ struct ScoreRecord {
 
   Json json() const;
 };
+
+/// What is recorded of a picture that was scored.
+ScoreRecord record_of(const QueryFile& query, const Detection& detection);
 
 /// The record of a line that `ScoreRecord::json` made. @param query as it was planned
 /// @throws Json::exception on another

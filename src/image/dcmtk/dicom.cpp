@@ -15,6 +15,8 @@
 #include <dcmtk/dcmjpls/djdecode.h>
 #include <fmt/format.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -57,8 +59,32 @@ void prepare_dcmtk() {
   throw DicomFault(fmt::format("{} ({})", kDamaged, why.text()));
 }
 
+/// Bytes as a file that has no name: what DCMTK reads only when it is asked for needs one.
+class MemoryFile {
+ public:
+  explicit MemoryFile(std::string_view bytes) : descriptor_(memfd_create("dicom", MFD_CLOEXEC)) {
+    while (!bytes.empty()) {
+      const ssize_t written = write(descriptor_, bytes.data(), bytes.size());
+      if (written <= 0) {
+        close(descriptor_);
+        throw DicomFault("needs more memory than there is");
+      }
+      bytes.remove_prefix(static_cast<std::size_t>(written));
+    }
+  }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  ~MemoryFile() { close(descriptor_); }
+
+  fs::path path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
+
+ private:
+  int descriptor_;
+};
+
 /// A file whose lengths were looked at.
 struct Opened {
+  std::optional<MemoryFile> memory;  ///< that `file` reads, if none on a disk
   DcmFileFormat file;
   DcmDataset* data = nullptr;
   DcmPixelData* pixels = nullptr;
@@ -240,8 +266,10 @@ void check_lengths(const Opened& opened) {
   }
 }
 
-void open(const fs::path& path, std::string_view bytes, Opened& opened) {
+void open(const fs::path& file, std::string_view bytes, Opened& opened) {
   prepare_dcmtk();
+  if (file.empty()) opened.memory.emplace(bytes);
+  const fs::path path = file.empty() ? opened.memory->path() : file;
   opened.bytes = bytes.size();
   // Deflated data has no lengths that could be held against the size of the file.
   DcmFileFormat meta;
