@@ -41,7 +41,7 @@ fi
 step() { echo "[setup] $*" >&2; }
 
 install_packages() {
-  local wanted=(ca-certificates g++ cmake ninja-build clang-format python3 python3-venv
+  local wanted=(ca-certificates g++ cmake ninja-build clang-format python3 python3-dev python3-venv
     libopencv-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libssl-dev libtiff-dev
     libniftiio-dev zlib1g-dev libdcmtk-dev libgtest-dev
     pkg-config libcpp-httplib-dev libmosquitto-dev mosquitto)
@@ -90,10 +90,11 @@ fetch_backbone() {
 }
 
 build_target() {
-  local cuda=OFF
+  local cuda=OFF python=()
   [ "$variant" = cuda ] && cuda=ON
+  [ "$preset/$target" = release/all ] && python=(-DNAGL_PYTHON_MODULE=ON)
   step "building ($preset, target $target)"
-  cmake --preset "$preset" -DNAGL_CUDA=$cuda >/dev/null
+  cmake --preset "$preset" -DNAGL_CUDA=$cuda "${python[@]}" >/dev/null
   cmake --build --preset "$preset" --target "$target"
 }
 

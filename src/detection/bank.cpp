@@ -231,10 +231,12 @@ std::string checksum_of(const Image& image) {
 }
 
 EnrolledPicture enrolled(const Image& image) {
-  std::error_code error;  // a path that stays true in another working directory
-  const auto path = image.path.empty() ? image.path : std::filesystem::absolute(image.path, error);
   struct stat status {};
-  const bool known = !path.empty() && ::stat(file_of(path).c_str(), &status) == 0;
+  const bool known = !image.path.empty() && ::stat(file_of(image.path).c_str(), &status) == 0;
+  std::error_code error;
+  // One that stays true in another working directory; what is in memory keeps the name it was
+  // given.
+  const auto path = known ? std::filesystem::absolute(image.path, error) : image.path;
   return {path.string(),  checksum_of(image), known ? utc_time(status.st_mtime) : "",
           image.rgb.cols, image.rgb.rows,     Thumbnail(image.rgb)};
 }
