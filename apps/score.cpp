@@ -12,7 +12,9 @@
 #include "exit_code.h"
 #include "nagl/core/duration.h"
 #include "nagl/core/error.h"
+#include "nagl/jobs/score_video.h"
 #include "picture_flags.h"
+#include "video_flags.h"
 
 namespace nagl::apps {
 namespace {
@@ -20,18 +22,25 @@ namespace {
 struct ScoreFlags {
   std::vector<std::filesystem::path> queries;  ///< `-`: a list of paths on standard input
   jobs::WatchOptions watch;
+  jobs::VideoOptions video;
   jobs::ScoreOptions options;
-  bool json = false, no_overlays = false, no_report = false;
+  bool json = false, no_overlays = false, no_report = false, triggered = false;
 
   bool lists() const { return queries.size() == 1 && queries.front() == "-"; }
-  bool streams() const { return !watch.folder.empty() || lists(); }
+  bool streams() const { return !watch.folder.empty() || !video.source.empty() || lists(); }
 };
 
 void check_queries(const ScoreFlags& flags) {
-  if (flags.queries.empty() == flags.watch.folder.empty()) {
-    throw ConfigError(flags.watch.folder.empty()
-                          ? "nothing to score: name pictures, folders, - or --watch FOLDER"
-                          : "--watch takes no other pictures");
+  const bool watches = !flags.watch.folder.empty(), shows = !flags.video.source.empty();
+  if (watches && shows) throw ConfigError("--watch and --video: give one of them");
+  if (flags.queries.empty() == !(watches || shows)) {
+    throw ConfigError(
+        watches ? "--watch takes no other pictures"
+        : shows ? "--video takes no other pictures"
+                : "nothing to score: name pictures, folders, -, --watch FOLDER or --video SOURCE");
+  }
+  if (!shows && (flags.triggered || !flags.video.annotated.empty() || flags.video.every != 1)) {
+    throw ConfigError("--every, --trigger and --video-out need --video");
   }
   for (const auto& query : flags.queries) {
     if (query == "-" && flags.queries.size() > 1) {
@@ -107,21 +116,25 @@ int run_score(ScoreFlags& flags) {
   jobs::ScoreOptions& options = flags.options;
   options.overlays = !flags.no_overlays;
   options.report = !flags.no_report;
+  if (flags.triggered) flags.video.triggers = STDIN_FILENO;
   Console console;
   ScorePrinter printer(console, flags.json || flags.streams());
   auto observer = console.observer<jobs::ScoreObserver>();
-  // Without output folders there is nothing left to do once nobody sees the scores any more.
+  // Where nothing is kept or sent there is nothing left to do once nobody sees the scores any more.
   observer.stop = [&, interrupted = observer.stop] {
-    return interrupted() || (options.out.empty() && options.masks_out.empty() && !std::cout);
+    const bool kept = !options.out.empty() || !options.masks_out.empty() ||
+                      !flags.video.annotated.empty() || options.publish.any();
+    return interrupted() || (!kept && !std::cout);
   };
   observer.started = [&](const std::vector<jobs::QueryFile>& queries, const Detector& detector) {
     printer.begin(queries, detector);
   };
   observer.scored = [&](const jobs::ScoreRecord& record) { printer.print(record); };
   const jobs::ScoreResult result =
-      flags.lists()     ? jobs::score_listed(options, STDIN_FILENO, observer)
-      : flags.streams() ? jobs::watch_folder(options, flags.watch, observer)
-                        : jobs::score_folder(options, flags.queries, observer);
+      flags.lists()                 ? jobs::score_listed(options, STDIN_FILENO, observer)
+      : !flags.video.source.empty() ? jobs::score_video(options, flags.video, observer)
+      : flags.streams()             ? jobs::watch_folder(options, flags.watch, observer)
+                                    : jobs::score_folder(options, flags.queries, observer);
   console.clear();
   const bool part = options.sharding.shared() && !result.complete;
   if (!flags.json && !flags.streams() && !part) print_summary(result.summary, result.plan);
@@ -149,7 +162,8 @@ void add_score(CLI::App& app, int& exit_code) {
       "runs/source/model.safetensors new/\n"
       "  nagl score --bank part.safetensors --out result/ new/        a bank of nagl enroll\n"
       "  nagl score --bank part.safetensors --watch inbox/            pictures as they come\n"
-      "  find new/ -name '*.png' | nagl score --bank part.safetensors -\n");
+      "  find new/ -name '*.png' | nagl score --bank part.safetensors -\n"
+      "  nagl score --bank part.safetensors --video line.mp4 --every 10 --video-out seen.mp4\n");
   command->add_option("query", flags->queries,
                       "Pictures, or folders of them (recursively); - reads a list of paths, one a "
                       "line, from standard input");
@@ -164,6 +178,7 @@ void add_score(CLI::App& app, int& exit_code) {
       ->check(real_range(0.1, 3600.0))
       ->capture_default_str()
       ->group("Queries");
+  add_video_flags(*command, flags->video, flags->triggered, options.normal_frames);
   command
       ->add_option("--roi", options.roi,
                    "Where to look: a mask picture for all queries, or a folder of them matched by "
@@ -244,6 +259,7 @@ void add_score(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({"references", "auto"}))
       ->default_str("references")
       ->group(kOutput);
+  add_publish_flags(*command, options.publish);
   add_shard_flags(*command, options.sharding, options.runtime, true);
   add_backbone_flags(*command, options.runtime, options.request.encoding);
   command->callback([flags, &exit_code] { exit_code = run_score(*flags); });

@@ -1,8 +1,6 @@
 #include "nagl/jobs/query_stream.h"
 
 #include <fmt/format.h>
-#include <poll.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <thread>
@@ -17,7 +15,6 @@ namespace fs = std::filesystem;
 
 constexpr int kPollMilliseconds = 200;
 constexpr double kLastTryAfter = 10;  // times the settling time
-constexpr std::size_t kLongestLine = 1 << 16;
 
 /// A line of a list without what programs put around paths: a byte order mark before the first, a
 /// carriage return, quotation marks.
@@ -42,26 +39,9 @@ std::string path_of(std::string line) {
 }  // namespace
 
 std::optional<StreamedPicture> PathList::next() {
-  while (!stop_ || !stop_()) {
-    const auto end = buffer_.find('\n');
-    if (end != std::string::npos || (ended_ && !buffer_.empty())) {
-      std::string line = buffer_.substr(0, end);
-      buffer_.erase(0, end == std::string::npos ? end : end + 1);
-      line = path_of(std::move(line));
-      if (!line.empty()) return StreamedPicture{{listed_path({}, line), {}}, true};
-      continue;
-    }
-    if (ended_) break;
-    if (buffer_.size() > kLongestLine) {
-      throw DataError("the list of paths holds a line that is no path: it has no end");
-    }
-    pollfd input{descriptor_, POLLIN, 0};
-    if (::poll(&input, 1, kPollMilliseconds) <= 0) continue;
-    char block[4096];
-    const ssize_t got = ::read(descriptor_, block, sizeof block);
-    if (got > 0) buffer_.append(block, static_cast<std::size_t>(got));
-    if (got == 0) ended_ = true;
-    if (got < 0 && errno != EINTR) throw DataError("the list of paths cannot be read");
+  while (auto line = lines_.next()) {
+    const std::string path = path_of(std::move(*line));
+    if (!path.empty()) return StreamedPicture{{listed_path({}, path), {}}, true};
   }
   return std::nullopt;
 }

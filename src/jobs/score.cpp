@@ -14,8 +14,11 @@
 #include "nagl/detection/reference_scale.h"
 #include "nagl/image/mask.h"
 #include "nagl/jobs/encoder_setup.h"
+#include "score_facts.h"
 #include "score_run.h"
 #include "score_shards.h"
+#include "score_source.h"
+#include "video_queries.h"
 
 namespace nagl::jobs {
 namespace {
@@ -23,15 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLargestRun = std::size_t{1} << 30;
-
-/// Where the pictures to score come from.
-struct Source {
-  std::vector<fs::path> paths;        ///< pictures and folders
-  std::optional<int> list;            ///< a file that lists them
-  std::optional<WatchOptions> watch;  ///< a folder that fills
-
-  bool streams() const { return list || watch; }
-};
+constexpr double kLastDelivery = 5;  ///< seconds for results that are still to be sent
 
 std::vector<QueryFile> find_queries(const std::vector<fs::path>& paths, const RoiFinder& roi,
                                     const JobObserver& observer) {
@@ -43,6 +38,20 @@ std::vector<QueryFile> find_queries(const std::vector<fs::path>& paths, const Ro
   }
   tell_masks_left_out(masks, false, observer);
   return queries;
+}
+
+/// Refuses an annotated video that would replace another file.
+void check_annotated(const VideoOptions& video, bool overwrite) {
+  std::error_code error;
+  if (video.annotated.empty() || !fs::exists(video.annotated, error)) return;
+  if (fs::equivalent(video.annotated, video.source, error)) {
+    throw ConfigError(fmt::format("--video-out '{}' would replace the video that is scored",
+                                  video.annotated.string()));
+  }
+  if (!overwrite) {
+    throw ConfigError(
+        fmt::format("'{}' exists; give --overwrite to replace it", video.annotated.string()));
+  }
 }
 
 /// Refuses an output folder whose files would be taken for inputs, now or by the next run.
@@ -131,87 +140,38 @@ Detector prepare(const ScoreOptions& options, const BankPictures& references,
   return Detector(encoder.shared_backbone(), std::move(bank), encoder.batch_size(), thresholds);
 }
 
-Json describe_run(const ScoreOptions& options, const BankPictures& references,
-                  const Detector& detector, const std::optional<ColourScale>& scale) {
-  Json run = describe_encoder(detector.encoder());
-  const auto shown = [&](double score) {
-    return shown_score(score, detector.bank().score_range());
-  };
-  run["method"] = to_string(detector.options().method);
-  const Bank& bank = detector.bank();
-  run["scored_by"] = to_string(bank.scored_by());
-  if (const auto choice = explain_choice(bank.options, bank.normal.size(), bank.abnormal.size());
-      !choice.empty()) {
-    run["scored_by_why"] = choice;
-  }
-  if (!options.request.model.empty()) run["model"] = options.request.model.string();
-  if (!options.bank.empty()) run["bank"] = options.bank.string();
-  run["options"] = option_to_json(detector.options());
-  if (!options.roi.empty()) run["roi"] = options.roi.string();
-  run["map_format"] = to_string(options.map_format);
-  run["colour_scale"] = scale ? Json{{"low", shown(scale->low)},
-                                     {"high", shown(scale->high)},
-                                     {"good", shown(scale->good)}}
-                              : Json("auto");
-  if (const auto calibration = detector.bank().shown_calibration()) {
-    run["calibration"] = option_to_json(*calibration);
-  }
-  if (const auto& used = detector.thresholds()) {
-    Json& thresholds = run["thresholds"] = {
-        {"image", shown(used->image)}, {"map", shown(used->map)}, {"least_area", used->least_area}};
-    if (used->uncertain) thresholds["uncertain"] = shown(*used->uncertain);
-  }
-  if (options.bank.empty()) {
-    run.update(describe_pictures(references));
+/// What is known of a picture that came, and where its results go.
+QueryFile plan_streamed(const StreamedPicture& picture, const OutputPlan& plan,
+                        MvtecLocator& locator, const RoiFinder& roi) {
+  QueryFile query{picture.file, {}, {}, {}, {}, {}, {}, {}};
+  if (picture.frame) {
+    const VideoFrame& frame = *picture.frame;
+    query.frame = FrameFacts{frame.number, frame.seconds, frame.taken, picture.trigger};
+    query.place = frame_place(picture.file.path, frame.number);
+    query.roi = roi.shared();
   } else {
-    run["normal"] = option_to_json(detector.bank().normal);
-    run["abnormal"] = option_to_json(detector.bank().abnormal);
+    query.known = locator.find(picture.file.path);
+    query.roi = roi.find(picture.file);
   }
-  return run;
+  if (plan.writes()) plan.assign(query);
+  return query;
 }
 
-/// A method, and what it comes down to.
-std::string method_text(const Bank& bank) {
-  const std::string asked = to_string(bank.options.method), used = to_string(bank.scored_by());
-  return asked == used ? asked : fmt::format("{} ({})", asked, used);
-}
-
-void write_report(const OutputPlan& plan, std::vector<ReportPicture> pictures,
-                  const Detector& detector, const Json& summary) {
-  ScoreReport report;
-  report.facts = {
-      {"method", method_text(detector.bank())},
-      {"backbone", detector.backbone().describe()},
-      {"references", fmt::format("{} good, {} of defects", detector.bank().normal_count(),
-                                 detector.bank().abnormal.size())}};
-  if (summary["image_auroc"].is_number()) {
-    report.facts.emplace_back("image AUROC",
-                              fmt::format("{:.2f} %", 100 * summary["image_auroc"].get<double>()));
-  }
-  if (const auto& thresholds = detector.thresholds()) {
-    report.threshold = shown_score(thresholds->image, detector.bank().score_range());
-    if (thresholds->uncertain) {
-      report.uncertain = shown_score(*thresholds->uncertain, detector.bank().score_range());
-    }
-    const auto& calibration = detector.bank().calibration;
-    const bool by_it = calibration && calibration->image_threshold == thresholds->image;
-    if (by_it) report.trust = trust_in(*calibration);
-  }
-  report.pictures = std::move(pictures);
-  write_file(plan.html(), score_report_html(report));
-}
-
-void score_stream(const Source& source, const OutputPlan& plan, const RoiFinder& roi, ScoreRun& run,
+void score_stream(const Source& source, VideoQueries* video, VideoWriter* annotated,
+                  const OutputPlan& plan, const RoiFinder& roi, ScoreRun& run,
                   const ScoreObserver& observer) {
   MvtecLocator locator;
-  const auto plan_query = [&](const PictureFile& file) {
-    QueryFile query{file, {}, locator.find(file.path), roi.find(file), {}, {}, {}, {}};
-    if (plan.writes()) plan.assign(query);
-    return query;
+  const auto plan_query = [&](const StreamedPicture& picture) {
+    return plan_streamed(picture, plan, locator, roi);
   };
   if (source.list) {
     PathList list(*source.list, observer.stop);
     run.score(list, nullptr, plan_query);
+    return;
+  }
+  if (video != nullptr) {
+    run.score(*video, nullptr, plan_query, annotated);
+    if (annotated != nullptr) annotated->finish();
     return;
   }
   FolderWatch watch(source.watch->folder, source.watch->settle, observer);
@@ -252,8 +212,9 @@ bool score_shares(const ScoreShards& shards, const ScoreOptions& options, const 
                       });
 }
 
-ScoreResult score(const ScoreOptions& options, const Source& source,
-                  const ScoreObserver& observer) {
+/// All but that results are published.
+ScoreResult score_and_save(const ScoreOptions& options, const Source& source,
+                           const ScoreObserver& observer) {
   const Stopwatch since_start;
   check_options(options);
   ScoreResult result;
@@ -267,6 +228,7 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
     shards.emplace(options, plan, observer);
   }
 
+  if (source.video) check_annotated(*source.video, options.overwrite);
   const RoiFinder roi(options.roi);
   std::vector<QueryFile> queries;
   if (!source.streams()) queries = find_queries(source.paths, roi, observer);
@@ -306,6 +268,13 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
     check_inputs_are_safe(options, source, plan, queries, references);
   }
 
+  std::optional<VideoQueries> video;  // opened before anything is encoded, too
+  std::optional<VideoWriter> annotated;
+  if (source.video) {
+    video.emplace(*source.video, encoding.decode, observer);
+    const fs::path& file = source.video->annotated;
+    if (!file.empty()) annotated.emplace(file, video->frames_per_second());
+  }
   RemarkLog remarks(observer);
   const Detector detector = prepare(options, references, derived, remarks, observer);
   std::optional<ColourScale> scale;
@@ -346,7 +315,8 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
   }
   ScoreRun run(options, plan, detector, scale, remarks, observer);
   if (source.streams()) {
-    score_stream(source, plan, roi, run, observer);
+    score_stream(source, video ? &*video : nullptr, annotated ? &*annotated : nullptr, plan, roi,
+                 run, observer);
   } else {
     run.score(queries);
   }
@@ -359,58 +329,43 @@ ScoreResult score(const ScoreOptions& options, const Source& source,
 
 }  // namespace
 
-std::optional<Thresholds> VerdictRequest::over(const Bank& bank) const {
-  const ScoreRange range = bank.score_range();
-  const auto raw = [&](double shown, const char* option) {
-    const bool open = range == ScoreRange::kUnbounded;
-    if (!(open ? shown > 0 && shown < 1 : shown >= 0 && shown <= 1)) {
-      throw ConfigError(fmt::format("{} {} is not {}", option, shown,
-                                    open ? "above 0 and below 1" : "from 0 to 1"));
-    }
-    return raw_score(shown, range);
+ScoreResult score(const ScoreOptions& options, const Source& source,
+                  const ScoreObserver& observer) {
+  PublishOptions publish = options.publish;
+  if (publish.any() && publish.spool.empty() && !options.out.empty()) {
+    publish.spool = options.out / "spool";
+  }
+  publish.check();
+  if (!publish.any()) return score_and_save(options, source, observer);
+  Publisher publisher(publish);
+  const auto tell = [&] {
+    for (const auto& line : publisher.news()) observer.warn(line);
   };
-  std::optional<Thresholds> thresholds;
-  const auto& calibration = bank.calibration;
-  if (calibration) thresholds = nagl::thresholds_of(*calibration);
-  if (threshold) {
-    if (!thresholds) thresholds = Thresholds{0, {}, raw(*threshold, "--threshold"), 0};
-    thresholds->image = raw(*threshold, "--threshold");
-  }
-  if (!thresholds) return thresholds;
-  if (map_threshold) thresholds->map = raw(*map_threshold, "--map-threshold");
-  thresholds->least_area = least_area;
-  if (uncertain_threshold) {
-    thresholds->uncertain = raw(*uncertain_threshold, "--uncertain-threshold");
-  } else if (uncertain) {
-    if (calibration) thresholds->uncertain = calibration->uncertain_threshold;
-    if (!thresholds->uncertain) {
-      throw ConfigError(
-          "--uncertain: the bank was calibrated by an earlier version of nagl, for two verdicts; "
-          "calibrate it again, or give --uncertain-threshold");
-    }
-    // A threshold of somebody's own may lie below it: then nothing is uncertain.
-    thresholds->uncertain = std::min(*thresholds->uncertain, thresholds->image);
-  }
-  if (thresholds->uncertain && *thresholds->uncertain > thresholds->image) {
-    throw ConfigError(fmt::format("--uncertain-threshold {} is above the threshold {:.4f}",
-                                  *uncertain_threshold, shown_score(thresholds->image, range)));
-  }
-  return thresholds;
+  ScoreObserver publishing = observer;
+  publishing.scored = [&](const ScoreRecord& record) {
+    publisher.add(dump_json(record.json()));
+    tell();
+    if (observer.scored) observer.scored(record);
+  };
+  ScoreResult result = score_and_save(options, source, publishing);
+  publisher.finish(kLastDelivery);
+  tell();
+  return result;
 }
 
 ScoreResult score_folder(const ScoreOptions& options, const std::vector<fs::path>& queries,
                          const ScoreObserver& observer) {
-  return score(options, {queries, {}, {}}, observer);
+  return score(options, {queries, {}, {}, {}}, observer);
 }
 
 ScoreResult score_listed(const ScoreOptions& options, int descriptor,
                          const ScoreObserver& observer) {
-  return score(options, {{}, descriptor, {}}, observer);
+  return score(options, {{}, descriptor, {}, {}}, observer);
 }
 
 ScoreResult watch_folder(const ScoreOptions& options, const WatchOptions& watch,
                          const ScoreObserver& observer) {
-  return score(options, {{}, {}, watch}, observer);
+  return score(options, {{}, {}, watch, {}}, observer);
 }
 
 }  // namespace nagl::jobs

@@ -49,6 +49,8 @@ class VideoReader {
   /// Of a live source: the next frame is one that comes from now on.
   void forget();
 
+  /// Whether nothing comes any more; what has come can still be asked for.
+  bool ended() const;
   /// Frames that came so far, wanted or not.
   std::int64_t frames() const;
   /// What is remarkable about how it ended, e.g. that a file is cut short; empty: nothing.

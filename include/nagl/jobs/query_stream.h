@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "nagl/dataset/pictures.h"
+#include "nagl/image/video.h"
+#include "nagl/jobs/line_input.h"
 #include "nagl/jobs/observer.h"
 
 namespace nagl::jobs {
@@ -17,6 +19,8 @@ namespace nagl::jobs {
 struct StreamedPicture {
   PictureFile file;
   bool last_try = true;
+  std::optional<VideoFrame> frame{};     ///< of a video: the picture itself
+  std::optional<std::string> trigger{};  ///< the line that asked for it
 };
 
 /// Pictures that come one after the other.
@@ -25,21 +29,21 @@ class QueryStream {
   virtual ~QueryStream() = default;
   /// Waits for the next picture. @return nothing at the end, or when the job is to stop
   virtual std::optional<StreamedPicture> next() = 0;
+  /// Whether it goes on until the job is stopped, which is then no interruption.
+  virtual bool endless() const { return false; }
 };
 
 /// The paths that a file lists, a pipe or standard input, one a line; empty lines do not count.
 class PathList : public QueryStream {
  public:
   /// @param descriptor of the open file; stays open
-  PathList(int descriptor, StopToken stop) : descriptor_(descriptor), stop_(std::move(stop)) {}
+  PathList(int descriptor, StopToken stop)
+      : lines_(descriptor, "the list of paths", std::move(stop)) {}
   /// @throws DataError if it cannot be read, or holds a line that is no path
   std::optional<StreamedPicture> next() override;
 
  private:
-  int descriptor_;
-  StopToken stop_;
-  std::string buffer_;
-  bool ended_ = false;
+  LineInput lines_;
 };
 
 /// The pictures of a folder and those that appear below it, each once it has not changed for a
@@ -51,6 +55,7 @@ class FolderWatch : public QueryStream {
   /// @throws DataError if the folder cannot be listed
   FolderWatch(std::filesystem::path folder, double settle_seconds, const JobObserver& observer);
   std::optional<StreamedPicture> next() override;
+  bool endless() const override { return true; }
   /// What `next` gave last could not be read.
   void failed();
 

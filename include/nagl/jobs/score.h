@@ -13,6 +13,7 @@
 #include "nagl/jobs/runtime.h"
 #include "nagl/jobs/score_output.h"
 #include "nagl/jobs/sharding.h"
+#include "nagl/publishing/publisher.h"
 
 namespace nagl::jobs {
 
@@ -65,11 +66,13 @@ struct ScoreOptions {
   OverlayScale scale = OverlayScale::kReferences;
   bool overlays = true;
   bool report = true;
+  bool normal_frames = false;  ///< of a video, maps and overlays of normal frames too
   bool sorted = false;         ///< copy pictures by their verdict
   bool overwrite = false;      ///< replace files that exist
   bool needs_verdict = false;  ///< a run without verdicts is refused
   RuntimeOptions runtime;
   ShardRequest sharding;
+  PublishOptions publish;  ///< where each record goes too; without a spool folder it is below `out`
 };
 
 /// What scoring tells while it goes on, beside what every job does; any may be empty.

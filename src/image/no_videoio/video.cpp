@@ -22,6 +22,7 @@ bool VideoReader::live() const { fail(); }
 double VideoReader::frames_per_second() const { fail(); }
 std::optional<VideoFrame> VideoReader::next(const std::function<bool()>&) { fail(); }
 void VideoReader::forget() { fail(); }
+bool VideoReader::ended() const { fail(); }
 std::int64_t VideoReader::frames() const { fail(); }
 std::string VideoReader::ending() const { fail(); }
 

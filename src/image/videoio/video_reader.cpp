@@ -142,6 +142,10 @@ class VideoReader::Reading {
     if (live_) ready_.clear();
   }
 
+  bool ended() const {
+    const std::lock_guard guard(mutex_);
+    return ended_;
+  }
   std::int64_t frames() const { return frames_; }
 
   std::string ending() const {
@@ -250,6 +254,7 @@ std::optional<VideoFrame> VideoReader::next(const std::function<bool()>& stop) {
   return reading_->next(stop);
 }
 void VideoReader::forget() { reading_->forget(); }
+bool VideoReader::ended() const { return reading_->ended(); }
 std::int64_t VideoReader::frames() const { return reading_->frames(); }
 std::string VideoReader::ending() const { return reading_->ending(); }
 
