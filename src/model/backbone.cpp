@@ -139,6 +139,26 @@ std::string text_of(const std::map<std::string, std::string>& metadata, const st
   return found == metadata.end() ? "unknown" : found->second;
 }
 
+/// A batch on a processor: one picture after the other, since what one takes stays in the cache.
+std::vector<at::Tensor> picture_by_picture(const at::Tensor& input,
+                                           const AdaptiveBatch::SeveralStep& step) {
+  const std::int64_t count = input.size(0);
+  if (count <= 1) return step(input);
+  std::vector<at::Tensor> all;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto one = step(input.slice(0, i, i + 1));
+    for (std::size_t k = 0; k < one.size(); ++k) {
+      if (i == 0) {
+        auto sizes = one[k].sizes().vec();
+        sizes.front() = count;
+        all.push_back(at::empty(sizes, one[k].options()));
+      }
+      all[k][i].copy_(one[k][0]);
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 Backbone::Backbone(const fs::path& path, const BackboneOptions& options)
@@ -214,12 +234,16 @@ std::vector<LayerFeatures> Backbone::encode_layers(const at::Tensor& images,
     if (layer < 0 || layer >= depth) throw ConfigError(no_such_layer(layer, depth, path_));
   }
   const auto flat = batches_.run_several(images, [&](const at::Tensor& part) {
-    std::vector<at::Tensor> tensors;
-    for (auto& features : network_->forward_layers(as_input(part), layers)) {
-      tensors.push_back(std::move(features.patches));
-      tensors.push_back(std::move(features.class_token));
-    }
-    return tensors;
+    const auto pass = [&](const at::Tensor& input) {
+      std::vector<at::Tensor> tensors;
+      for (auto& features : network_->forward_layers(input, layers)) {
+        tensors.push_back(std::move(features.patches));
+        tensors.push_back(std::move(features.class_token));
+      }
+      return tensors;
+    };
+    const at::Tensor input = as_input(part);
+    return device_.is_cpu() ? picture_by_picture(input, pass) : pass(input);
   });
   std::vector<LayerFeatures> features;
   for (std::size_t i = 0; i + 1 < flat.size(); i += 2) features.push_back({flat[i], flat[i + 1]});
@@ -233,15 +257,9 @@ at::Tensor Backbone::as_input(const at::Tensor& images) const {
 at::Tensor Backbone::encode_at_once(const at::Tensor& images) const {
   const auto pass = [&](const at::Tensor& input) { return network_->forward(input, layer_); };
   const at::Tensor input = as_input(images);
-  if (device_.is_cpu() && input.size(0) > 1) {
-    // One by one: what one picture takes stays in the cache.
-    at::Tensor features;
-    for (std::int64_t i = 0; i < input.size(0); ++i) {
-      const at::Tensor one = pass(input.slice(0, i, i + 1));
-      if (i == 0) features = at::empty({input.size(0), one.size(1), one.size(2)}, one.options());
-      features[i].copy_(one[0]);
-    }
-    return features;
+  if (device_.is_cpu()) {
+    return picture_by_picture(input, [&](const at::Tensor& one) { return std::vector{pass(one)}; })
+        .front();
   }
   return graphs_ ? graphs_->run(input, pass) : pass(input);
 }

@@ -34,12 +34,6 @@ Answer busy(const char* why) {
   return answer;
 }
 
-/// Pictures that are scored at once: on a device those of a batch, on a processor one, which is as
-/// fast there (docs/speed.md).
-std::size_t batch_of(const PictureEncoder& encoder) {
-  return encoder.backbone().device().is_cpu() ? 1 : static_cast<std::size_t>(encoder.batch_size());
-}
-
 }  // namespace
 
 Answer refusal(int status, const std::string& why) {
@@ -54,8 +48,9 @@ DetectService::DetectService(const ServeOptions& options, const jobs::JobObserve
       most_(options.queue),
       shelf_(options, observer),
       metrics_(shelf_.names()),
-      decoded_(static_cast<std::ptrdiff_t>(2 * batch_of(shelf_.encoder()) + 2)),
-      queue_(batch_of(shelf_.encoder())) {}
+      concurrency_(concurrency_of(shelf_.encoder())),
+      decoded_(static_cast<std::ptrdiff_t>(concurrency_.pictures() + concurrency_.batch + 2)),
+      queue_(concurrency_) {}
 
 std::optional<Answer> DetectService::refuse(const std::string& bank,
                                             const std::string& output) const {

@@ -72,6 +72,7 @@ class DetectService {
   Notices notices_;
   BankShelf shelf_;
   ServiceMetrics metrics_;
+  Concurrency concurrency_;
   std::counting_semaphore<> decoded_;  ///< pictures that may be in memory as pixels
   DetectionQueue queue_;
 };

@@ -1,7 +1,9 @@
 #include "detection_queue.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -10,16 +12,35 @@
 #include "nagl/detection/failure.h"
 
 namespace nagl::service {
+namespace {
 
-DetectionQueue::DetectionQueue(std::size_t batch) : batch_(batch), worker_([this] { work(); }) {}
+/// More would take much memory for little: each has the activations of a picture.
+constexpr int kMostWorkers = 8;
+
+}  // namespace
+
+Concurrency concurrency_of(const PictureEncoder& encoder) {
+  Concurrency suited;
+  suited.threads = at::get_num_threads();
+  if (encoder.backbone().device().is_cpu()) {
+    suited.workers = static_cast<std::size_t>(std::clamp(suited.threads, 1, kMostWorkers));
+  } else {
+    suited.batch = static_cast<std::size_t>(encoder.batch_size());
+  }
+  return suited;
+}
+
+DetectionQueue::DetectionQueue(const Concurrency& concurrency) : concurrency_(concurrency) {
+  for (std::size_t i = 0; i < concurrency.workers; ++i) workers_.emplace_back([this] { work(); });
+}
 
 DetectionQueue::~DetectionQueue() {
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
   }
-  changed_.notify_one();
-  worker_.join();
+  changed_.notify_all();
+  for (auto& worker : workers_) worker.join();
 }
 
 std::future<Detection> DetectionQueue::add(std::shared_ptr<const ServedBank> bank, Image image,
@@ -41,26 +62,35 @@ std::size_t DetectionQueue::waiting() const {
 
 void DetectionQueue::work() {
   for (;;) {
-    std::vector<Item> batch = next();
-    if (batch.empty()) return;
-    score(batch);
+    Batch batch = next();
+    if (batch.items.empty()) return;
+    at::set_num_threads(batch.threads);  // of this worker's
+    score(batch.items);
+    const std::lock_guard lock(mutex_);
+    --working_;
   }
 }
 
-std::vector<DetectionQueue::Item> DetectionQueue::next() {
+DetectionQueue::Batch DetectionQueue::next() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
     if (waiting_.empty()) return {};
-    std::vector<Item> batch;
-    for (auto item = waiting_.begin(); item != waiting_.end() && batch.size() < batch_;) {
+    Batch batch;
+    auto& items = batch.items;
+    for (auto item = waiting_.begin();
+         item != waiting_.end() && items.size() < concurrency_.batch;) {
       const bool late = item->deadline < Clock::now();
       if (late) item->promise.set_exception(std::make_exception_ptr(WaitedTooLong()));
-      const bool fits = !late && (batch.empty() || item->bank == batch.front().bank);
-      if (fits) batch.push_back(std::move(*item));
+      const bool fits = !late && (items.empty() || item->bank == items.front().bank);
+      if (fits) items.push_back(std::move(*item));
       item = late || fits ? waiting_.erase(item) : std::next(item);
     }
-    if (!batch.empty()) return batch;
+    if (items.empty()) continue;
+    ++working_;
+    const std::size_t sharing = std::min(working_ + waiting_.size(), concurrency_.workers);
+    batch.threads = std::max(1, concurrency_.threads / static_cast<int>(sharing));
+    return batch;
   }
 }
 
