@@ -290,6 +290,7 @@ ScoreResult score_and_save(const ScoreOptions& options, const Source& source,
     if (plan.out.empty()) return;
     if (plan.report) write_report(plan, std::move(report), detector, result.summary);
     Json described = describe_run(options, references, detector, scale);
+    if (source.video) described["video"] = describe(*source.video);
     described["summary"] = result.summary;
     write_file(plan.run(), dump_json(described, 2) + "\n");
   };

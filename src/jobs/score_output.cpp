@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <map>
 #include <opencv2/core.hpp>
 #include <set>
@@ -172,7 +173,7 @@ Json ScoreRecord::json() const {
   line["path"] = query.file.path.string();
   if (query.frame) {
     line["frame"] = query.frame->number;
-    line["seconds"] = query.frame->seconds;
+    line["seconds"] = std::round(1000 * query.frame->seconds) / 1000;
     if (query.frame->taken != 0) line["time"] = utc_time(query.frame->taken);
     if (query.frame->trigger) line["trigger"] = *query.frame->trigger;
   }

@@ -24,6 +24,14 @@ std::filesystem::path frame_place(const std::filesystem::path& frame, std::int64
   return std::filesystem::path(name.empty() ? "video" : name) / fmt::format("{:06}.png", number);
 }
 
+Json describe(const VideoOptions& video) {
+  Json described = {{"source", shown_source(video.source)},
+                    {"every", video.every},
+                    {"triggered", video.triggers.has_value()}};
+  if (!video.annotated.empty()) described["annotated"] = video.annotated.string();
+  return described;
+}
+
 VideoQueries::VideoQueries(const VideoOptions& options, const DecodeOptions& decode,
                            const JobObserver& observer)
     : options_(options),

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "nagl/core/duration.h"
+#include "nagl/core/json.h"
 #include "nagl/image/video.h"
 #include "nagl/jobs/line_input.h"
 #include "nagl/jobs/query_stream.h"
@@ -15,6 +16,9 @@ namespace nagl::jobs {
 /// The place of a frame's results below the folders of the output: `clip/000120.png` of
 /// `clip.mp4#120`.
 std::filesystem::path frame_place(const std::filesystem::path& frame, std::int64_t number);
+
+/// What `run.json` says of it.
+Json describe(const VideoOptions& video);
 
 /// The frames of a video that are to be scored.
 class VideoQueries : public QueryStream {

@@ -156,6 +156,7 @@ class VideoReader::Reading {
  private:
   void run() {
     const StderrCapture quiet;
+    DecoderLog::take();  // what was said of the first frames while it was opened is said again
     std::string failure;
     try {
       while (!ends_ && capture_.grab()) {
@@ -178,9 +179,22 @@ class VideoReader::Reading {
   VideoFrame stamped() {
     VideoFrame frame;
     frame.number = frames_++;
-    frame.seconds = live_ ? since_open_.seconds() : capture_.get(cv::CAP_PROP_POS_MSEC) / 1000;
-    if (live_) frame.taken = std::time(nullptr);
+    if (live_) {
+      frame.seconds = since_open_.seconds();
+      frame.taken = std::time(nullptr);
+    } else {
+      frame.seconds = place();
+    }
     return frame;
+  }
+
+  /// Seconds from the beginning of a file. OpenCV has none for the frames that its decoder still
+  /// held at the end.
+  double place() {
+    const double told = capture_.get(cv::CAP_PROP_POS_MSEC) / 1000;
+    const double usual = frames_ > 1 && rate_ > 0 ? place_ + 1 / rate_ : 0;
+    place_ = told > place_ || frames_ <= 1 ? told : usual;
+    return place_;
   }
 
   void fill(VideoFrame& frame) {
@@ -191,7 +205,7 @@ class VideoReader::Reading {
     if (!got || bgr.empty()) {
       frame.fault = "cannot be decoded";
     } else if (!said.of_this_thread.empty()) {
-      frame.fault = "is damaged: " + said.of_this_thread;
+      frame.fault = fmt::format("is damaged: the decoder says '{}'", said.of_this_thread);
     } else if (static_cast<std::int64_t>(bgr.total()) > most_pixels_) {
       frame.fault = fmt::format("has {} x {} pixels, more than {} (--max-pixels)", bgr.cols,
                                 bgr.rows, most_pixels_);
@@ -229,7 +243,7 @@ class VideoReader::Reading {
   std::string source_;
   std::int64_t every_, most_pixels_;
   cv::VideoCapture capture_;
-  double declared_ = 0, rate_ = 0;
+  double declared_ = 0, rate_ = 0, place_ = 0;
   bool live_ = false;
   Stopwatch since_open_;
   std::atomic<std::int64_t> frames_ = 0;
