@@ -76,7 +76,7 @@ class Publisher::Delivery {
            std::int64_t most)
       : receiver_(std::move(receiver)), spool_(folder, most), folder_(folder.string()) {
     if (spool_.size() > 0) {
-      news_.push_back(fmt::format("{} of an earlier run wait in '{}' and go to {}",
+      news_.push_back(fmt::format("'{1}' holds {0} of an earlier run for {2}",
                                   results(spool_.size()), folder_, receiver_->name()));
     }
     given_up_.add(spool_.give_up());
@@ -107,7 +107,7 @@ class Publisher::Delivery {
     empty_.wait_until(lock, until, [&] { return spool_.size() == 0; });
     if (spool_.size() > 0) {
       news_.push_back(
-          fmt::format("{} could not be delivered to {} and wait in '{}' for the next run",
+          fmt::format("{} could not be delivered to {}; '{}' keeps what waits for the next run",
                       results(spool_.size()), receiver_->name(), folder_));
     }
   }
