@@ -5,7 +5,6 @@
 # make the flags differ and the header unusable.
 add_compile_options(-fPIC)
 set(CMAKE_LINK_DEPENDS_NO_SHARED ON)
-set(CMAKE_INSTALL_RPATH ${NAGL_TORCH_DIR}/lib)  # an installed executable finds Torch where it is
 
 if(NAGL_SANITIZE)
   # With sanitizers g++ takes members of an empty std::optional for uninitialised.
