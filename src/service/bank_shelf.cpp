@@ -96,11 +96,7 @@ void BankShelf::refresh(Notices& notices) {
     std::shared_ptr<const ServedBank> fresh;
     std::string error;
     try {
-      jobs::JobObserver observer;
-      observer.message = [&](jobs::Level level, const std::string& text) {
-        notices.add(level, text);
-      };
-      fresh = load(place.file, observer);
+      fresh = load(place.file, notices.observer());
       notices.add(jobs::Level::kInfo, fmt::format("bank '{}' was replaced and read again", name));
     } catch (const std::exception& failure) {
       error = failure.what();

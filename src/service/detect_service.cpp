@@ -46,11 +46,13 @@ Answer refusal(int status, const std::string& why) {
 DetectService::DetectService(const ServeOptions& options, const jobs::JobObserver& observer)
     : timeout_(options.timeout),
       most_(options.queue),
-      shelf_(options, observer),
+      shelf_(options, notices_.observer()),
       metrics_(shelf_.names()),
       concurrency_(concurrency_of(shelf_.encoder())),
       decoded_(static_cast<std::ptrdiff_t>(concurrency_.pictures() + concurrency_.batch + 2)),
-      queue_(concurrency_) {}
+      queue_(concurrency_) {
+  notices_.tell(observer);
+}
 
 std::optional<Answer> DetectService::refuse(const std::string& bank,
                                             const std::string& output) const {

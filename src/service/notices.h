@@ -16,6 +16,12 @@ class Notices {
     const std::lock_guard lock(mutex_);
     if (waiting_.size() < kMost) waiting_.emplace_back(level, std::move(text));
   }
+  /// For what tells from any thread; this must outlive it.
+  jobs::JobObserver observer() {
+    jobs::JobObserver observer;
+    observer.message = [this](jobs::Level level, const std::string& text) { add(level, text); };
+    return observer;
+  }
   /// Tells what has gathered.
   void tell(const jobs::JobObserver& observer) {
     std::vector<std::pair<jobs::Level, std::string>> gathered;
