@@ -35,7 +35,7 @@ std::vector<std::string> options_of(const CLI::App& command) {
   return {names.begin(), names.end()};
 }
 
-/// Bash; zsh reads it through bashcompinit. Values are completed as file names.
+/// Values are completed as file names, which is bash's default.
 void print_bash(const CLI::App& app) {
   std::string cases, commands;
   for (const auto* command : app.get_subcommands({})) {
@@ -52,14 +52,23 @@ void print_bash(const CLI::App& app) {
   if [ "$COMP_CWORD" -eq 2 ] && [ -n "$inner" ] && [[ "$word" != -* ]]; then
     COMPREPLY=($(compgen -W "$inner" -- "$word"))
   elif [ "$COMP_CWORD" -gt 1 ] && [[ "$word" != -* ]]; then
-    mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    COMPREPLY=()
   else
     COMPREPLY=($(compgen -W "$words" -- "$word"))
   fi
 }}
-complete -o filenames -F _nagl nagl
+complete -o default -F _nagl nagl
 )sh",
              cases, commands, fmt::join(own_options(app), " "));
+}
+
+/// Zsh reads what bash does through bashcompinit. The script is sourced, or found as the file
+/// _nagl: then it is run when nagl is completed for the first time.
+void print_zsh(const CLI::App& app) {
+  fmt::print(std::cout, "#compdef nagl\nautoload -U +X bashcompinit && bashcompinit\n");
+  print_bash(app);
+  fmt::print(std::cout,
+             "if [ \"${{funcstack[1]}}\" = _nagl ]; then _bash_complete -o default -F _nagl; fi\n");
 }
 
 std::string quoted(const std::string& text) {
@@ -95,16 +104,19 @@ void print_fish(const CLI::App& app) {
 
 void add_completion(CLI::App& app, int&) {
   auto shell = std::make_shared<std::string>();
-  auto* command = app.add_subcommand(
-      "completion",
-      "Print a shell's completion script.\n\n"
-      "  source <(nagl completion bash)\n"
-      "  autoload -U +X bashcompinit && bashcompinit && source <(nagl completion zsh)\n"
-      "  nagl completion fish | source\n");
+  auto* command = app.add_subcommand("completion",
+                                     "Print a shell's completion script.\n\n"
+                                     "  source <(nagl completion bash)\n"
+                                     "  source <(nagl completion zsh)\n"
+                                     "  nagl completion fish | source\n");
   command->add_option("shell", *shell, "bash, zsh or fish")
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  command->callback([shell, &app] { *shell == "fish" ? print_fish(app) : print_bash(app); });
+  command->callback([shell, &app] {
+    if (*shell == "bash") print_bash(app);
+    if (*shell == "zsh") print_zsh(app);
+    if (*shell == "fish") print_fish(app);
+  });
 }
 
 }  // namespace nagl::apps

@@ -55,6 +55,7 @@ runpath=$(readelf -d "$root/usr/bin/nagl" | sed -n 's/.*R\(UN\)\?PATH.*\[\(.*\)\
 for place in bash-completion/completions/nagl zsh/vendor-completions/_nagl fish/vendor_completions.d/nagl.fish; do
   grep -q -e false-alarm-rate "$root/usr/share/$place" || fail "$place knows no --false-alarm-rate"
 done
+head -1 "$root/usr/share/zsh/vendor-completions/_nagl" | grep -qx '#compdef nagl' || fail "zsh passes over _nagl"
 for package in nagl libnagl-dev; do
   grep -q NVIDIA "$root/usr/share/doc/$package/copyright" || fail "$package: copyright"
 done
