@@ -113,7 +113,12 @@ class DicomTest : public ::testing::Test {
   DicomPicture decoded(const Said& said, int frame = 0) { return decoded(file_of(said), frame); }
   DicomPicture decoded(const std::string& bytes, int frame = 0) {
     spill(folder / "a.dcm", bytes);
-    return decode_dicom(folder / "a.dcm", bytes, frame, 1000);
+    DicomPicture picture = decode_dicom(folder / "a.dcm", bytes, frame, 1000);
+    const DicomPicture from_memory = decode_dicom({}, bytes, frame, 1000);
+    EXPECT_EQ(from_memory.frames, picture.frames);
+    EXPECT_EQ(from_memory.samples.size(), picture.samples.size());
+    EXPECT_EQ(cv::norm(from_memory.samples, picture.samples, cv::NORM_INF), 0);
+    return picture;
   }
   TemporaryFolder folder;
 };
