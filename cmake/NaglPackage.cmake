@@ -45,7 +45,7 @@ This package holds the C++ library, which is linked statically, its headers and
 those of Torch ${Torch_VERSION}, and what find_package(nagl CONFIG) of CMake finds.")
 # Where the headers and naglConfig.cmake lead: a package for each find_dependency.
 set(depends "nagl (= ${CPACK_DEBIAN_PACKAGE_VERSION})" libopencv-dev nlohmann-json3-dev libspdlog-dev)
-foreach(found_packages IN ITEMS OPENSSL_FOUND:libssl-dev Nifti_FOUND:libniftiio-dev,libznz-dev,zlib1g-dev
+foreach(found_packages IN ITEMS OPENSSL_FOUND:libssl-dev Nifti_FOUND:libniftiio-dev,libnifti2-dev,libznz-dev,zlib1g-dev
                                 DCMTK_FOUND:libdcmtk-dev TIFF_FOUND:libtiff-dev
                                 HTTPLIB_FOUND:libcpp-httplib-dev,pkg-config
                                 MOSQUITTO_FOUND:libmosquitto-dev,pkg-config)

@@ -17,12 +17,13 @@ if(torch_cuda IN_LIST nagl_torch_parts)
   # Loaded by name, when they are used. libcaffe2_nvrtc.so, for operators that are compiled as they are met,
   # is not among them: nagl uses none, and it needs a driver to be loaded at all.
   file(GLOB by_name ${torch}/lib/libtorch_cuda_linalg.so ${neighbors}/nvidia/*/lib/libcudnn_*.so.*
-       ${neighbors}/nvidia/*/lib/libnvrtc*.so.*)
+       ${neighbors}/nvidia/*/lib/libnvrtc.so.* ${neighbors}/nvidia/*/lib/libnvrtc-builtins.so.*)
   list(APPEND libraries ${by_name})
 endif()
 file(GET_RUNTIME_DEPENDENCIES LIBRARIES ${libraries} RESOLVED_DEPENDENCIES_VAR needed
      UNRESOLVED_DEPENDENCIES_VAR missing)
 list(APPEND needed ${libraries})
+list(REMOVE_DUPLICATES needed)
 list(TRANSFORM needed REPLACE "^.*/" "" OUTPUT_VARIABLE needed_names)
 list(REMOVE_ITEM missing ${needed_names})  # found by one that needs it, and then loaded for all
 if(missing)

@@ -43,7 +43,7 @@ step() { echo "[setup] $*" >&2; }
 install_packages() {
   local wanted=(ca-certificates g++ cmake ninja-build clang-format python3 python3-dev python3-venv
     libopencv-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libssl-dev libtiff-dev
-    libniftiio-dev libznz-dev zlib1g-dev libdcmtk-dev libgtest-dev
+    libniftiio-dev libnifti2-dev libznz-dev zlib1g-dev libdcmtk-dev libgtest-dev
     pkg-config libcpp-httplib-dev libmosquitto-dev mosquitto dpkg-dev file)
   local missing=() package
   for package in "${wanted[@]}"; do
