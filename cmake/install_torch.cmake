@@ -30,7 +30,6 @@ if(missing)
   message(FATAL_ERROR "Torch's libraries need ${missing}, found nowhere; run scripts/setup.sh")
 endif()
 
-set(carried)
 foreach(library IN LISTS needed)
   cmake_path(NORMAL_PATH library)
   cmake_path(GET library PARENT_PATH folder)
