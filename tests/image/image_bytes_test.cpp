@@ -45,7 +45,7 @@ TEST(ImageBytes, TheNameOpensNothing) {
   const TemporaryFolder folder;
   const auto path = folder / "there.png";
   spill(path, encoded(".png", ramp(CV_8UC3)));
-  for (const std::string name :
+  for (const std::string& name :
        {path.string(), path.string() + "#0", std::string("x.nii.gz#axial:1"),
         std::string("/dev/zero"), std::string("a.dcm#2")}) {
     const std::string why = message_of<DataError>([&] { decode_image("no picture", name); });
