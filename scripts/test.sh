@@ -11,7 +11,7 @@ if [ "${1:-}" = --slow ]; then
 fi
 
 scripts/setup.sh --target all
-find include src apps tests examples \( -name '*.h' -o -name '*.cpp' \) -print0 |
+find include src apps tests examples python \( -name '*.h' -o -name '*.cpp' \) -print0 |
   xargs -0 clang-format --dry-run --Werror
 
 log=build/release/Testing/nagl_tests.log
