@@ -5,7 +5,7 @@
 # Needs root, debootstrap and a mirror of Debian; some 3 GB in $TMPDIR.
 set -euo pipefail
 build=$1 consumer=$2 suite=${3:-bookworm}
-mirror=${NAGL_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+mirror=${NAGL_DEBIAN_MIRROR:-}  # empty: as debootstrap has it
 skip() {
   echo "$*"
   exit 77
@@ -24,8 +24,8 @@ cleanup() {
 trap cleanup EXIT
 
 cpack --config "$build/CPackConfig.cmake" -B "$work/packages" >/dev/null
-debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$work/log" 2>&1 ||
-  { tail -5 "$work/log" && skip "debootstrap did not succeed: is $mirror reachable?"; }
+debootstrap --variant=minbase "$suite" "$root" ${mirror:+"$mirror"} >"$work/log" 2>&1 ||
+  { tail -5 "$work/log" && skip "debootstrap did not succeed: is a mirror of Debian reachable? NAGL_DEBIAN_MIRROR names another"; }
 mount -t proc proc "$root/proc"
 inside() {
   env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
