@@ -39,6 +39,15 @@ void add_runtime_flags(CLI::App& command, jobs::RuntimeOptions& runtime) {
   add_thread_flags(command, runtime);
 }
 
+void add_precision_flag(CLI::App& command, std::optional<Precision>& precision) {
+  add_parsed_option(
+      command, "--precision", precision,
+      "float32, bfloat16, float16 or auto: bfloat16 pays on GPUs and on CPUs with AVX512-BF16 or "
+      "AMX, float16 on GPUs; auto takes bfloat16 on GPUs and with AMX, else float32")
+      ->default_str("float32")
+      ->group(kGroup);
+}
+
 void add_shard_flags(CLI::App& command, jobs::ShardRequest& sharding, jobs::RuntimeOptions& runtime,
                      bool merges) {
   constexpr const char* kShards = "Several processes";
@@ -91,12 +100,7 @@ void add_backbone_flags(CLI::App& command, jobs::RuntimeOptions& runtime,
       ->default_str("448")
       ->group(kGroup);
   add_device_flag(command, runtime);
-  add_parsed_option(
-      command, "--precision", precision,
-      "float32, bfloat16, float16 or auto: bfloat16 pays on GPUs and on CPUs with AVX512-BF16 or "
-      "AMX, float16 on GPUs; auto takes bfloat16 on GPUs and with AMX, else float32")
-      ->default_str("float32")
-      ->group(kGroup);
+  add_precision_flag(command, precision);
   add_thread_flags(command, runtime);
 }
 

@@ -44,6 +44,9 @@ CLI::Option* add_parsed_option(CLI::App& command, const std::string& name, std::
 /// choices a bank has made.
 void add_runtime_flags(CLI::App& command, jobs::RuntimeOptions& runtime);
 
+/// Adds `--precision`.
+void add_precision_flag(CLI::App& command, std::optional<Precision>& precision);
+
 /// Adds `--shard` and `--lease`, and where there is something to put together `--merge`.
 /// @param runtime gets the rank among the processes of a machine
 void add_shard_flags(CLI::App& command, jobs::ShardRequest& sharding, jobs::RuntimeOptions& runtime,

@@ -14,6 +14,7 @@
 #include "nagl/core/error.h"
 #include "nagl/jobs/score_video.h"
 #include "picture_flags.h"
+#include "publish_flags.h"
 #include "video_flags.h"
 
 namespace nagl::apps {

@@ -13,9 +13,6 @@
 namespace nagl::apps {
 namespace {
 
-/// `64MB` and the like, in bytes.
-constexpr const char* kSizes = "a number of bytes, or e.g. 500kB, 32MB, 1GB";
-
 void run_serve(const service::ServeOptions& options) {
   Console console;
   auto observer = console.observer<service::ServeObserver>();
@@ -65,7 +62,9 @@ void add_serve(CLI::App& app, int& exit_code) {
                    "A file with the word that clients must give (Authorization: Bearer WORD)")
       ->group(kNetwork);
   constexpr const char* kLimits = "Limits";
-  command->add_option("--max-body", options->max_body, std::string("Of a request: ") + kSizes)
+  command
+      ->add_option("--max-body", options->max_body,
+                   "Of a request, in bytes, or e.g. 500kB, 32MB, 1GB")
       ->transform(CLI::AsSizeValue(true))
       ->default_str("32MB")
       ->group(kLimits);
@@ -86,10 +85,7 @@ void add_serve(CLI::App& app, int& exit_code) {
       ->check(real_range(0.1, 3600.0))
       ->capture_default_str()
       ->group(kLimits);
-  add_parsed_option(*command, "--precision", options->precision,
-                    "float32, bfloat16, float16 or auto, as of nagl score")
-      ->default_str("float32")
-      ->group("Backbone");
+  add_precision_flag(*command, options->precision);
   add_runtime_flags(*command, options->runtime);
   command->callback([options, banks, &exit_code] {
     for (const auto& text : *banks) options->banks.push_back(service::parse_named_bank(text));

@@ -50,6 +50,27 @@ function(nagl_library name)
   nagl_common_options(${target})
 endfunction()
 
+# nagl_optional(ROOM FOUND LIBRARY [FLAGS flag...] [LINK target...]): what a room does by a library that may be
+# missing. Its sources are src/ROOM/LIBRARY/*.cpp where the variable FOUND is true, else src/ROOM/no_LIBRARY/*.cpp.
+# FLAGS are for these sources alone, which then go without the precompiled header.
+function(nagl_optional room found library)
+  cmake_parse_arguments(arg "" "" "FLAGS;LINK" ${ARGN})
+  if(NOT room IN_LIST NAGL_ROOMS)
+    return()
+  endif()
+  if(NOT ${found})
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${room}/no_${library}/*.cpp)
+    target_sources(nagl_nagl PRIVATE ${sources})
+    return()
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${room}/${library}/*.cpp)
+  target_sources(nagl_nagl PRIVATE ${sources})
+  target_link_libraries(nagl_nagl PRIVATE ${arg_LINK})
+  if(arg_FLAGS)
+    set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "${arg_FLAGS}" SKIP_PRECOMPILE_HEADERS ON)
+  endif()
+endfunction()
+
 # Tests in sources of tests/, ROOM/UNIT_test.cpp. What a TEST's name begins with says what it needs:
 # `golden` reference data, `slow` minutes, `gpu` a CUDA device, `SeveralThreads` processors. The others run
 # on one.

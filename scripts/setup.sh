@@ -44,7 +44,8 @@ install_packages() {
   local wanted=(ca-certificates g++ cmake ninja-build clang-format python3 python3-dev python3-venv
     libopencv-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libssl-dev libtiff-dev
     libniftiio-dev libnifti2-dev libznz-dev zlib1g-dev libdcmtk-dev libgtest-dev
-    pkg-config libcpp-httplib-dev libmosquitto-dev mosquitto dpkg-dev file)
+    pkg-config libcpp-httplib-dev libmosquitto-dev dpkg-dev file)
+  [ "$target" = all ] && wanted+=(mosquitto)  # a broker, which only a test needs
   local missing=() package
   for package in "${wanted[@]}"; do
     dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||

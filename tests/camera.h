@@ -1,6 +1,6 @@
 #pragma once
 
-#include <atomic>
+#include <chrono>
 #include <string>
 #include <thread>
 
@@ -13,40 +13,23 @@ namespace nagl::testing {
 class Camera {
  public:
   Camera(std::string jpeg, int frames)
-      : jpeg_(std::move(jpeg)), frames_(frames), listening_(listen_here(port_)) {
-    thread_ = std::thread([this] { run(); });
-  }
-  ~Camera() {
-    ends_ = true;
-    thread_.join();
-    ::close(listening_);
-  }
-  Camera(const Camera&) = delete;
-  Camera& operator=(const Camera&) = delete;
+      : jpeg_(std::move(jpeg)),
+        frames_(frames),
+        connections_(0, [this](int connection) { serve(connection); }) {}
 
-  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/camera"; }
-  int connections() const { return connections_; }
+  std::string url() const {
+    return "http://127.0.0.1:" + std::to_string(connections_.port()) + "/camera";
+  }
+  int connections() const { return connections_.count(); }
 
  private:
-  void run() {
-    while (!ends_) {
-      pollfd waiting{listening_, POLLIN, 0};
-      if (::poll(&waiting, 1, 20) <= 0) continue;
-      const int connection = ::accept(listening_, nullptr, nullptr);
-      if (connection < 0) continue;
-      ++connections_;
-      serve(connection);
-      ::close(connection);
-    }
-  }
-
   void serve(int connection) const {
     char request[4096];
     if (::read(connection, request, sizeof request) <= 0) return;
     bool sent = send(connection,
                      "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; "
                      "boundary=frame\r\n\r\n--frame\r\n");
-    for (int i = 0; i < frames_ && sent && !ends_; ++i) {
+    for (int i = 0; i < frames_ && sent && !connections_.ending(); ++i) {
       sent = send(connection,
                   "Content-Type: image/jpeg\r\nContent-Length: " + std::to_string(jpeg_.size()) +
                       "\r\n\r\n" + jpeg_ + "\r\n--frame\r\n");
@@ -60,10 +43,8 @@ class Camera {
   }
 
   std::string jpeg_;
-  int frames_, port_ = 0, listening_;
-  std::atomic<bool> ends_ = false;
-  std::atomic<int> connections_ = 0;
-  std::thread thread_;
+  int frames_;
+  Connections connections_;  // the last, since it uses the others
 };
 
 }  // namespace nagl::testing

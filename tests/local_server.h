@@ -52,6 +52,47 @@ inline bool within(double seconds, const std::function<bool()>& holds) {
   return true;
 }
 
+/// Takes connections at a port, one after the other, in a thread of its own.
+class Connections {
+ public:
+  /// @param port 0: a free one @param serve what is done with each, which is closed then
+  Connections(int port, std::function<void(int connection)> serve)
+      : serve_(std::move(serve)), port_(port), listening_(listen_here(port_)) {
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Connections() {
+    ends_ = true;
+    thread_.join();
+    ::close(listening_);
+  }
+  Connections(const Connections&) = delete;
+  Connections& operator=(const Connections&) = delete;
+
+  int port() const { return port_; }
+  int count() const { return count_; }
+  /// Whether `serve` should come to its end.
+  bool ending() const { return ends_; }
+
+ private:
+  void run() {
+    while (!ends_) {
+      pollfd waiting{listening_, POLLIN, 0};
+      if (::poll(&waiting, 1, 20) <= 0) continue;
+      const int connection = ::accept(listening_, nullptr, nullptr);
+      if (connection < 0) continue;
+      ++count_;
+      serve_(connection);
+      ::close(connection);
+    }
+  }
+
+  std::function<void(int)> serve_;
+  int port_, listening_;
+  std::atomic<bool> ends_ = false;
+  std::atomic<int> count_ = 0;
+  std::thread thread_;
+};
+
 /// A web server of a few lines, which keeps what it is sent.
 class LocalServer {
  public:
@@ -61,20 +102,12 @@ class LocalServer {
 
   /// @param answer the status for each request @param port 0: a free one
   explicit LocalServer(std::function<int(const Request&)> answer = {}, int port = 0)
-      : answer_(std::move(answer)), port_(port), listening_(listen_here(port_)) {
-    thread_ = std::thread([this] { run(); });
-  }
-  ~LocalServer() {
-    ends_ = true;
-    thread_.join();
-    ::close(listening_);
-  }
-  LocalServer(const LocalServer&) = delete;
-  LocalServer& operator=(const LocalServer&) = delete;
+      : answer_(std::move(answer)),
+        connections_(port, [this](int connection) { serve(connection); }) {}
 
-  int port() const { return port_; }
+  int port() const { return connections_.port(); }
   std::string url(const std::string& path = "/hook") const {
-    return "http://127.0.0.1:" + std::to_string(port_) + path;
+    return "http://127.0.0.1:" + std::to_string(port()) + path;
   }
   std::vector<Request> requests() const {
     const std::lock_guard guard(mutex_);
@@ -82,16 +115,6 @@ class LocalServer {
   }
 
  private:
-  void run() {
-    while (!ends_) {
-      pollfd waiting{listening_, POLLIN, 0};
-      if (::poll(&waiting, 1, 20) <= 0) continue;
-      const int connection = ::accept(listening_, nullptr, nullptr);
-      if (connection >= 0) serve(connection);
-      ::close(connection);
-    }
-  }
-
   void serve(int connection) {
     std::string text;
     std::size_t head = std::string::npos, length = 0;
@@ -118,11 +141,9 @@ class LocalServer {
   }
 
   std::function<int(const Request&)> answer_;
-  int port_, listening_;
-  std::atomic<bool> ends_ = false;
   mutable std::mutex mutex_;
   std::vector<Request> requests_;
-  std::thread thread_;
+  Connections connections_;  // the last, since it uses the others
 };
 
 }  // namespace nagl::testing

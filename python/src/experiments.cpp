@@ -14,23 +14,34 @@ namespace {
 constexpr const char* kData = "data: Path | Sequence[Path] | None, out: Path";
 constexpr const char* kLayout = "format: str = 'auto', modality: str | None = None";
 
-nb::object train(const nb::object& data, const std::filesystem::path& out,
-                 const nb::kwargs& given) {
-  jobs::TrainRequest request;
-  request.out = out;
+/// The keywords of a call, with its first argument among them.
+Keywords with_data(const nb::kwargs& given, const nb::object& data) {
   const nb::kwargs all = given;
   all["data"] = data;
-  Keywords keywords(all);
+  return Keywords(all);
+}
+
+/// What trainings and evaluations take alike.
+template <typename Request>
+void take_what_is_common(Keywords& keywords, Request& request, bool merges) {
   keywords.take("data", request.data);
-  keywords.take("store", request.store);
   keywords.take("resume", request.resume);
   keywords.take("format", request.format);
   keywords.take("modality", request.modality);
   take_experiment(keywords, request.config, request.settings);
   take_encoding(keywords, request.encoding);
-  take_sharding(keywords, request.sharding, request.runtime, /*merges=*/false);
+  take_sharding(keywords, request.sharding, request.runtime, merges);
   take_runtime(keywords, request.runtime);
   keywords.take("backbone", request.runtime.backbone);
+}
+
+nb::object train(const nb::object& data, const std::filesystem::path& out,
+                 const nb::kwargs& given) {
+  jobs::TrainRequest request;
+  request.out = out;
+  Keywords keywords = with_data(given, data);
+  take_what_is_common(keywords, request, /*merges=*/false);
+  keywords.take("store", request.store);
   const nb::object epoch = keywords.pop("epoch");
   Call call(keywords.pop("progress"));
   keywords.finish();
@@ -83,17 +94,12 @@ nb::object evaluate(const nb::object& data, const std::filesystem::path& out,
                     const nb::kwargs& given) {
   jobs::EvaluateRequest request;
   request.out = out;
-  const nb::kwargs all = given;
-  all["data"] = data;
-  Keywords keywords(all);
-  keywords.take("data", request.data);
-  keywords.take("resume", request.resume);
+  Keywords keywords = with_data(given, data);
+  take_what_is_common(keywords, request, /*merges=*/true);
   keywords.take("submission", request.submission);
   keywords.take("model", request.model);
   keywords.take("references", request.references);
   keywords.take("roi", request.roi);
-  keywords.take("format", request.format);
-  keywords.take("modality", request.modality);
   keywords.take("protocol", request.protocol);
   std::vector<std::string> methods;
   keywords.take("methods", methods);
@@ -103,11 +109,6 @@ nb::object evaluate(const nb::object& data, const std::filesystem::path& out,
   keywords.take("seeds", request.seeds);
   take_references(keywords, request.reference_options);
   take_tiling(keywords, request.encoding);
-  take_experiment(keywords, request.config, request.settings);
-  take_encoding(keywords, request.encoding);
-  take_sharding(keywords, request.sharding, request.runtime, /*merges=*/true);
-  take_runtime(keywords, request.runtime);
-  keywords.take("backbone", request.runtime.backbone);
   Call call(keywords.pop("progress"));
   keywords.finish();
   return to_python(call.run([&] { return jobs::evaluate_on(request, call.observer()).all; }));

@@ -183,8 +183,9 @@ Decoded decode_slice(const fs::path& path, const FilePart& named, const Decoding
   return decoded;
 }
 
-/// A picture, or a part of its file. @param path for messages @param bytes what is in the file,
-/// which is the part's, if there is one
+/// A picture, or a part of its file.
+/// @param path for messages @param named the file and the part; none: there are the bytes alone
+/// @param bytes what is in the file
 Decoded decode_part(const fs::path& path, const FilePart& named, const std::string& bytes,
                     const Decoding& wanted) {
   const StderrCapture printed;

@@ -1,26 +1,19 @@
 #include "bank_shelf.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <chrono>
+#include <ctime>
 #include <utility>
 
+#include "nagl/core/duration.h"
 #include "nagl/core/error.h"
 #include "nagl/detection/reference_scale.h"
 #include "nagl/jobs/bank_preparation.h"
 
 namespace nagl::service {
-namespace {
 
 namespace fs = std::filesystem;
-
-std::string now_text() {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-}
-
-}  // namespace
 
 ServedBank::ServedBank(Detector made, std::string when)
     : detector(std::move(made)),
@@ -125,7 +118,7 @@ std::shared_ptr<const ServedBank> BankShelf::load(const fs::path& file,
     bank.options.encoding.decode.max_pixels = encoder_->options().decode.max_pixels;
   }
   Detector detector(encoder_->shared_backbone(), std::move(bank), encoder_->batch_size());
-  return std::make_shared<const ServedBank>(std::move(detector), now_text());
+  return std::make_shared<const ServedBank>(std::move(detector), utc_time(std::time(nullptr)));
 }
 
 }  // namespace nagl::service

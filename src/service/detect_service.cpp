@@ -67,7 +67,6 @@ std::optional<Answer> DetectService::refuse(const std::string& bank,
 
 Answer DetectService::detect(const DetectRequest& request) {
   const std::shared_ptr<const ServedBank> bank = shelf_.find(request.bank);
-  if (const auto refused = refuse(request.bank, request.output)) return *refused;
   const AtEnd leave([this] { --inside_; });
   if (++inside_ > most_) return busy("too many pictures wait; try again later");
   const auto deadline = request.begun + std::chrono::duration_cast<Clock::duration>(timeout_);

@@ -46,6 +46,7 @@ class DetectService {
   /// Why a request for this bank and output has no hope, before its picture is read: status 404 or
   /// 400; nothing otherwise.
   std::optional<Answer> refuse(const std::string& bank, const std::string& output) const;
+  /// Of a request that `refuse` lets through.
   Answer detect(const DetectRequest& request);
   /// Counts a request that was answered, by whomever.
   void answered(const std::string& bank, int status, Clock::time_point begun);
